@@ -1,0 +1,1 @@
+"""The public API grows here once the parts below it stand."""

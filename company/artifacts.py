@@ -1,0 +1,240 @@
+"""The documents that roles hand to one another: frozen pydantic models, each documented where it is declared.
+
+Two families: documents (asked for as schema-constrained JSON) and code (asked for as fenced blocks, wrapped here).
+How a reply becomes one of these: `llm/structured.py`. How one becomes files of the repository: `publish.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ShortText = Annotated[str, Field(min_length=1, max_length=400)]
+LongText = Annotated[str, Field(min_length=1, max_length=2000)]
+FilePath = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$")]
+"""A relative path with ``/``; `workspace.safe_path` is what really guards the repository."""
+Signature = Annotated[str, Field(max_length=300, pattern=r"^(async )?(def|class) [A-Za-z_].*$")]
+"""The first line of a definition, without its trailing colon: ``def add(a: int, b: int) -> int``."""
+
+
+class Artifact(BaseModel):
+    """Base of all artifacts: frozen, closed, comparable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    is_code: ClassVar[bool] = False
+    """Whether a model is asked for fenced blocks instead of JSON."""
+
+
+class Requirement(Artifact):
+    """One thing the product must do."""
+
+    id: str = Field(pattern=r"^R[0-9]{1,2}$")
+    """Identifier, ``R1``, ``R2`` …, referred to by tests and reviews."""
+    priority: Literal["must", "should", "could"]
+    """How badly it is needed."""
+    text: ShortText
+    """The requirement, in the words of the user where the user gave words."""
+
+
+class Prd(Artifact):
+    """A product requirements document."""
+
+    title: Annotated[str, Field(min_length=1, max_length=80)]
+    """The product's name."""
+    goals: Annotated[list[ShortText], Field(min_length=1, max_length=3)]
+    """What the product is for."""
+    user_stories: Annotated[list[ShortText], Field(min_length=1, max_length=4)]
+    """As a …, I want …, so that …"""
+    requirements: Annotated[list[Requirement], Field(min_length=1, max_length=8)]
+    """What must be true of the product."""
+    acceptance_criteria: Annotated[list[ShortText], Field(min_length=1, max_length=6)]
+    """How one sees that it is: given, when, then."""
+    unclear: Annotated[list[ShortText], Field(max_length=3)]
+    """What the requirement leaves open, and what was assumed. Empty where nothing is."""
+
+
+class Part(Artifact):
+    """A function or a class that a file must define at its top level."""
+
+    signature: Signature
+    """The exact first line, without the colon."""
+    purpose: ShortText
+    """What it does, one sentence."""
+    quote: Annotated[str, Field(max_length=600)]
+    """The requirement's own words that define it; empty where the requirement has none."""
+
+    @property
+    def name(self) -> str:
+        """The name that the signature defines."""
+        words = self.signature.replace("(", " ").replace(":", " ").split()
+        return words[2] if words[0] == "async" else words[1]
+
+
+class FileSpec(Artifact):
+    """One file of the design."""
+
+    path: FilePath
+    """Where it lies in the repository."""
+    purpose: ShortText
+    """What it is for, one sentence."""
+    depends_on: Annotated[list[FilePath], Field(max_length=10)]
+    """Paths of the design's files that this one imports. Never itself, never in a circle."""
+    parts: Annotated[list[Part], Field(max_length=12)]
+    """The functions and classes it defines, in order. Empty for a file that is no module."""
+
+
+class Design(Artifact):
+    """How the product is built: files, interfaces, and who imports whom."""
+
+    approach: LongText
+    """The idea in a few sentences."""
+    files: Annotated[list[FileSpec], Field(min_length=1, max_length=12)]
+    """Every source file, without tests."""
+    entry_point: Annotated[str, Field(max_length=120)]
+    """How a user starts it, for instance ``python todo.py``; empty for a library."""
+    dependencies: Annotated[list[str], Field(max_length=6)]
+    """Packages outside the standard library. Empty is best: the sandbox has none and no network."""
+
+
+class SourceFile(Artifact):
+    """One file of code."""
+
+    is_code: ClassVar[bool] = True
+    path: FilePath
+    content: str
+    """The whole text of the file."""
+
+
+class Patch(Artifact):
+    """Changed files, whole."""
+
+    is_code: ClassVar[bool] = True
+    files: Annotated[list[SourceFile], Field(min_length=1)]
+    """Each file as it should be after the change."""
+
+
+class Call(Artifact):
+    """One expectation of a library: an expression and the value it must have."""
+
+    imports: Annotated[str, Field(max_length=160, pattern=r"^(from|import) [A-Za-z_].*$")]
+    """The import line that the expression needs."""
+    expression: Annotated[str, Field(min_length=1, max_length=300)]
+    """A Python expression."""
+    expected: Annotated[str, Field(min_length=1, max_length=300)]
+    """A Python literal, or ``raises ValueError`` for an exception."""
+
+
+class Command(Artifact):
+    """One command of a command-line program's check."""
+
+    command: Annotated[str, Field(min_length=1, max_length=200)]
+    """What a user types, from the folder of the program: ``python todo.py add milk``."""
+    stdin: Annotated[str, Field(max_length=400)]
+    """What is typed into it; empty for nothing."""
+    stdout: Annotated[str, Field(max_length=600)]
+    """What it must print to standard output, exactly, without the last newline."""
+    exit_status: Annotated[int, Field(ge=0, le=255)]
+    """Its exit status."""
+
+
+class Check(Artifact):
+    """One executable expectation. `calls` for a library, `commands` for a program; the other list is empty."""
+
+    title: Annotated[str, Field(min_length=1, max_length=100)]
+    """What is checked."""
+    quote: Annotated[str, Field(max_length=400)]
+    """The words of the requirement that say so."""
+    calls: Annotated[list[Call], Field(max_length=4)]
+    commands: Annotated[list[Command], Field(max_length=6)]
+
+
+class Checks(Artifact):
+    """QA's plan, executable: the engine writes the test file from it, so no test is broken by its own plumbing."""
+
+    checks: Annotated[list[Check], Field(min_length=1, max_length=10)]
+
+
+class TestFile(Artifact):
+    """A file of tests written as code."""
+
+    __test__ = False
+    is_code: ClassVar[bool] = True
+    path: FilePath
+    content: str
+
+
+class TestCase(Artifact):
+    """What happened to one test."""
+
+    __test__ = False
+    id: str
+    """``tests/test_x.py::test_name``."""
+    outcome: Literal["passed", "failed", "error", "missing"]
+    """`missing`: the host expected it, the run did not report it."""
+    required: bool
+    """False for an expectation that QA worked out and the requirement does not state: it informs, it does not decide."""
+    message: str
+    """The end of the failure's text; empty when it passed."""
+
+
+class TestRun(Artifact):
+    """The executed verdict of the tests. `passed` is decided by the host, never by generated code."""
+
+    __test__ = False
+    passed: bool
+    """At least one required test ran and every required test passed."""
+    cases: list[TestCase]
+    summary: str
+    """One line for people: ``5 of 6 required tests pass``."""
+    output: str
+    """The end of the run's output, for the role that mends."""
+    problems: list[str]
+    """What machine checks found before any test ran: syntax, imports, missing interfaces."""
+    status: Literal["ran", "timeout", "output_limit", "memory_limit", "crashed"]
+    """How the process that ran them ended."""
+    score: float
+    """Share of required tests that passed, 0 to 1; 0 when nothing ran."""
+    sandbox: str
+    """The back end that ran them."""
+
+
+class CommandResult(Artifact):
+    """What a command in the sandbox did."""
+
+    passed: bool
+    """Exit status 0 and no limit reached."""
+    status: str
+    exit_status: int | None
+    stdout: str
+    stderr: str
+
+
+class Review(Artifact):
+    """A reviewer's opinion. It may send work back; it never overrules an executed verdict."""
+
+    approved: bool
+    """True when nothing must change."""
+    comments: Annotated[list[ShortText], Field(max_length=6)]
+    """What must change and where. Empty when approved."""
+
+
+BUILT_IN: dict[str, type[Artifact]] = {
+    cls.__name__: cls
+    for cls in (
+        Prd, Requirement, Design, FileSpec, Part, SourceFile, Patch, Checks, Check, TestFile, TestRun, CommandResult,
+        Review,
+    )
+}  # fmt: skip
+"""The artifact names that a procedure may use without declaring them."""
+
+
+def to_json(value: Any) -> Any:
+    """An artifact, or a list or dict of them, as plain JSON data."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    if isinstance(value, dict):
+        return {key: to_json(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,82 @@
+"""What a workspace keeps so that nothing is lost and nothing is paid for twice: artifact bodies and model replies.
+
+Both are files under `<workspace>/.company/`, named by hash, written to a temporary name, synced and renamed.
+The graph's checkpoints hold only references to them (`state.py`); who asks for replies is `llm/gateway.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from company.errors import WorkspaceError
+from company.workspace import write_atomic
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON value in canonical form, as 64 hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Objects:
+    """Content-addressed JSON values: what steps produced."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, value: Any) -> str:
+        """Keep a JSON value; returns its reference."""
+        ref = digest(value)
+        path = self._path(ref)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        return ref
+
+    def get(self, ref: str) -> Any:
+        """The value behind a reference.
+
+        Raises:
+            WorkspaceError: it is missing or damaged.
+        """
+        try:
+            value = json.loads(self._path(ref).read_bytes())
+        except (OSError, ValueError) as error:
+            raise WorkspaceError(
+                f"a stored artifact ({ref[:12]}) is missing or damaged: {error}",
+                hint="start the run again; replies that were paid for are kept and cost nothing",
+            ) from error
+        if digest(value) != ref:
+            raise WorkspaceError(
+                f"a stored artifact ({ref[:12]}) does not match its hash",
+                place=str(self._path(ref)),
+                hint="delete that file and resume: the step that made it is done again from its kept replies",
+            )
+        return value
+
+    def _path(self, ref: str) -> Path:
+        return self._folder / ref[:2] / f"{ref}.json"
+
+
+class Replies:
+    """Model replies by the key of their request. A reply is on disk before anything is made of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The stored reply, or None. A file that does not parse counts as absent."""
+        try:
+            entry = json.loads((self._folder / key[:2] / f"{key}.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return entry if isinstance(entry, dict) and "text" in entry else None
+
+    def put(self, key: str, entry: dict[str, Any]) -> None:
+        """Keep a reply durably. `entry` has `text`, usage, the model and the run that paid for it."""
+        path = self._folder / key[:2] / f"{key}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(entry, ensure_ascii=False).encode("utf-8", "surrogatepass"))

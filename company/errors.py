@@ -1,0 +1,126 @@
+"""The error tree: what the operator did, what the model did, what broke.
+
+    CompanyError
+    ├── UsageError            the operator can mend it: bad argument, setting, file        exit 2
+    │   └── SopError          a procedure does not check (carries every diagnostic)        exit 2
+    ├── LimitReached          a limit of the run stopped it; it can be resumed             exit 4
+    ├── ModelError            the model or its endpoint failed us                          exit 1
+    │   ├── EndpointError     no usable answer over HTTP (unreachable, refused, 4xx, 5xx)
+    │   ├── DeadlineExceeded  the whole call took longer than allowed
+    │   └── ReplyError        an answer came, but it is no valid reply (raw text kept)
+    ├── StepFailed            a step ended without its artifact; the run stops, resumable  exit 1
+    └── Broken                the machine under us
+        ├── SandboxUnavailable  no safe way to run generated code here                     exit 5
+        ├── WorkspaceError      disk, permission, git                                      exit 1
+        ├── WorkspaceBusy       another run holds the lock                                 exit 1
+        └── UnsafePath          a generated path would leave the repository
+
+Every error carries a fact (`message`), optionally a `place` and a way out (`hint`). Only `cli.py` prints them.
+Diagnostics of the SOP checker live in `sop/diagnostics.py`.
+"""
+
+from __future__ import annotations
+
+
+class CompanyError(Exception):
+    """Base of every error we raise on purpose.
+
+    Args:
+        message: the fact, one sentence, no trailing full stop needed.
+        place: where, for instance ``sops/waterfall.yaml:31``.
+        hint: the way out, an action the reader can take.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, place: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.place = place
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+
+class UsageError(CompanyError):
+    """Something the operator gave us is wrong and can be changed by them."""
+
+    exit_code = 2
+
+
+class SopError(UsageError):
+    """A procedure does not check. `report` is the rendered list of every diagnostic."""
+
+    def __init__(self, message: str, *, report: str = "", place: str = "", hint: str = "") -> None:
+        super().__init__(message, place=place, hint=hint)
+        self.report = report
+
+
+class LimitReached(CompanyError):
+    """A limit of the run (calls, tokens, minutes, usd) stopped it before the next call."""
+
+    exit_code = 4
+
+
+class ModelError(CompanyError):
+    """The model or its endpoint did not give what was asked."""
+
+
+class EndpointError(ModelError):
+    """No usable HTTP answer. `retryable` says whether the same request may succeed later."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        place: str = "",
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, place=place, hint=hint)
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class DeadlineExceeded(ModelError):
+    """The whole call, streaming included, took longer than its deadline."""
+
+
+class ReplyError(ModelError):
+    """A reply arrived but is not usable: empty, cut, not JSON, against the schema, no code in it.
+
+    `raw` is the reply as it came, `reason` what the model should be told in order to repair it.
+    """
+
+    def __init__(self, message: str, *, raw: str = "", reason: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.raw = raw
+        self.reason = reason or message
+
+
+class StepFailed(CompanyError):
+    """A step ended without its artifact after every permitted attempt."""
+
+
+class Broken(CompanyError):
+    """The machine under us failed, not the operator and not the model."""
+
+
+class SandboxUnavailable(Broken):
+    """There is no safe way to run generated code on this machine."""
+
+    exit_code = 5
+
+
+class WorkspaceError(Broken):
+    """Disk, permission or git failed."""
+
+
+class WorkspaceBusy(WorkspaceError):
+    """Another process holds the workspace or the repository."""
+
+
+class UnsafePath(Broken):
+    """A path from a model would leave the repository or is not portable."""

@@ -1,0 +1,80 @@
+"""Run events and the append-only journal (JSON Lines) that terminal, studio and replay all read.
+
+An event is a plain dict with `event` (its name), `time` (seconds since the epoch) and `step` where one applies.
+What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
+
+| event | fields beside `step` |
+|---|---|
+| run_started, run_resumed | run, name, requirement, sop, model, sandbox, repo, steps (the procedure's step paths in order) |
+| step_started | role, kind, item, round |
+| step_skipped | reason |
+| call_started | call (id), attempt, prompt_estimate |
+| call_progress | call, tokens (so far) |
+| call_finished | call, model, prompt_tokens, completion_tokens, cached_tokens, seconds, from_store |
+| reply_rejected | call, attempt, reason |
+| verdict | passed, summary, sandbox |
+| commit | sha, author, subject |
+| step_finished | item, round, seconds |
+| loop_round | round, until (bool) |
+| notice | text |
+| run_finished | status, reason, accepted, seconds |
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+Event = dict[str, Any]
+Listener = Callable[[Event], None]
+TRANSIENT = frozenset({"call_progress"})
+"""Shown live, not kept: they would make up most of the journal and say nothing afterwards."""
+
+
+class Journal:
+    """Appends events to `path`, one JSON object a line, and tells the listeners.
+
+    A line cut by a crash is terminated when the journal is opened again; `read` skips what does not parse.
+    """
+
+    def __init__(self, path: Path, listeners: tuple[Listener, ...] = ()) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._listeners = listeners
+        self._file = path.open("ab")
+        if self._file.tell() and path.read_bytes()[-1:] != b"\n":
+            self._file.write(b"\n")
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Record one event; fields must be JSON data."""
+        entry: Event = {"event": event, "time": round(time.time(), 3), **fields}
+        if event not in TRANSIENT:
+            self._file.write(json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+            self._file.flush()
+        for listener in self._listeners:
+            listener(entry)
+
+    def close(self) -> None:
+        """Flush to the disk and close."""
+        if not self._file.closed:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+
+def read(path: Path) -> Iterator[Event]:
+    """The events of a journal in order; lines cut by a crash are passed over."""
+    if not path.exists():
+        return
+    with path.open("rb") as lines:
+        for line in lines:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict) and "event" in entry:
+                yield entry

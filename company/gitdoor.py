@@ -1,0 +1,291 @@
+"""How git is reached: one door for every git command, and the objects behind it as plain data.
+
+A repository's config can name programs for git to run; what passes this door runs none. Git 2.32 or newer.
+What is written, and in what order: `workspace.py`. Which paths are allowed: `paths.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Union
+
+from company.errors import UnsafePath, WorkspaceError
+from company.paths import write_atomic
+
+if TYPE_CHECKING:
+    import git
+
+FILE, EXECUTABLE, FOLDER = 0o100644, 0o100755, 0o040000
+REGULAR = (FILE, EXECUTABLE)
+NO_COMMIT = "0" * 40
+_CONFIG = [
+    f"core.hooksPath={os.devnull}", "core.fsmonitor=false", "commit.gpgSign=false", "gc.auto=0",
+    "maintenance.auto=false", "core.protectHFS=true", "core.protectNTFS=true", "protocol.allow=never", "core.alternateRefsCommand=",
+    "core.logAllRefUpdates=true", "core.fsync=committed,loose-object",
+]  # fmt: skip
+_KINDS = {FOLDER: "a folder", 0o120000: "a symbolic link", 0o160000: "a repository of its own"}
+EMPTY_TREE = bytes.fromhex("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
+"""The id of the tree without entries."""
+_TRAILER = re.compile(r"([A-Za-z][A-Za-z0-9-]*): (.*)")
+
+
+class Entry(NamedTuple):
+    """What a tree says of a name: its mode and the object's binary id."""
+
+    mode: int
+    sha: bytes
+
+
+Changes = dict[str, Union[bytes, "Changes", None]]
+"""A folder's changes: name → a blob's id, the changes of a folder in it, or None to delete."""
+Index = dict[tuple[str, int], "git.IndexEntry"]
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit of the history. `time` is in seconds since the epoch."""
+
+    sha: str
+    subject: str
+    author: str
+    time: int
+    trailers: Mapping[str, str]
+
+
+def hardened(path: Path) -> type[git.Repo]:
+    """GitPython's repository class, its every command bound to the repository at `path` and our config."""
+    with git_errors(path):
+        import git
+
+    environment = {name: "0" for name in os.environ if name.startswith("GIT_TRACE")} | {
+        "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_COUNT": "0", "GIT_CONFIG_PARAMETERS": "", "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_DIR": f"{path}/.git", "GIT_COMMON_DIR": f"{path}/.git", "GIT_WORK_TREE": str(path),
+        "GIT_INDEX_FILE": f"{path}/.git/index", "GIT_OBJECT_DIRECTORY": f"{path}/.git/objects",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": "", "GIT_SHALLOW_FILE": f"{path}/.git/shallow",
+        "GIT_GRAFT_FILE": os.devnull, "GIT_NO_REPLACE_OBJECTS": "1", "GIT_NO_LAZY_FETCH": "1",
+        "GIT_NAMESPACE": "", "GIT_DEFAULT_HASH": "sha1", "GIT_TERMINAL_PROMPT": "0", "GIT_ADVICE": "0",
+    }  # fmt: skip
+
+    class Door(git.Git):
+        def __init__(self, working_dir: str | os.PathLike[str] | None = None) -> None:
+            super().__init__(working_dir)
+            self.set_persistent_git_options(c=_CONFIG)
+            self.update_environment(**environment)
+
+    class Repo(git.Repo):
+        GitCommandWrapperType = Door
+
+    return Repo
+
+
+@contextmanager
+def git_errors(path: Path) -> Iterator[None]:
+    """Turn what git and GitPython raise inside into a WorkspaceError."""
+    try:
+        import git
+    except ImportError as error:
+        raise _no_git() from error
+    try:
+        yield
+    except git.GitCommandNotFound as error:
+        raise _no_git() from error
+    except git.GitCommandError as error:
+        said = str(error.stderr).strip().removeprefix("stderr: ").strip("' \n")
+        raise WorkspaceError(f"git failed: {said}", place=str(path), hint=_way_out(said)) from error
+    except (git.GitError, ValueError, AssertionError) as error:
+        raise WorkspaceError(
+            f"the repository cannot be read: {error}",
+            place=str(path),
+            hint="run `git fsck` in it; a clone from before the damage can take its place",
+        ) from error
+
+
+def _no_git() -> WorkspaceError:
+    return WorkspaceError("git is not installed", hint="install git, version 2.32 or newer")
+
+
+def _way_out(said: str) -> str:
+    if ".lock" in said and "File exists" in said:
+        return "wait for the other git command to end, then run `company resume`: it clears what a killed one left"
+    if "but expected" in said or "reference already exists" in said:
+        return "someone else committed to this branch meanwhile; leave the branch alone and run `company resume`"
+    if "No space left" in said:
+        return "free some space, then run `company resume`"
+    return "mend what git names, then run `company resume`"
+
+
+def head(repo: git.Repo) -> tuple[str | None, bytes | None]:
+    """The commit at HEAD and the id of its tree; Nones before the first commit."""
+    import git
+
+    try:
+        sha, _, _, raw = repo.git.get_object_data("HEAD")
+    except ValueError:
+        try:
+            repo.git.rev_parse("--quiet", "--verify", "HEAD")
+        except git.GitCommandError as unborn:
+            if unborn.status == 1:
+                return None, None
+            raise
+        raise
+    return sha, tree_of(raw)
+
+
+def tree_of(commit: bytes) -> bytes:
+    """The tree's id in a raw commit."""
+    return bytes.fromhex(commit[5:45].decode())
+
+
+def parent_of(commit: bytes) -> str | None:
+    """The first parent's id in a raw commit."""
+    found = re.search(rb"^parent ([0-9a-f]{40})$", commit.partition(b"\n\n")[0], re.MULTILINE)
+    return found[1].decode() if found else None
+
+
+def data(repo: git.Repo, sha: bytes) -> bytes:
+    """The content of an object. Raises ValueError when it is missing."""
+    return repo.git.get_object_data(sha.hex())[3]
+
+
+def entries(repo: git.Repo, tree: bytes | None) -> dict[str, Entry]:
+    """What lies in one folder; nothing for None."""
+    from git.objects.fun import tree_entries_from_data
+
+    listed = tree_entries_from_data(data(repo, tree)) if tree else []
+    return {name: Entry(mode, sha) for sha, mode, name in listed}
+
+
+def walk(repo: git.Repo, tree: bytes | None) -> dict[str, Entry]:
+    """Everything in a tree that is no folder: path → entry."""
+    found: dict[str, Entry] = {}
+    folders = [("", tree)]
+    while folders:
+        at, here = folders.pop()
+        for name, entry in entries(repo, here).items():
+            if entry.mode == FOLDER:
+                folders.append((f"{at}{name}/", entry.sha))
+            else:
+                found[at + name] = entry
+    return found
+
+
+def index_entries(repo: git.Repo) -> Index | None:
+    """The index as it lies there: (path, stage) → entry; None when it is missing or does not parse."""
+    import git
+
+    index = git.IndexFile(repo)
+    if not Path(index.path).exists():
+        return None
+    try:
+        return {(str(path), stage): entry for (path, stage), entry in index.entries.items()}
+    except (AssertionError, ValueError, IndexError, struct.error):
+        return None
+
+
+def index_entry(path: str, entry: Entry, status: os.stat_result | None) -> git.IndexEntry:
+    """The index's record of a file; given its status, git need not read it to see that it is unchanged."""
+    from git import IndexEntry
+
+    if status is None:
+        return IndexEntry((entry.mode, entry.sha, 0, path, bytes(8), bytes(8), 0, 0, 0, 0, 0))
+    times = [
+        struct.pack(">LL", nanoseconds // 10**9 & 0xFFFFFFFF, nanoseconds % 10**9)
+        for nanoseconds in (status.st_ctime_ns, status.st_mtime_ns)
+    ]
+    numbers = (status.st_dev, status.st_ino, status.st_uid, status.st_gid, status.st_size)
+    device, inode, user, group, size = (number & 0xFFFFFFFF for number in numbers)
+    return IndexEntry((entry.mode, entry.sha, 0, path, times[0], times[1], device, inode, user, group, size))
+
+
+def store(repo: git.Repo, kind: str, content: bytes) -> bytes:
+    """Write a loose object, synced; returns its id. No process, no filter; a damaged one is replaced."""
+    sha, whole = whole_object(kind, content)
+    folder = Path(repo.git_dir, "objects", sha[:2])
+    folder.mkdir(exist_ok=True)
+    write_atomic(folder / sha[2:], zlib.compress(whole, 1))
+    return bytes.fromhex(sha)
+
+
+def change_tree(
+    repo: git.Repo, base: bytes | None, changes: Changes, done: dict[str, Entry | None], at: str = ""
+) -> bytes:
+    """Store the tree `base` with `changes` and return its id; `done` gets what was set (None: deleted), by path.
+
+    Raises:
+        UnsafePath: a folder, a link or a submodule is where a file should be, or the other way about.
+    """
+    from git.objects.fun import tree_to_stream
+
+    here = entries(repo, base)
+    for name, change in changes.items():
+        path, old = at + name, here.pop(name, None)
+        if old and old.mode not in ((FOLDER,) if isinstance(change, dict) else REGULAR):
+            raise conflict(path, f"is {_KINDS.get(old.mode, 'a file')} in this repository")
+        if isinstance(change, dict):
+            inner = change_tree(repo, old.sha if old else None, change, done, f"{path}/")
+            if inner != EMPTY_TREE:
+                here[name] = Entry(FOLDER, inner)
+        elif change:
+            here[name] = done[path] = Entry(old.mode if old else FILE, change)
+        elif old:
+            done[path] = None
+    names = {name.casefold() for name in here}
+    if "head" in names and (names >= {"objects", "refs"} or "commondir" in names):
+        raise conflict(at or ".", "would be a git repository inside the repository")
+    written = io.BytesIO()
+    order = sorted(here.items(), key=lambda item: item[0].encode() + b"/" * (item[1].mode == FOLDER))
+    tree_to_stream([(entry.sha, entry.mode, name) for name, entry in order], written.write)
+    return store(repo, "tree", written.getvalue())
+
+
+def conflict(path: str, fact: str) -> UnsafePath:
+    """The error for a path that cannot be had beside what is there."""
+    return UnsafePath(f"`{path}` {fact}", hint="choose another path for the new file")
+
+
+def whole_object(kind: str, content: bytes) -> tuple[str, bytes]:
+    """An object's id and what git hashes and deflates for it."""
+    whole = b"%s %d\0" % (kind.encode(), len(content)) + content
+    return hashlib.sha1(whole, usedforsecurity=False).hexdigest(), whole
+
+
+def line(text: str, without: str = "") -> str:
+    """The text as one line of visible characters."""
+    return " ".join("".join(c if c.isprintable() and c not in without else " " for c in text).split())
+
+
+def message(subject: str, body: str, trailers: Mapping[str, str]) -> str:
+    """A commit message. What generated text says of trailers is never taken for one: only ours come last."""
+    paragraphs = [line(subject) or "(no subject)"]
+    text = "".join(c if c.isprintable() or c in "\n\t" else " " for c in body)
+    paragraphs += [part.strip("\n") for part in re.split(r"\n\s*\n", text) if part.strip()]
+    if trailers:
+        paragraphs.append("\n".join(f"{key}: {line(value)}" for key, value in trailers.items()))
+    elif _trailers("\n\n".join(paragraphs)):
+        paragraphs[-1] = re.sub("^", "    ", paragraphs[-1], flags=re.MULTILINE)
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _trailers(text: str) -> dict[str, str]:
+    _, *rest = re.split(r"\n\s*\n", text.strip("\n"))
+    found = [_TRAILER.fullmatch(row) for row in rest[-1].split("\n")] if rest else []
+    return {match[1]: match[2] for match in found if match} if all(found) else {}
+
+
+def parse(sha: str, commit: bytes) -> Commit:
+    """A raw commit as data. Raises ValueError when it is none."""
+    header, _, text = commit.decode("utf-8", "replace").partition("\n\n")
+    author = re.search(r"^author (.*?) ?<[^\n]*> (-?\d+) ", header, re.MULTILINE)
+    if not author:
+        raise ValueError(f"commit {sha} has no author")
+    return Commit(sha, text.lstrip("\n").partition("\n")[0], author[1], int(author[2]), _trailers(text))

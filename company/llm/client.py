@@ -1,0 +1,373 @@
+"""One request to one chat model over HTTP: streamed, with a deadline, tried again when that may help.
+
+Under it: `wire.py` (bounded bodies), `faults.py` (what an exception means). Over it: `gateway.py` (budget, store,
+repair of replies). Models without HTTP: `scripted.py`. From a reply's text to an artifact: `replies.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from company.errors import DeadlineExceeded, EndpointError, ReplyError, UsageError
+
+if TYPE_CHECKING:
+    import httpx
+    from langchain_core.messages import AIMessageChunk
+    from langchain_openai import ChatOpenAI
+
+OnTokens = Callable[[int], None]
+"""Called with the number of tokens of the reply so far; it starts again when a request is tried again."""
+
+RETRY_AFTER_CAP = 60.0
+"""Seconds. A server that asks for a longer pause ends the call instead; the run can be resumed."""
+_BACKOFF_SECONDS = 1.0
+_BACKOFF_CAP = 30.0
+_CHARS_PER_TOKEN = 4
+
+
+class Message(NamedTuple):
+    """One message of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class StepLabel(NamedTuple):
+    """Which call of which step this is. Scripted models and the journal go by it."""
+
+    step: str
+    role: str
+    item: str = ""
+    """Key of the item inside a for_each; empty outside."""
+    round: int = 0
+    """Round of the loop around the step; 0 outside a loop."""
+    attempt: int = 1
+    """1 for the first call, more for repairs."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a model is asked."""
+
+    messages: tuple[Message, ...]
+    schema: dict[str, Any] | None
+    """JSON schema that the reply must fit; None for free text and code."""
+    schema_name: str
+    """Name of the schema, letters, digits, `_` and `-`; empty when there is none."""
+    temperature: float
+    max_tokens: int
+    """Bound of the reply, in tokens."""
+    seed: int | None
+    label: StepLabel
+    expects: tuple[str, ...] = ()
+    """Paths of the files that a reply of code should hold; dry runs make them."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model answered. `text` is never empty."""
+
+    text: str
+    finish_reason: str
+    """`stop`, or `length` when the reply was cut at `max_tokens`; servers have a few more."""
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int | None
+    """Prompt tokens that the server had in its cache; None when it does not say."""
+    model: str
+    """The model's name as the server gives it."""
+    seconds: float
+    """Wall time of the call, repeated tries included, waiting for a free slot excluded."""
+    estimated: bool = False
+    """The server gave no usage: the token counts are a guess from the number of characters."""
+
+
+class EmptyReply(ReplyError):
+    """The model finished without a word. `reply` has what it cost; its text is empty."""
+
+    def __init__(self, message: str, reply: Reply, *, reason: str) -> None:
+        super().__init__(message, reason=reason)
+        self.reply = reply
+
+
+class Model(Protocol):
+    """Whatever answers requests. Its back ends pass the same contract tests."""
+
+    @property
+    def name(self) -> str:
+        """Provider and model: ``openai:gpt-x``, ``local:qwen2.5-coder-1.5b``, ``script:f.yaml``."""
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that prompt and reply may have together; None when unknown."""
+
+    async def complete(self, request: Request, on_tokens: OnTokens | None = None) -> Reply:
+        """Answer one request.
+
+        Raises:
+            EndpointError: no usable answer, after every permitted try.
+            DeadlineExceeded: the whole call took longer than allowed.
+            EmptyReply: the answer has no text.
+        """
+
+    async def close(self) -> None:
+        """Release connections."""
+
+
+@dataclass(frozen=True, eq=False)
+class Endpoint:
+    """An OpenAI-compatible server. Models on one endpoint share its slots.
+
+    Raises:
+        UsageError: the address or the key cannot be used in a request.
+    """
+
+    base_url: str
+    """Address up to and with ``/v1``."""
+    api_key: SecretStr = field(default_factory=lambda: SecretStr(""))
+    """Empty for a server without one."""
+    parallel: int = 4
+    """Requests at the same time."""
+    deadline_seconds: float = 1800.0
+    """Bound of a whole call, repeated tries included."""
+    idle_seconds: float = 600.0
+    """How long the server may send nothing, for instance while it reads the prompt."""
+    retries: int = 4
+    """How often a failed request is sent again."""
+    schemas: bool = True
+    """Whether it takes ``response_format`` with a JSON schema. False: the schema is put into the prompt."""
+    key_name: str = "OPENAI_API_KEY"
+    """Where the operator sets the key; hints name it."""
+    url_name: str = "OPENAI_BASE_URL"
+    """Where the operator sets the address; hints name it."""
+    slots: asyncio.Semaphore = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(
+                f"`{self.url}` is no address of a model endpoint",
+                hint=f"set {self.url_name} to something like http://127.0.0.1:8080/v1",
+            )
+        key = self.api_key.get_secret_value().strip()
+        if not all("!" <= letter <= "~" for letter in key):
+            raise UsageError("the API key holds characters that no key has", hint=f"set {self.key_name} again")
+        object.__setattr__(self, "api_key", SecretStr(key))
+        object.__setattr__(self, "slots", asyncio.Semaphore(self.parallel))
+
+    @property
+    def url(self) -> str:
+        """The address without user, password and query, fit to be shown."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
+    def is_openai(self) -> bool:
+        """OpenAI's own service, which wants the bound of a reply under another name than all others."""
+        return (urlsplit(self.base_url).hostname or "").endswith("openai.com")
+
+
+class ChatModel:
+    """A model behind an OpenAI-compatible endpoint, through `langchain_openai.ChatOpenAI`.
+
+    Args:
+        name: provider and model; what follows the first colon is the model's name at the endpoint.
+        endpoint: where it is.
+        context: tokens of prompt and reply together, if known.
+        notice: told, in one line for people, when a request is going to be sent again.
+        sleep: waits between tries; tests replace it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        endpoint: Endpoint,
+        *,
+        context: int | None = None,
+        notice: Callable[[str], None] = lambda text: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.name = name
+        self.context = context
+        self.endpoint = endpoint
+        self._model = name.partition(":")[2] or name
+        self._notice = notice
+        self._sleep = sleep
+        self._opened: tuple[ChatOpenAI, httpx.AsyncClient] | None = None
+
+    def __repr__(self) -> str:
+        return f"ChatModel({self.name!r}, {self.endpoint.url!r})"
+
+    async def complete(self, request: Request, on_tokens: OnTokens | None = None) -> Reply:
+        """See `Model.complete`."""
+        allowed = self.endpoint.deadline_seconds
+        async with self.endpoint.slots:
+            try:
+                async with asyncio.timeout(allowed) as clock:
+                    return await self._persist(request, on_tokens, asyncio.get_running_loop().time() + allowed)
+            except TimeoutError:
+                if not clock.expired():
+                    raise
+                raise DeadlineExceeded(
+                    f"{self.name} took longer than {allowed:g} s",
+                    place=self.endpoint.url,
+                    hint="allow more time for a call, ask for less in a step, or take a faster model",
+                ) from None
+
+    async def close(self) -> None:
+        """Close the connections; a later request opens new ones."""
+        if self._opened:
+            _, client = self._opened
+            self._opened = None
+            await client.aclose()
+
+    async def _persist(self, request: Request, on_tokens: OnTokens | None, end: float) -> Reply:
+        """Try until it works, trying again is of no use, or the time that a pause needs is not left."""
+        started = time.monotonic()
+        for tries in count(1):
+            try:
+                return await self._attempt(request, on_tokens, started)
+            except EndpointError as error:
+                fault = error
+            pause = _pause(tries, fault.retry_after)
+            left = end - asyncio.get_running_loop().time()
+            too_long = (fault.retry_after or 0.0) > RETRY_AFTER_CAP or pause >= left
+            if not fault.retryable or tries > self.endpoint.retries or too_long:
+                if tries > 1:
+                    fault.message += f" (tried {tries} times)"
+                elif fault.retryable and too_long:
+                    fault.message += f" (no second try: the pause of {pause:.0f} s is too long)"
+                raise fault
+            self._notice(f"{self.name}: {fault.message}; trying again in {pause:.0f} s")
+            await self._sleep(pause)
+        raise AssertionError("unreachable")
+
+    async def _attempt(self, request: Request, on_tokens: OnTokens | None, started: float) -> Reply:
+        pieces: list[str] = []
+        finish, model, usage = "", self._model, None
+        async with aclosing(self._chunks(request)) as chunks:
+            async for chunk in chunks:
+                if piece := str(chunk.text):
+                    pieces.append(piece)
+                    if on_tokens:
+                        on_tokens(len(pieces))
+                finish = chunk.response_metadata.get("finish_reason") or finish
+                model = chunk.response_metadata.get("model_name") or model
+                usage = chunk.usage_metadata or usage
+        if not finish:
+            raise EndpointError("the reply was cut off on its way", retryable=True, place=self.endpoint.url)
+        text = "".join(pieces)
+        reply = Reply(
+            text=text,
+            finish_reason=finish,
+            prompt_tokens=usage["input_tokens"] if usage else _estimate(*(m.content for m in request.messages)),
+            completion_tokens=usage["output_tokens"] if usage else _estimate(text),
+            cached_tokens=usage.get("input_token_details", {}).get("cache_read") if usage else None,
+            model=model,
+            seconds=time.monotonic() - started,
+            estimated=not usage,
+        )
+        if not text.strip():
+            cut = "; max_tokens was used up before the first word" if finish == "length" else ""
+            raise EmptyReply(
+                f"{self.name} gave an empty reply (finish reason {finish}{cut})",
+                reply,
+                reason="Your reply was empty. Answer the task in full.",
+            )
+        return reply
+
+    async def _chunks(self, request: Request) -> AsyncIterator[AIMessageChunk]:
+        """The chunks of one try; whatever goes wrong with it is an `EndpointError`."""
+        import openai
+
+        from company.llm import faults, wire
+
+        endpoint = self.endpoint
+        secret = endpoint.api_key.get_secret_value()
+        where = faults.Where(endpoint.url, self._model, endpoint.key_name, endpoint.url_name, secret)
+        chat = self._open()
+        with wire.keep_head() as head:
+            try:
+                stream = chat.astream(self._messages(request), **self._parameters(request))
+                async with aclosing(stream):  # type: ignore[type-var]  # declared as an iterator, is a generator
+                    async for chunk in stream:
+                        yield chunk
+            except (
+                openai.APIError,
+                EndpointError,
+                ValueError,  # no event at all, no JSON, no UTF-8
+                RecursionError,  # JSON nested too deeply
+                TypeError,  # the rest: JSON of an unexpected shape
+                AttributeError,
+                LookupError,
+            ) as error:
+                raise faults.classify(error, bytes(head), where) from None
+
+    def _open(self) -> ChatOpenAI:
+        if self._opened is None:
+            from langchain_openai import ChatOpenAI
+
+            from company.llm.wire import open_client
+
+            # Servers depart from the schema in small ways (their own finish reasons); that is handled, not news.
+            warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"langchain_openai\.chat_models")
+            client = open_client(self.endpoint.base_url, self.endpoint.idle_seconds)
+            chat = ChatOpenAI(
+                model=self._model,
+                base_url=self.endpoint.base_url,
+                api_key=SecretStr(self.endpoint.api_key.get_secret_value() or "none"),
+                http_async_client=client,
+                timeout=client.timeout,
+                max_retries=0,
+                stream_usage=True,
+                stream_chunk_timeout=None,
+                use_responses_api=False,
+                output_version="v0",
+                cache=False,
+            )
+            self._opened = (chat, client)
+        return self._opened[0]
+
+    def _messages(self, request: Request) -> list[tuple[str, str]]:
+        messages: list[tuple[str, str]] = [*request.messages]
+        if request.schema is not None and not self.endpoint.schemas:
+            role, content = messages[-1]
+            schema = json.dumps(request.schema, ensure_ascii=False)
+            messages[-1] = (role, f"{content}\n\nAnswer with JSON alone that fits this schema:\n{schema}")
+        return messages
+
+    def _parameters(self, request: Request) -> dict[str, Any]:
+        """What differs from call to call. The schema goes around openai's parser, which loses cut replies."""
+        extra: dict[str, Any] = {}
+        extra["max_completion_tokens" if self.endpoint.is_openai else "max_tokens"] = request.max_tokens
+        if request.schema is not None and self.endpoint.schemas:
+            form = {"name": request.schema_name or "reply", "schema": request.schema}
+            extra["response_format"] = {"type": "json_schema", "json_schema": form}
+        parameters: dict[str, Any] = {"temperature": request.temperature, "extra_body": extra}
+        if request.seed is not None:
+            parameters["seed"] = request.seed
+        return parameters
+
+
+def _pause(tries: int, asked: float | None) -> float:
+    """Seconds before the next try: what the server asked for and a little more, else doubling with jitter."""
+    if asked:
+        return asked + random.uniform(0.0, min(1.0, asked / 10))
+    return min(_BACKOFF_CAP, _BACKOFF_SECONDS * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)
+
+
+def _estimate(*texts: str) -> int:
+    return -(-sum(map(len, texts)) // _CHARS_PER_TOKEN)

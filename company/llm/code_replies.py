@@ -1,0 +1,241 @@
+"""From a reply's text to files of code: which block is which file, and which is none. Never half of a file.
+
+Fences and the paths beside them: `fences.py`. Documents: `replies.py`. Whether a path is safe: `paths.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from company.errors import ReplyError
+from company.llm.fences import PYTHON, Block, blocks_of, parses, same_name, split_files, without_thoughts
+from company.llm.names import is_test
+
+
+class CodeFile(NamedTuple):
+    """One file of a reply."""
+
+    path: str
+    """Relative, with ``/``."""
+    content: str
+    """Ends in one newline; empty for files like ``__init__.py`` that may be."""
+
+
+_MAY_BE_EMPTY = ("__init__.py", "py.typed", ".gitkeep")
+_NO_FILES = frozenset(
+    [
+        "bash",
+        "sh",
+        "shell",
+        "zsh",
+        "fish",
+        "console",
+        "shell-session",
+        "shellsession",
+        "terminal",
+        "powershell",
+        "ps1",
+        "cmd",
+        "bat",
+        "batch",
+        "text",
+        "txt",
+        "plain",
+        "plaintext",
+        "output",
+        "log",
+        "stdout",
+        "stderr",
+        "pycon",
+        "python-repl",
+        "mermaid",
+    ]
+)
+_EXTENSIONS = {
+    "py": PYTHON, "md": {"markdown", "md"}, "json": {"json"}, "toml": {"toml"}, "yaml": {"yaml", "yml"},
+    "yml": {"yaml", "yml"}, "html": {"html"}, "css": {"css"}, "js": {"javascript", "js"}, "sql": {"sql"},
+    "csv": {"csv"}, "ini": {"ini"}, "cfg": {"ini", "cfg"}, "xml": {"xml"}, "sh": {"bash", "sh", "shell"},
+    "txt": {"text", "txt", "plaintext"},
+}  # fmt: skip
+_ELISION = re.compile(
+    r"^\s*(?:#|//)\s*[\[(<]?\s*(?:\.{3}|…)?\s*\(?(?:the\s+)?(?:rest of|existing|remaining|other|previous)\s+(?:the\s+|your\s+)?"
+    r"(?:code|file|function|method|import|implementation|class|program|script|content)\w*"
+    r"(?:.*(?:\.{3}|…|unchanged|the same|as before|remain|goes here|stays)|\s*(?:here)?[\])>]?\s*$)",
+    re.IGNORECASE,
+)
+
+
+def parse_code(text: str, *, expected: Sequence[str] = (), single: bool = False) -> list[CodeFile]:
+    """The files in a reply, in order. Never half of one.
+
+    Args:
+        text: the reply.
+        expected: paths that were asked for. A block without a path is the expected one that is still missing;
+            a path that differs only in its folders is mapped to it. With none, code without a path is ``main.py``.
+        single: exactly one file is wanted: the expected one, and what else the reply holds is left aside.
+
+    Raises:
+        ReplyError: no code, a block that was never closed, parts left out, or a block of which nobody can say
+            which file it is. `reason` says it to the model.
+    """
+    plain = without_thoughts(text)
+    blocks = blocks_of(plain)
+    if not blocks and _is_program(plain):
+        blocks = [Block("python", plain.split("\n"))]
+    if not blocks:
+        raise _bad(text, "there is no code in it", f"Give {_asked(expected)} in a fenced block: ```python … ```.")
+    if not blocks[-1].closed:
+        raise _bad(
+            text, "it was cut inside a block", f"Your reply was cut. Give {_asked(expected)} again, whole, and shorter."
+        )
+    if all(block.language in ("diff", "patch") for block in blocks):
+        raise _bad(text, "it is a diff", "Give the whole text of each changed file, not a diff.")
+    parts = [part for block in blocks for part in split_files(block) if _may_be_file(part)]
+    files: dict[str, CodeFile] = {}
+    nameless: list[Block] = []
+    for part in parts:
+        path = _settle(part.path, expected) if part.path else _mentioned(part, expected)
+        if not path:
+            nameless.append(part)
+        elif file := _file(path, part, text):
+            files.pop(path, None)
+            files[path] = file
+    _adopt(files, nameless, expected, text)
+    if not files:
+        raise _bad(text, "there is no code in it", f"Give {_asked(expected)} in a fenced block: ```python … ```.")
+    return _only(files, expected, text) if single else list(files.values())
+
+
+def _bad(text: str, fact: str, reason: str) -> ReplyError:
+    return ReplyError(f"the reply is no code: {fact}", raw=text, reason=reason)
+
+
+def _asked(expected: Sequence[str]) -> str:
+    return "the whole file " + " and ".join(f"`{path}`" for path in expected) if expected else "the whole code"
+
+
+def _is_program(text: str) -> bool:
+    """Python that does or defines something; a word or two of prose parse as well."""
+    if not parses(text):
+        return False
+    plain = (ast.Name, ast.Constant, ast.Tuple, ast.Attribute, ast.BinOp, ast.Compare, ast.BoolOp, ast.UnaryOp)
+    body = ast.parse(text).body
+    return any(not (isinstance(line, ast.Expr) and isinstance(line.value, plain)) for line in body)
+
+
+def _may_be_file(part: Block) -> bool:
+    """Whether a block is content rather than something to type or to see."""
+    suffix = part.path.rpartition(".")[2].lower()
+    if part.language in _NO_FILES:
+        return bool(part.path) and part.language in _EXTENSIONS.get(suffix, _NO_FILES - {"output", "console"})
+    if part.language in ("diff", "patch"):
+        return False
+    code = "\n".join(part.body)
+    if part.language == "" and not part.path:
+        return _is_program(code)
+    if suffix in ("py", "pyi") and part.language not in PYTHON:
+        return part.language == "" and (not code.strip() or _names(code) > 0 or _is_program(code))
+    return not code.lstrip().startswith((">>> ", "$ "))
+
+
+def _settle(path: str, expected: Sequence[str]) -> str:
+    """A path as models write it, in normal form, and the expected one where it is meant."""
+    plain = path.replace("\\", "/").removeprefix("./")
+    if plain in expected:
+        return plain
+    alike = [one for one in expected if one.endswith("/" + plain) or plain.endswith("/" + one)]
+    alike = alike or [one for one in expected if same_name(one, plain)]
+    return alike[0] if len(alike) == 1 else plain
+
+
+def _mentioned(part: Block, expected: Sequence[str]) -> str:
+    """The path of the sentence before a block, believed only where it was asked for and the language fits."""
+    path = _settle(part.mentioned, expected) if part.mentioned else ""
+    return path if path in expected and _language_fits(part, path) else ""
+
+
+def _language_fits(part: Block, path: str) -> bool:
+    return not part.language or part.language in _EXTENSIONS.get(path.rpartition(".")[2].lower(), {part.language})
+
+
+def _file(path: str, part: Block, text: str) -> CodeFile | None:
+    """The file, or None for an empty one that says nothing."""
+    if path.startswith("/") or re.match("[A-Za-z]:", path) or ".." in path.split("/"):
+        raise _bad(
+            text, f"the path `{path}` leads out", f"`{path}` is not allowed: give paths relative to the project."
+        )
+    lines = [line.rstrip("\r") for line in part.body]
+    while lines and not lines[0].strip():
+        lines.pop(0)
+    content = "\n".join(lines).rstrip()
+    if not content:
+        return CodeFile(path, "") if path.endswith(_MAY_BE_EMPTY) else None
+    if left_out := next((line.strip() for line in lines if _ELISION.match(line)), ""):
+        reason = f"You left out parts of `{path}` (`{left_out}`). Give the whole file, every line of it."
+        raise _bad(text, f"`{path}` has parts left out", reason)
+    return CodeFile(path, content + "\n")
+
+
+def _adopt(files: dict[str, CodeFile], nameless: list[Block], expected: Sequence[str], text: str) -> None:
+    """Give blocks without a path to the expected files that nothing named."""
+    missing = [path for path in expected if path not in files]
+    if not expected and not files:
+        missing = ["main.py"]
+    fitting = [part for part in nameless if any(_fits_exactly(part, path) for path in missing)]
+    if len(missing) > 1 and fitting:
+        owners = {path: [part for part in fitting if _fits_exactly(part, path)] for path in missing}
+        if max(len(parts) for parts in owners.values()) > 1 or len(fitting) != sum(map(len, owners.values())):
+            if files:
+                return  # some files were named; the rest are examples, or will be asked for again
+            reason = (
+                "Say which file each block is: put its path on the line before it, for instance `### "
+                + missing[0]
+                + "`."
+            )
+            raise _bad(text, "blocks without a path", reason)
+    for path in missing:
+        candidates = [part for part in fitting if _fits_exactly(part, path)]
+        if candidates and (file := _file(path, max(enumerate(candidates), key=_weight)[1], text)):
+            files[path] = file
+    if len(expected) == 1 and expected[0] not in files:
+        strangers = [path for path in files if path.endswith(".py") and not is_test(path)]
+        if expected[0].endswith(".py") and len(strangers) == 1:
+            files[expected[0]] = CodeFile(expected[0], files.pop(strangers[0]).content)
+
+
+def _fits_exactly(part: Block, path: str) -> bool:
+    """Whether a block without a path may be that file: Python for Python, Markdown for Markdown."""
+    suffix = path.rpartition(".")[2].lower()
+    return (part.language or "python") in _EXTENSIONS.get(suffix, {suffix})
+
+
+def _weight(numbered: tuple[int, Block]) -> tuple[int, int, int]:
+    """The program among its usage examples: most names, then most text if none has names, then the latest."""
+    number, part = numbered
+    code = "\n".join(part.body)
+    names = _names(code)
+    return names, 0 if names else len(code), number
+
+
+def _names(code: str) -> int:
+    """How many functions, classes and variables a module defines."""
+    if not parses(code):
+        return len(re.findall(r"^(?:async def|def|class) \w", code, re.MULTILINE))
+    found = 0
+    for line in ast.parse(code).body:
+        found += isinstance(line, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) * 10
+        found += isinstance(line, ast.Assign | ast.AnnAssign)
+    return found
+
+
+def _only(files: dict[str, CodeFile], expected: Sequence[str], text: str) -> list[CodeFile]:
+    wanted = [files[path] for path in expected if path in files]
+    if len(wanted) == 1:
+        return wanted
+    if not expected and len(files) == 1:
+        return list(files.values())
+    found = ", ".join(f"`{path}`" for path in files)
+    raise _bad(text, f"one file was asked for, not {found}", f"Give exactly one file: {_asked(expected)}.")

@@ -1,0 +1,152 @@
+"""What an exception from the chat client means: one `EndpointError`, retryable or not, with a way out.
+
+Who tries again: `client.py`. Text from a server is shown cut, on one line, and never with the key in it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+
+from company.errors import EndpointError
+
+_RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524, 529})
+_EXCERPT = 300
+
+
+@dataclass(frozen=True)
+class Where:
+    """What was asked and how the operator names it, for places and hints."""
+
+    url: str
+    """The endpoint's address without user, password and query."""
+    model: str
+    """The model's name at the endpoint."""
+    key_name: str
+    """Where the key is set, for instance ``OPENAI_API_KEY``."""
+    url_name: str
+    """Where the address is set, for instance ``OPENAI_BASE_URL``."""
+    secret: str = field(repr=False)
+    """The key itself, which no message may hold."""
+
+
+def from_status(status: int, text: str, headers: Mapping[str, str], where: Where) -> EndpointError:
+    """An HTTP status of 300 or more, or an error inside a stream that names one. `text` is safe to show."""
+    retryable = status in _RETRYABLE
+    hint = ""
+    if status in (401, 403):
+        hint = f"set {where.key_name} to a key that this endpoint accepts"
+    elif status == 404:
+        hint = f"check that the model is called `{where.model}` there, and {where.url_name}, which usually ends in /v1"
+    elif status == 429 and re.search(r"insufficient_quota|billing|credit", text, re.IGNORECASE):
+        retryable, hint = False, "the account has no credit left; mend that, then run `company resume`"
+    elif status == 429:
+        hint = "the endpoint asks for a pause; run `company resume` later"
+    elif 300 <= status < 400:
+        hint = f"the endpoint sends us elsewhere; set {where.url_name} to the address that answers itself"
+    elif re.search(r"context.{0,20}(length|size|window)|(prompt|input).{0,20}too (long|large)", text, re.IGNORECASE):
+        hint = "the prompt is too long for this model: use a larger context, or a procedure with smaller steps"
+    elif status in (400, 422) and re.search(r"response_format|json_schema|schema|grammar", text, re.IGNORECASE):
+        hint = "the endpoint does not take this JSON schema; set `schemas = false` for it"
+    elif retryable:
+        hint = "the endpoint is in trouble; run `company resume` later"
+    return EndpointError(
+        f"HTTP {status}: {text}" if text else f"HTTP {status}",
+        retryable=retryable,
+        retry_after=retry_after(headers),
+        place=where.url,
+        hint=hint,
+    )
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks us to wait; None when it says nothing that can be understood."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name, "").strip()
+        try:
+            seconds = float(value) * unit
+        except ValueError:
+            continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
+    try:
+        moment = parsedate_to_datetime(headers.get("retry-after", ""))
+        return max(0.0, moment.timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what caused it, outermost first."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def excerpt(text: str | bytes, secret: str) -> str:
+    """Foreign text made fit for a message: one line, printable, short, without the secret."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    if secret:
+        text = text.replace(secret, "***")
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + " …"
+
+
+def classify(error: Exception, head: bytes, where: Where) -> EndpointError:
+    """What went wrong with one request, from the exception and the first bytes of the answer."""
+    import openai
+
+    for cause in chain(error):
+        if isinstance(cause, EndpointError):
+            cause.place = where.url
+            return cause
+    if isinstance(error, openai.APIStatusError):
+        text = excerpt(_server_text(error.body) or head, where.secret)
+        return from_status(error.status_code, text, error.response.headers, where)
+    if isinstance(error, openai.APIConnectionError):
+        return _connection(list(chain(error)), where)
+    if isinstance(error, openai.APIError):
+        code = error.body.get("code") if isinstance(error.body, dict) else None
+        text = excerpt(_server_text(error.body) or error.message, where.secret)
+        return from_status(code if isinstance(code, int) and 300 <= code < 600 else 500, text, {}, where)
+    shown = excerpt(head, where.secret)
+    return EndpointError(
+        f"the answer is no chat completion: {shown}" if shown else "the answer is empty",
+        retryable=True,
+        place=where.url,
+        hint=f"see what answers there; {where.url_name} usually ends in /v1",
+    )
+
+
+def _connection(causes: list[BaseException], where: Where) -> EndpointError:
+    import httpx
+
+    detail = next((excerpt(str(cause), where.secret) for cause in reversed(causes) if str(cause)), "")
+    if any(isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout) for cause in causes):
+        message, hint = f"cannot connect: {detail}", f"start the server, or set {where.url_name} to where it is"
+    elif any(isinstance(cause, httpx.UnsupportedProtocol | httpx.LocalProtocolError) for cause in causes):
+        return EndpointError(f"cannot be asked: {detail}", place=where.url, hint=f"check {where.url_name}")
+    elif any(isinstance(cause, httpx.TimeoutException) for cause in causes):
+        message, hint = "the endpoint went silent", "it may be overloaded; run `company resume` to go on"
+    else:
+        message, hint = f"the connection broke: {detail}", "run `company resume` to go on"
+    return EndpointError(message, retryable=True, place=where.url, hint=hint)
+
+
+def _server_text(body: object) -> str:
+    """The message inside a JSON error body, whatever shape the server gives it."""
+    while isinstance(body, dict):
+        code = body.get("code") or body.get("type")
+        inner = body.get("error") or body.get("message") or body.get("detail")
+        if isinstance(inner, str):
+            return f"{inner} ({code})" if isinstance(code, str) else inner
+        body = inner
+    return body if isinstance(body, str) else ""

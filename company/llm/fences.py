@@ -1,0 +1,226 @@
+"""The fenced blocks of a reply and the paths that models write beside them, on their fence, or in their first comment.
+
+Which block becomes which file: `replies.py`. Nothing here knows what was asked for.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from dataclasses import dataclass
+
+_NAME = r"[\w.\-]+"
+PATH = rf"(?:[A-Za-z]:)?[\\/]?(?:{_NAME}[\\/])*{_NAME}\.[A-Za-z]\w{{0,9}}"
+"""What may be a path in free text: at least a name with an extension. Judged later, so `../x.py` is found whole."""
+
+_OPEN = re.compile(r"^([ \t]*(?:[-*>]\s+|\d+[.)]\s+)?)(`{3,}|~{3,})\s*([^`]*?)\s*$")
+_INFO_PATH = re.compile(rf"(?:^|[\s:=\"'({{])({PATH})(?=$|[\s\"')}}:,])")
+_LANGUAGE = re.compile(r"^\{?\.?([A-Za-z][\w+#-]*)")
+_COMMENT_PATH = re.compile(
+    r"^(?:#+|//+|/\*+|<!--|;+|--+)[\s\-=*#~]*"
+    rf"(?:(?:file|file ?name|filepath|path|module)\s*[:=]\s*)?[`'\"*]*({PATH})[`'\"*]*"
+    r"(?:\s*\((?:new|updated|changed|modified|complete|full|unchanged)[^)]*\))?[\s\-=*#~:]*(?:\*/|-->)?$",
+    re.IGNORECASE,
+)
+_LABEL_LINE = re.compile(
+    r"^(?:#{1,6}\s+|[-*+]\s+|\d+[.)]\s+|>\s+)*"
+    r"(?:(?:step\s+)?\d+[.:)]?\s+)?(?:the\s+)?(?:(?:new|updated|full|complete)\s+)?(?:(?:file|file ?name|path|module|source)\b(?:\s+\d+)?)?"
+    rf"[\s:*_`'\"(\[]*({PATH})[\s:*_`'\")\]]*(?:\([^)]*\)|[-–—:].*)?[\s:*_]*$",
+    re.IGNORECASE,
+)
+_MENTION = re.compile(rf"(?<![\w/\\.])({PATH})(?![\w/\\])")
+_USAGE = re.compile(
+    r"\b(usage|example|run|running|use|using|used|import|importing|call|calling|invoke|execute|output|prints?|try|test it|demo)\b",
+    re.IGNORECASE,
+)
+_LONGEST_LABEL = 200
+"""Characters of a line that is looked at for a path."""
+_MOST_ENDS = 40
+"""Closing fences that are tried for one block; each costs a parse."""
+_THOUGHTS = re.compile(r"^\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
+
+
+@dataclass
+class Block:
+    """One fenced block, or the part of one that belongs to one file."""
+
+    language: str
+    """In lower case; empty where the fence does not say."""
+    body: list[str]
+    path: str = ""
+    """As written; empty where nothing names one."""
+    mentioned: str = ""
+    """A path in the sentence before the block: less than `path`, more than nothing."""
+    closed: bool = True
+
+
+def without_thoughts(text: str) -> str:
+    """Without what a reasoning model wrote before its answer, and with ``\\n`` as the only end of line."""
+    return _THOUGHTS.sub("", text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"), count=1)
+
+
+def blocks_of(text: str) -> list[Block]:
+    """The blocks in order, each with the path that its fence or the line before it gives."""
+    lines = text.split("\n")
+    found: list[Block] = []
+    row = 0
+    before = 0
+    while row < len(lines):
+        opening = _OPEN.match(lines[row])
+        if not opening:
+            row += 1
+            continue
+        indent, fence, info = len(opening[1].expandtabs(4)), opening[2], opening[3]
+        end = _end(lines, row, fence, indent, _language(info))
+        body = [_dedent(line, indent) for line in lines[row + 1 : end]]
+        block = Block(_language(info), body, _info_path(info), closed=end < len(lines))
+        if not block.path:
+            block.path, block.mentioned = _path_before(lines[before:row])
+        found.append(block)
+        row = before = end + 1
+    return found
+
+
+def split_files(block: Block) -> list[Block]:
+    """One block per file where path comments at the left margin part it; a path comment at the top is taken off."""
+    parts: list[Block] = [Block(block.language, [], block.path, block.mentioned)]
+    inside = _inside_strings(block.body)
+    structured = False
+    for row, line in enumerate(block.body):
+        path = "" if row in inside else comment_path(line, block.language)
+        if path and not any(_is_code(earlier) for earlier in parts[-1].body) and not structured:
+            head = [kept for kept in parts[-1].body if kept.startswith("#!")]  # a shebang may come before the path
+            if not parts[-1].path or same_name(parts[-1].path, path):
+                parts[-1] = Block(block.language, head, parts[-1].path or path)
+                structured = True
+                continue
+        elif path and (structured or (not block.path and path.endswith(".py") and _both_parse(block.body, row))):
+            parts.append(Block(block.language, [], path))
+            structured = True
+            continue
+        parts[-1].body.append(line)
+    return parts
+
+
+def comment_path(line: str, language: str) -> str:
+    """The path that a comment line consists of; empty where it is another line, or a path of another language."""
+    match = _COMMENT_PATH.match(line) if len(line) <= _LONGEST_LABEL else None
+    if not match or (language in PYTHON and not match[1].endswith((".py", ".pyi"))):
+        return ""
+    return match[1]
+
+
+def parses(source: str) -> bool:
+    """Whether it is Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an invalid escape in generated code is its own affair
+            ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two paths end in the same file name."""
+    return re.split(r"[\\/]", one)[-1] == re.split(r"[\\/]", other)[-1]
+
+
+PYTHON = frozenset({"python", "py", "python3", "py3"})
+
+
+def _language(info: str) -> str:
+    match = _LANGUAGE.match(info)
+    if not match or re.fullmatch(PATH, info.split()[0].strip("{}")):
+        return ""
+    return match[1].lower()
+
+
+def _info_path(info: str) -> str:
+    match = _INFO_PATH.search(info)
+    return match[1] if match else ""
+
+
+def _path_before(lines: list[str]) -> tuple[str, str]:
+    """A path that labels the next block, and one that the sentence before it mentions."""
+    line = next((line.strip() for line in reversed(lines) if line.strip()), "")[-_LONGEST_LABEL:]
+    if label := _LABEL_LINE.match(line):
+        return ("", "") if _USAGE.search(line.replace(label[1], "")) else (label[1], "")
+    mentions = {match[1] for match in _MENTION.finditer(line)}
+    if len(mentions) == 1 and not _USAGE.search(line):
+        return "", mentions.pop()
+    return "", ""
+
+
+def _end(lines: list[str], start: int, fence: str, indent: int, language: str) -> int:
+    """The row of the closing fence; `len(lines)` when there is none.
+
+    Models nest fences of the same length, in docstrings and in Markdown. Python ends where it parses; anything else
+    where every inner fence that names a language has been closed too.
+    """
+    closing = re.compile(rf"^\s*{re.escape(fence[0])}{{{len(fence)},}}\s*$")
+    ends = [row for row in range(start + 1, len(lines)) if closing.match(lines[row])]
+    if language in PYTHON or not language:
+        for end in ends[:_MOST_ENDS]:
+            source = "\n".join(_dedent(line, indent) for line in lines[start + 1 : end])
+            if parses(source):
+                return end
+    depth = 1
+    for row in range(start + 1, len(lines)):
+        if closing.match(lines[row]):
+            depth -= 1
+            if depth == 0:
+                return row
+        elif language not in PYTHON and (inner := _OPEN.match(lines[row])) and inner[2].startswith(fence):
+            depth += 1
+    return ends[0] if ends else len(lines)
+
+
+def _dedent(line: str, width: int) -> str:
+    """Without up to `width` columns of leading white space."""
+    return line[min(width, len(line) - len(line.lstrip(" \t"))) :] if width else line
+
+
+def _is_code(line: str) -> bool:
+    return bool(line.strip()) and not line.startswith("#!") and "coding:" not in line
+
+
+def _inside_strings(body: list[str]) -> set[int]:
+    """Rows that begin inside a string of several lines, by the quotes before them."""
+    rows: set[int] = set()
+    quote = ""
+    for row, line in enumerate(body):
+        if quote:
+            rows.add(row)
+        place = 0
+        while place < len(line):
+            three = line[place : place + 3]
+            if quote:
+                if line[place] == "\\":
+                    place += 2
+                    continue
+                if three == quote:
+                    quote, place = "", place + 3
+                    continue
+            elif three in ('"""', "'''"):
+                quote, place = three, place + 3
+                continue
+            elif line[place] == "#":
+                break
+            elif line[place] in "\"'":
+                place = _string_end(line, place)
+                continue
+            place += 1
+    return rows
+
+
+def _string_end(line: str, start: int) -> int:
+    place = start + 1
+    while place < len(line) and line[place] != line[start]:
+        place += 2 if line[place] == "\\" else 1
+    return place + 1
+
+
+def _both_parse(body: list[str], row: int) -> bool:
+    return parses("\n".join(body[:row])) and parses("\n".join(body[row + 1 :]))

@@ -1,0 +1,70 @@
+"""The process that runs llama.cpp's server: reads its orders on stdin, says `ready` on stdout, serves.
+
+Who starts it, shares it and talks to it: `local.py`. It lives exactly as long as somebody uses it: every user
+holds a shared lock on one file, this process waits for the exclusive one, and the kernel frees a dead user's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    """Serve until nobody holds the users' lock. `local.py` gives the orders; the API key is one of them."""
+    os.setsid()  # Ctrl-C ends one run; it must not end the server under the others
+    orders: dict[str, Any] = json.loads(sys.stdin.read())
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # llama.cpp writes to stdout too; all of that is log
+    users = os.open(orders["users"], os.O_RDWR)
+    try:
+        server = _serve(orders)
+    except (ImportError, RuntimeError):  # xllamacpp is missing, or refuses the file, the port or a setting
+        traceback.print_exc()
+        sys.exit(1)
+    lease = Path(orders["lease"])
+    facts = {name: orders[name] for name in ("api_key", "name", "path", "context", "slots")}
+    _write_private(lease, {**facts, "base_url": f"{server.listening_address}/v1", "pid": os.getpid()})
+    answer.write("ready\n")
+    answer.close()
+    fcntl.flock(users, fcntl.LOCK_EX)  # waits here until the last user is gone
+    lease.unlink(missing_ok=True)
+    os._exit(0)  # the threads of llama.cpp cannot be joined
+
+
+def _serve(orders: dict[str, Any]) -> Any:
+    """Load the model and listen. The server's own threads do the work; it stops when it is collected."""
+    import xllamacpp  # type: ignore[import-untyped]  # it ships no types
+
+    params = xllamacpp.CommonParams()
+    params.model.path = orders["path"]
+    params.model_alias = {orders["name"]}
+    params.hostnames = ["127.0.0.1"]
+    params.port = orders["port"]
+    params.api_keys = [orders["api_key"]]
+    params.n_parallel = orders["slots"]
+    params.n_ctx = orders["slots"] * orders["context"]
+    params.cpuparams.n_threads = orders["threads"]
+    params.cpuparams_batch.n_threads = orders["threads"]
+    params.cache_prompt = True
+    params.cache_ram_mib = orders["cache_mib"]
+    params.ui = False
+    return xllamacpp.Server(params)
+
+
+def _write_private(path: Path, content: dict[str, Any]) -> None:
+    """Write whole or not at all, readable by this user alone: it holds the key."""
+    draft = path.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(content, file)
+    draft.replace(path)
+
+
+if __name__ == "__main__":
+    main()

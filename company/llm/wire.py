@@ -1,0 +1,144 @@
+"""The HTTP client under a chat model: bounded bodies, safe decompression, servers that do not stream.
+
+What is asked and when it is tried again: `client.py`. What an exception means: `faults.py`.
+Imports httpx at the top, so this module is itself imported inside functions.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import httpx
+
+from company.errors import EndpointError
+
+BODY_LIMIT = 16 << 20
+"""Bytes of one answer after decompression. One token of a stream takes up to 300 bytes on the wire."""
+CONNECT_SECONDS = 20.0
+_HEAD_BYTES = 2000
+
+_head: ContextVar[bytearray | None] = ContextVar("head", default=None)
+
+
+def open_client(base_url: str, idle_seconds: float) -> httpx.AsyncClient:
+    """A client for one endpoint. Loopback addresses never go through a proxy of the environment.
+
+    `idle_seconds` is how long the server may send nothing at all.
+    """
+    host = httpx.URL(base_url).host
+    return httpx.AsyncClient(
+        timeout=httpx.Timeout(idle_seconds, connect=CONNECT_SECONDS),
+        trust_env=not _is_loopback(host),
+        headers={"Accept-Encoding": "identity"},
+        event_hooks={"response": [_guard]},
+    )
+
+
+@contextmanager
+def keep_head() -> Iterator[bytearray]:
+    """Keeps the first bytes of the answer that is read inside, for the message when it is none."""
+    head = bytearray()
+    token = _head.set(head)
+    try:
+        yield head
+    finally:
+        _head.reset(token)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def _guard(response: httpx.Response) -> None:
+    """Runs before any byte of a body is read."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    for name in ("content-encoding", "content-length"):
+        if name in response.headers:
+            del response.headers[name]
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    stream: httpx.AsyncByteStream = _Bounded(response.stream, encoding)
+    if response.is_success and kind == "application/json":
+        stream = _AsEvents(stream)
+    response.stream = stream
+
+
+class _Bounded(httpx.AsyncByteStream):
+    """Decompresses step by step and stops at the limit, so a bomb never unfolds in memory."""
+
+    def __init__(self, inner: httpx.AsyncByteStream, encoding: str) -> None:
+        self._inner = inner
+        self._encoding = encoding
+        self._data = self._read()  # one pass: whoever drains the rest goes on where the reader stopped
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._data
+
+    async def _read(self) -> AsyncIterator[bytes]:
+        inflate = self._decoder()
+        head = _head.get()
+        room = BODY_LIMIT
+        async for data in self._inner:
+            if inflate:
+                try:
+                    data = inflate.decompress(data, room + 1)
+                except zlib.error as error:
+                    raise EndpointError(f"the answer is damaged: {error}", retryable=True) from error
+            room -= len(data)
+            if room < 0:
+                raise EndpointError(
+                    f"the answer is larger than {BODY_LIMIT >> 20} MiB",
+                    hint="this is no chat completion; check the endpoint's address",
+                )
+            if head is not None and len(head) < _HEAD_BYTES:
+                head += data[:_HEAD_BYTES]
+            yield data
+
+    def _decoder(self) -> zlib._Decompress | None:
+        if self._encoding in ("identity", ""):
+            return None
+        if self._encoding in ("gzip", "x-gzip", "deflate"):
+            return zlib.decompressobj(wbits=47)  # gzip or zlib, told by the header
+        raise EndpointError(
+            f"the answer is compressed as `{self._encoding[:20]}` though it was asked for uncompressed",
+            hint="turn compression off at the endpoint or the proxy before it",
+        )
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _AsEvents(httpx.AsyncByteStream):
+    """A whole completion in one JSON object, rewritten as the stream of events that was asked for."""
+
+    def __init__(self, inner: httpx.AsyncByteStream) -> None:
+        self._inner = inner
+        self._data = self._read()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._data
+
+    async def _read(self) -> AsyncIterator[bytes]:
+        body = b"".join([data async for data in self._inner])
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            yield body  # no event in it: reported as what it is
+            return
+        choices = answer.get("choices") if isinstance(answer, dict) else None
+        for choice in choices if isinstance(choices, list) else []:
+            if isinstance(choice, dict) and isinstance(choice.get("message"), dict):
+                choice["delta"] = choice.pop("message")
+                choice["finish_reason"] = choice.get("finish_reason") or "stop"
+        yield b"data: " + json.dumps(answer).encode() + b"\n\ndata: [DONE]\n\n"
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

@@ -1,0 +1,133 @@
+"""Artifacts as Markdown for people and prompts: one function per kind, chosen by `render`.
+
+The JSON beside it in the repository is the source; the Markdown is made from it. Which path it gets: `publish.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from company.artifacts import (
+    Artifact,
+    Checks,
+    CommandResult,
+    Design,
+    FileSpec,
+    Prd,
+    Review,
+    SourceFile,
+    TestFile,
+    TestRun,
+)
+
+
+def render(value: Any) -> str:
+    """An artifact or a list of them as Markdown; other values as text."""
+    if isinstance(value, list):
+        return "\n\n".join(render(item) for item in value)
+    if isinstance(value, Prd):
+        return _prd(value)
+    if isinstance(value, Design):
+        return _design(value)
+    if isinstance(value, FileSpec):
+        return file_interface(value)
+    if isinstance(value, SourceFile | TestFile):
+        return fenced(value.path, value.content)
+    if isinstance(value, Review):
+        lines = [f"- {comment}" for comment in value.comments]
+        return "\n".join([f"Approved: {'yes' if value.approved else 'no'}", *lines])
+    if isinstance(value, TestRun):
+        return _test_run(value)
+    if isinstance(value, CommandResult):
+        return f"Exit status {value.exit_status} ({value.status})\n\n{value.stdout}{value.stderr}"
+    if isinstance(value, Checks):
+        return "\n".join(f"- {check.title}: {check.quote}" for check in value.checks)
+    if isinstance(value, Artifact):
+        return "\n".join(f"{name}: {getattr(value, name)}" for name in type(value).model_fields)
+    return "" if value is None else str(value)
+
+
+def fenced(path: str, content: str) -> str:
+    """A file as a heading and a fence longer than any run of backticks inside it."""
+    longest = max((len(run) for run in re.findall(r"`{3,}", content)), default=2)
+    fence = "`" * (longest + 1)
+    language = {"py": "python", "md": "markdown"}.get(path.rpartition(".")[2], path.rpartition(".")[2])
+    return f"### {path}\n{fence}{language}\n{content.rstrip()}\n{fence}"
+
+
+def file_interface(spec: FileSpec) -> str:
+    """What the design says of one file, as text for a prompt."""
+    lines = [f"`{spec.path}`: {spec.purpose}"]
+    if spec.depends_on:
+        lines.append("  imports from " + ", ".join(f"`{path}`" for path in spec.depends_on))
+    for part in spec.parts:
+        lines.append(f"- `{part.signature}`: {part.purpose}")
+        if part.quote:
+            lines.append(f'  requirement: "{part.quote}"')
+    return "\n".join(lines)
+
+
+def _prd(prd: Prd) -> str:
+    def bullets(title: str, items: list[str]) -> str:
+        return f"## {title}\n\n" + "\n".join(f"- {item}" for item in items) if items else ""
+
+    rows = "\n".join(f"| {item.id} | {item.priority} | {_cell(item.text)} |" for item in prd.requirements)
+    parts = [
+        f"# {prd.title}",
+        bullets("Goals", prd.goals),
+        bullets("User stories", prd.user_stories),
+        f"## Requirements\n\n| id | priority | requirement |\n|---|---|---|\n{rows}",
+        bullets("Acceptance criteria", prd.acceptance_criteria),
+        bullets("Unclear, and what was assumed", prd.unclear),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _design(design: Design) -> str:
+    parts = ["# Design", design.approach]
+    if design.entry_point:
+        parts.append(f"Started with: `{design.entry_point}`")
+    parts.append("Packages needed: " + (", ".join(design.dependencies) or "the standard library only"))
+    parts.append(f"```mermaid\n{diagram(design)}\n```")
+    for spec in design.files:
+        lines = [f"## {spec.path}", "", spec.purpose]
+        if spec.depends_on:
+            lines += ["", "Imports from: " + ", ".join(f"`{path}`" for path in spec.depends_on)]
+        for part in spec.parts:
+            lines += ["", f"- `{part.signature}`  ", f"  {part.purpose}"]
+            if part.quote:
+                lines.append(f"  > {' '.join(part.quote.split())}")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def diagram(design: Design) -> str:
+    """The design's files and who imports whom, as Mermaid."""
+    numbers = {spec.path: f"f{index}" for index, spec in enumerate(design.files)}
+    lines = ["flowchart LR"]
+    for spec in design.files:
+        names = "<br/>".join(_escape(part.name) for part in spec.parts)
+        lines.append(f'  {numbers[spec.path]}["{_escape(spec.path)}{"<br/>" + names if names else ""}"]')
+    for spec in design.files:
+        lines += [f"  {numbers[spec.path]} --> {numbers[p]}" for p in spec.depends_on if p in numbers]
+    return "\n".join(lines)
+
+
+def _escape(text: str) -> str:
+    return "".join(f"#{ord(char)};" if char in '"<>[]{}|`#&;' else char for char in text)
+
+
+def _test_run(run: TestRun) -> str:
+    lines = [run.summary]
+    lines += [f"- machine check: {problem}" for problem in run.problems]
+    for case in run.cases:
+        if case.outcome != "passed":
+            note = "" if case.required else " (worked out by QA, not stated by the requirement: does not decide)"
+            lines.append(f"- {case.id}: {case.outcome}{note}")
+            lines += [f"      {line}" for line in case.message.splitlines()[-15:]]
+    return "\n".join(lines)

@@ -1,0 +1,109 @@
+"""The checks that need more than one step: endless loops, outputs nobody reads, calls against limits.
+
+Called by `linker.py` once the steps are linked. What a step reads and writes: `scopes.Uses`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from company.sop.diagnostics import Diagnostics, Span
+from company.sop.expressions import Expression
+from company.sop.procedure import Step
+from company.sop.scopes import Uses
+from company.sop.types import COMMAND_RESULT, PATCH, TEST_RUN, ArtifactType, Scalar
+
+
+def until(
+    expression: Expression,
+    path: str,
+    deciding: Uses,
+    parts: Sequence[Uses],
+    names: Sequence[str],
+    report: Diagnostics,
+) -> None:
+    """An `until` must read something of the loop, and that must change from round to round."""
+    written = {target for uses in parts for target in uses.writes}
+    inside = {read for read in deciding.reads if read.startswith(f"{path}.") or read in written}
+    if not inside:
+        message = f"nothing in the loop can change `{expression.text}`"
+        report.error("SOP604", message, expression.span, "read a step of the loop")
+        return
+    way = "let a step of the loop read `prev.…`, or change an artifact with `updates:`"
+    if report.failed:
+        return
+    moving = set(written)
+    for _ in parts:
+        grown = moving | {
+            f"{path}.{name}"
+            for name, uses in zip(names, parts, strict=True)
+            if uses.prev or any(_within(read, moving) for read in uses.reads)
+        }
+        if grown == moving:
+            break
+        moving = grown
+    if not deciding.prev and not any(_within(read, moving) for read in inside):
+        message = f"every round asks the same: what `{expression.text}` depends on never changes"
+        report.warning("SOP604", message, expression.span, "", way)
+
+
+def _within(path: str, places: set[str]) -> bool:
+    """Whether a path, an owner of it, or a part of it is among the places."""
+    while path:
+        if path in places:
+            return True
+        path = path.rpartition(".")[0]
+    return False
+
+
+def unused(
+    steps: Sequence[Step],
+    by_path: Mapping[str, Uses],
+    top: Uses,
+    roles: Sequence[tuple[str, Span]],
+    report: Diagnostics,
+) -> None:
+    """Warn of results that nobody reads and that reach no file, and of roles that no step has."""
+    for name, span in roles:
+        report.warning("SOP609", f"no step has the role `{name}`", span)
+    reads = {read.replace(".@prev", "") for uses in (top, *by_path.values()) for read in uses.reads}
+    last = {steps[-1].path} if steps else set()
+    every = [step for top_step in steps for step in top_step.walk()]
+    last |= {step.body[-1].path for step in every if step.kind == "for_each" and step.body}
+    for step in every:
+        if step.kind not in ("role", "run") or step.updates or step.path in last or _within(step.path, reads):
+            continue
+        if step.kind == "run" and step.out != TEST_RUN and step.when is None:
+            continue  # a command may be there for what it does: its failure stops the run
+        opinion = isinstance(step.out, Scalar) or step.out in (
+            TEST_RUN,
+            COMMAND_RESULT,
+            PATCH,
+            ArtifactType("Review"),
+        )
+        if opinion or not step.commit:
+            label = "add `updates:`" if step.out == PATCH else ""
+            report.warning("SOP608", f"nobody uses the result of `{step.name}`", step.span, label)
+
+
+def calls(steps: Sequence[Step], limit: int | None, place: Span, report: Diagnostics) -> int:
+    """The most model calls that a run can make; reported where they do not fit the limit."""
+    worst, least = sum(map(_worst, steps)), sum(map(_least, steps))
+    if limit is not None and least > limit:
+        message = f"even the shortest run makes {least} model calls, and the limit is {limit}"
+        report.error("SOP607", message, place, f"at least `{least}`")
+    elif limit is not None and worst > limit:
+        message = f"the longest run makes {worst} model calls, and the limit is {limit}"
+        report.warning("SOP607", message, place, "the limit may stop the run before it is done")
+    return worst
+
+
+def _worst(step: Step) -> int:
+    once = 1 if step.kind == "role" else step.max * sum(map(_worst, step.body))
+    return once * (1 + step.retry)
+
+
+def _least(step: Step) -> int:
+    if step.when or step.kind == "for_each":
+        return 0
+    return 1 if step.kind == "role" else sum(map(_least, step.body))

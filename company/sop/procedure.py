@@ -1,0 +1,137 @@
+"""A linked procedure: what the compiler, the diagram and the studio read. Every reference in it is resolved.
+
+How it is made and checked: `linker.py`. What YAML may say: `spec.py`. How it runs: `company/compiler.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from company.sop.diagnostics import Diagnostic, Span
+from company.sop.expressions import Expression
+from company.sop.types import Type
+
+Kind = Literal["role", "run", "for_each", "loop", "gate", "use"]
+
+
+@dataclass(frozen=True)
+class Role:
+    """Who works: `roles/<name>.yaml`, with the procedure's inline `roles:` merged over it."""
+
+    name: str
+    title: str
+    """What a person would call it: ``Product Manager``."""
+    profile: str
+    """Who they are, their goal, their constraints."""
+    model: str | None = None
+    """A tier (`small`, `medium`, `large`) or ``provider:model``; None leaves the choice to the run."""
+    temperature: float | None = None
+    """0 to 2; None leaves it to the model's default."""
+    tools: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Input:
+    """One entry of a step's `in:`."""
+
+    name: str
+    """The variable in the prompt: the reference with dots as ``_``, without a leading ``maybe``."""
+    expr: Expression
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the whole run may use; None where the procedure sets no limit."""
+
+    calls: int | None = None
+    tokens: int | None = None
+    """Prompt and completion tokens together."""
+    minutes: float | None = None
+    usd: float | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step. A field that its kind does not use has its default."""
+
+    name: str
+    """As written; ``do`` for the single step of a `for_each`."""
+    path: str
+    """Where it stands, unique in the procedure: ``verify.test``."""
+    kind: Kind
+    span: Span
+    """Where its name is written."""
+    waits: tuple[str, ...] = ()
+    """Names of the steps of the same block that must finish first, in the order they are written."""
+    inputs: tuple[Input, ...] = ()
+    out: Type | None = None
+    """A loop's is the record of its steps, a for_each's the list of its results."""
+    when: Expression | None = None
+    updates: str | None = None
+    """Path of the step whose artifact this step's result changes."""
+    commit: bool = True
+    retry: int = 0
+    """How often the whole step is tried again after it failed; 0 is never."""
+    timeout: float | None = None
+    """Seconds for the whole step; None is the run's default."""
+    role: Role | None = None
+    prompt: str = ""
+    """``engineer/fix``, the template below ``prompts/`` without its suffix."""
+    prompt_file: Path | None = None
+    model: str | None = None
+    """The step's own, else the role's; None leaves the choice to the run."""
+    temperature: float | None = None
+    """The step's own, else the role's."""
+    max_tokens: int | None = None
+    """Longest reply, tokens; None is the run's default."""
+    command: str | None = None
+    over: Expression | None = None
+    bind: str = ""
+    """The name of the item inside a for_each (`as`)."""
+    key: Expression | None = None
+    """The item's name in commits and in `needs`; None numbers the items from 1."""
+    needs: Expression | None = None
+    parallel: int = 1
+    max: int = 1
+    """Most items of a for_each, most rounds of a loop."""
+    on_error: str = "stop"
+    until: Expression | None = None
+    on_max: str = "fail"
+    body: tuple[Step, ...] = ()
+
+    def walk(self) -> Iterator[Step]:
+        """This step and every step inside it, in written order."""
+        yield self
+        for step in self.body:
+            yield from step.walk()
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """A checked procedure."""
+
+    name: str
+    description: str
+    path: Path
+    text: str
+    """The source as it was read."""
+    digest: str
+    """SHA-256 over the source and the roles and prompts it uses, hexadecimal."""
+    inputs: Mapping[str, Type]
+    limits: Limits
+    steps: tuple[Step, ...]
+    accept: Expression | None
+    roles: Mapping[str, Role]
+    """The roles that its steps use, by name."""
+    worst_calls: int | None
+    """Most model calls that a run can make, retries counted, repairs of replies not."""
+    warnings: tuple[Diagnostic, ...] = ()
+    """What the checker found and let pass; `str()` of one is its rendered text."""
+
+    def walk(self) -> Iterator[Step]:
+        """Every step, nested ones included, in written order."""
+        for step in self.steps:
+            yield from step.walk()

@@ -1,0 +1,392 @@
+"""What a procedure may say: every key, its type, range and meaning. The JSON Schema is made from this.
+
+Where keys stand in the source: `loader.py`. What the values refer to: `linker.py`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic.json_schema import models_json_schema
+
+from company.sop.diagnostics import Diagnostics, closest, did_you_mean, listing
+from company.sop.loader import Node
+
+VERSION = 1
+TIERS = ("small", "medium", "large")
+_EXPRESSION = {"type": ["string", "boolean", "number"], "description": "An expression."}
+_TYPE = {"anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "maxItems": 1}, {"type": "object"}]}
+_REFERENCES = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "object"},
+        {"type": "array", "items": {"type": ["string", "object"]}},
+    ]
+}
+_BLOCK = {"x-ref": "Block"}
+
+
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, bool | int | float) else value
+
+
+Expr = Annotated[str, BeforeValidator(_text), WithJsonSchema(_EXPRESSION)]
+TypeText = Annotated[Any, WithJsonSchema(_TYPE)]
+References = Annotated[Any, WithJsonSchema(_REFERENCES)]
+Block = Annotated[dict[str, Any], WithJsonSchema(_BLOCK)]
+Names = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+                  WithJsonSchema({"type": ["string", "array"], "items": {"type": "string"}})]  # fmt: skip
+
+
+class Spec(BaseModel):
+    """Base of everything that YAML may say: closed, strict, documented."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class RoleSpec(Spec):
+    """Who works: `roles/<role>.yaml`, or an entry of `roles:` merged over it."""
+
+    title: str | None = Field(None, min_length=1, max_length=80)
+    """What a person would call it: `Product Manager`. Required in the end, from the file or inline."""
+    profile: str | None = Field(None, min_length=1)
+    """Who they are, their goal, their constraints. Required in the end, from the file or inline."""
+    model: str | None = None
+    """`small`, `medium`, `large` or `provider:model`; the run's model by default."""
+    temperature: float | None = Field(None, ge=0, le=2)
+    """0 is as repeatable as the model can be; the run's setting by default."""
+    tools: list[str] | None = None
+    """Tools that the role may call."""
+
+
+class LimitsSpec(Spec):
+    """What the whole run may use, checked before every call. A limit that is left out does not exist."""
+
+    calls: int | None = Field(None, ge=1)
+    """Model calls, repairs included."""
+    tokens: int | None = Field(None, ge=1)
+    """Prompt and completion tokens of all calls together."""
+    minutes: float | None = Field(None, gt=0)
+    """Wall time of the run, minutes."""
+    usd: float | None = Field(None, gt=0)
+    """Cost of all calls, US dollars."""
+
+
+class DeliverSpec(Spec):
+    """When the run counts as accepted."""
+
+    accept: Expr | None = None
+    """Whether the run succeeded; without it, that the last step finished."""
+    include: Names | None = None
+    """The steps whose artifacts are delivered; all by default."""
+
+
+class StepSpec(Spec):
+    """What every kind of step may say."""
+
+    after: Names | None = None
+    """Steps of the same block that must finish first though nothing of theirs is read."""
+    when: Expr | None = None
+    """Where false, the step is skipped and its result is null, readable only as `maybe.STEP`."""
+    retry: int = Field(0, ge=0, le=10)
+    """How often the whole step is tried again after it failed; 0 is never."""
+    timeout: float | None = Field(None, gt=0, le=86400)
+    """Seconds for the whole step; the run's setting by default."""
+
+
+class WorkSpec(StepSpec):
+    """What a step with a result of its own may say."""
+
+    in_: References = Field(None, alias="in")
+    """What it reads: names of inputs and earlier steps, dotted for parts, or `name: expression`."""
+    updates: str | None = None
+    """The earlier step whose artifact this step's result changes."""
+    commit: bool = True
+    """Whether the result is committed to the repository."""
+
+
+class RoleStep(WorkSpec):
+    """Work by a role: one model call."""
+
+    role: str
+    """The role, a file of `roles/` or an entry of `roles:`."""
+    prompt: str | None = None
+    """The template `prompts/<role>/<prompt>.md.j2`; the step's name by default."""
+    out: TypeText
+    """The type of the result."""
+    model: str | None = None
+    """`small`, `medium`, `large` or `provider:model`; the role's by default."""
+    temperature: float | None = Field(None, ge=0, le=2)
+    """0 is as repeatable as the model can be; the role's by default."""
+    max_tokens: int | None = Field(None, ge=1, le=1_000_000)
+    """Longest reply, tokens; the run's setting by default."""
+    tools: list[str] | None = None
+    """Tools that the role may call in this step."""
+    tool_calls: int | None = Field(None, ge=1)
+    """Most tool calls of this step."""
+    sample: int | None = Field(None, ge=1)
+    """Number of answers; `out` becomes a list."""
+    cascade: list[str] | None = None
+    """Model tiers, cheapest first; the next is asked where `accept` says no."""
+    accept: Expr | None = None
+    """With `cascade`: whether the answer is good enough."""
+    demos: int | None = Field(None, ge=0)
+    """Number of worked examples shown; 0 is none."""
+
+
+class RunStep(WorkSpec):
+    """A command in the sandbox, at the repository's root."""
+
+    run: str = Field(min_length=1)
+    """The command line; `pytest` runs the tests and gives a TestRun."""
+    out: TypeText = None
+    """`TestRun` for pytest, else `CommandResult`; may be left out."""
+
+
+class GateStep(StepSpec):
+    """A decision by a person."""
+
+    gate: Literal["human"]
+    """Who decides."""
+    show: References = None
+    """What the person sees."""
+    choices: dict[str, str] = Field(min_length=1)
+    """What may be chosen, and where each choice leads: `next`, an earlier step, or `fail`."""
+    max: int | None = Field(None, ge=1, le=100)
+    """How often a choice may lead back."""
+    headless: str | None = None
+    """The choice that is taken where nobody can be asked."""
+
+
+class ForEachStep(StepSpec):
+    """The same work once for each item of a list. Its result is the list of the items' results."""
+
+    for_each: Expr
+    """The list."""
+    as_: str = Field(alias="as")
+    """The item's name inside `do`."""
+    key: Expr | None = None
+    """Text that identifies the item, for `needs` and for the commits; numbers from 1 by default."""
+    needs: Expr | None = None
+    """Keys of the items that must be done before this one; their results are `deps` inside `do`."""
+    parallel: int = Field(1, ge=1, le=64)
+    """Items at work at once; with 1, the results so far are `done` inside `do`."""
+    max: int = Field(100, ge=1, le=1000)
+    """Most items; a longer list fails the step before anything is paid for."""
+    on_error: Literal["stop", "collect"] = "stop"
+    """`stop`: an item that fails ends the run. `collect`: the others are finished first."""
+    do: Annotated[dict[str, Any], WithJsonSchema({"anyOf": [{"x-ref": "Step"}, {"x-ref": "Block"}]})]
+    """One step, or a block of steps whose last one gives the item's result."""
+
+
+class LoopStep(StepSpec):
+    """A block repeated until it is good. Inside, `prev.x` is last round's `x`, `history` all rounds."""
+
+    loop: Block
+    """The steps of a round."""
+    until: Expr
+    """Checked after each round; the loop ends when it holds."""
+    max: int = Field(ge=1, le=100)
+    """Most rounds."""
+    on_max: Literal["continue", "fail", "gate"] = "fail"
+    """After the last round without success: go on with what there is, fail the run, or ask a person."""
+
+
+class UseStep(StepSpec):
+    """Another procedure as one step."""
+
+    use: str
+    """Its name."""
+    with_: dict[str, Any] = Field(default_factory=dict, alias="with")
+    """Its inputs."""
+
+
+class Sop(Spec):
+    """A whole procedure."""
+
+    sop: Literal[1]
+    """Version of the language."""
+    name: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)
+    """What it is called on the command line; the file's name by default."""
+    description: str = Field("", max_length=400)
+    """One sentence."""
+    inputs: Annotated[dict[str, Any] | None, WithJsonSchema({"type": "object", "additionalProperties": _TYPE})] = None
+    """Name and type of what the run is given; `{requirement: str}` by default."""
+    limits: Annotated[dict[str, Any] | None, WithJsonSchema({"x-ref": "LimitsSpec"})] = None
+    """What the whole run may use; no limit by default."""
+    roles: Annotated[
+        dict[str, dict[str, Any]] | None,
+        WithJsonSchema({"type": "object", "additionalProperties": {"x-ref": "RoleSpec"}}),
+    ] = None
+    """Roles of this procedure alone, or changes to the ones of the library."""
+    artifacts: dict[str, dict[str, Any]] | None = None
+    """Types of this procedure alone."""
+    steps: Block
+    """The steps, in order."""
+    deliver: Annotated[dict[str, Any] | None, WithJsonSchema({"x-ref": "DeliverSpec"})] = None
+    """When the run counts as accepted."""
+
+
+KINDS: dict[str, type[StepSpec]] = {
+    "role": RoleStep,
+    "run": RunStep,
+    "gate": GateStep,
+    "for_each": ForEachStep,
+    "loop": LoopStep,
+    "use": UseStep,
+}
+"""The key that makes a step what it is."""
+NOT_RUN_YET = {
+    "gate",
+    "use",
+    "sample",
+    "cascade",
+    "accept",
+    "tools",
+    "tool_calls",
+    "demos",
+    "include",
+    "artifacts",
+}
+"""Keys of the language that this version checks and does not run (`accept` of a role step, that is)."""
+NOT_RUN_VALUES = {"on_error": "collect", "on_max": "gate"}
+"""Values of keys that this version checks and does not run."""
+
+S = TypeVar("S", bound=Spec)
+
+
+def read(model: type[S], node: Node, report: Diagnostics, what: str) -> S | None:
+    """Validate a mapping against a model; None after reporting its mistakes. `what` names it in messages."""
+    try:
+        found = model.model_validate(node.data())
+    except ValidationError as error:
+        problems = [dict(problem) for problem in error.errors(include_url=False, include_input=False)]
+        unknown = [str(problem["loc"][0]) for problem in problems if problem["type"] == "extra_forbidden"]
+        misspelt = {closest(key, keys_of(model)) for key in unknown}
+        for problem in problems:
+            if problem["type"] != "missing" or problem["loc"][0] not in misspelt:
+                _report(model, node, report, what, problem)
+        return None
+    return found
+
+
+def refuse_not_run(node: Node, report: Diagnostics, keys: set[str]) -> bool:
+    """Report what is in the language and not run by this version; whether there was anything."""
+    refused = False
+    for key, entry in node.entries.items():
+        value = NOT_RUN_VALUES.get(key)
+        if key in keys:
+            subject, span = f"`{key}`", entry.key
+        elif value and entry.node.value == value:
+            subject, span = f"`{key}: {value}`", entry.node.span
+        else:
+            continue
+        report.error("SOP307", f"{subject} is part of the language but this version does not run it yet", span)
+        refused = True
+    return refused
+
+
+_WANTED = {
+    "int": "a whole number", "float": "a number", "bool": "true or false", "string": "text", "list": "a list",
+    "dict": "a mapping",
+}  # fmt: skip
+
+
+def _report(model: type[Spec], node: Node, report: Diagnostics, what: str, problem: dict[str, Any]) -> None:
+    kind, location = str(problem["type"]), [part for part in problem["loc"] if isinstance(part, str | int)]
+    key, context = str(location[0]), problem.get("ctx", {})
+    name = f"`{'.'.join(map(str, location))}`"
+    span = node.place(*location)
+    if kind == "extra_forbidden":
+        _unknown_key(model, node, report, what, key)
+    elif kind == "missing":
+        bound = model is LoopStep and key == "max"
+        place = next(iter(node.entries.values())).key if node.entries else node.span
+        message = f"{what} has no bound" if bound else f"{what} has no `{key}`"
+        report.error("SOP603" if bound else "SOP302", message, place, f"add `{key}:`", describe(model, key))
+    elif kind == "literal_error":
+        options = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
+        given = node.get(key)
+        near = closest(given.text, options) if given else None
+        label = f"did you mean `{near}`?" if near else ""
+        wanted = "must be" if len(options) == 1 else "is one of"
+        report.error("SOP304", f"{name} {wanted} {listing(options)}", span, label, describe(model, key))
+    elif word := _WANTED.get(kind.removesuffix("_type").removesuffix("_from_float")):
+        label = _said_badly(node, location, kind)
+        report.error("SOP303", f"{name} must be {word}", span, label, describe(model, key))
+    else:
+        words = {
+            "greater_than_equal": "at least {ge:g}",
+            "less_than_equal": "at most {le:g}",
+            "greater_than": "more than {gt:g}",
+            "string_too_long": "at most {max_length} characters",
+            "string_too_short": "not empty",
+            "too_short": "not empty",
+            "string_pattern_mismatch": "small letters, digits, `-` and `_`",
+            "finite_number": "a finite number",
+        }.get(kind)
+        text = words.format(**context) if words else str(problem["msg"])
+        report.error("SOP304", f"{name} must be {text}", span, "", describe(model, key))
+
+
+def _unknown_key(model: type[Spec], node: Node, report: Diagnostics, what: str, key: str) -> None:
+    known = keys_of(model)
+    label = did_you_mean(key, known)
+    notes = []
+    others = [kind for kind, other in KINDS.items() if issubclass(model, StepSpec) and key in keys_of(other)]
+    if not label and others:
+        notes.append(f"`{key}` belongs to a step with {' or '.join(f'`{kind}:`' for kind in others)}")
+    elif not label:
+        notes.append(f"it may have {listing(known, 20)}")
+    report.error("SOP301", f"{what} has no key `{key}`", node.entries[key].key, label, *notes)
+
+
+def _said_badly(node: Node, location: list[str | int], kind: str) -> str:
+    for part in location:
+        child = node.get(part) if isinstance(part, str) else None
+        if child is None:
+            return ""
+        node = child
+    if kind == "bool_type" and node.text.lower() in ("yes", "on", "y", "no", "off", "n"):
+        return f"write `{'true' if node.text.lower() in ('yes', 'on', 'y') else 'false'}`"
+    return "put it in quotes" if kind == "string_type" and node.text and not isinstance(node.value, str) else ""
+
+
+def keys_of(model: type[Spec]) -> list[str]:
+    """The keys that a model's mapping may have, as written."""
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def describe(model: type[Spec], key: str) -> str:
+    """The sentence under a field, as a note."""
+    info = next((info for name, info in model.model_fields.items() if (info.alias or name) == key), None)
+    return f"`{key}`: {info.description}" if info and info.description else ""
+
+
+@cache
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a procedure, for editors: a `# yaml-language-server: $schema=` line points at it."""
+    models: list[type[Spec]] = [Sop, LimitsSpec, DeliverSpec, RoleSpec, *KINDS.values()]
+    _, schema = models_json_schema([(model, "validation") for model in models], by_alias=True)
+    definitions = schema["$defs"]
+    definitions["Step"] = {"oneOf": [{"$ref": f"#/$defs/{model.__name__}"} for model in KINDS.values()]}
+    definitions["Block"] = {"type": "object", "minProperties": 1, "additionalProperties": {"x-ref": "Step"}}
+    top = definitions.pop("Sop")
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": definitions}
+    resolved: dict[str, Any] = _resolve({**head, **top})
+    return resolved
+
+
+def _resolve(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        if "x-ref" in schema:
+            schema = {
+                **{k: v for k, v in schema.items() if k != "x-ref"},
+                "$ref": f"#/$defs/{schema['x-ref']}",
+            }
+        return {key: _resolve(value) for key, value in schema.items()}
+    return [_resolve(item) for item in schema] if isinstance(schema, list) else schema

@@ -1,0 +1,391 @@
+"""A run's git repository, and the lock that keeps a second run out: the only place that touches git.
+
+Objects first, then the branch by compare and swap, then the files: `restore` finishes what died between.
+How git is called and read: `gitdoor.py`. Which paths are allowed and how files reach the disk: `paths.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from company import gitdoor
+from company.errors import WorkspaceBusy, WorkspaceError
+from company.gitdoor import EXECUTABLE, FOLDER, NO_COMMIT, REGULAR, Commit, Entry, git_errors, hardened
+from company.paths import WorkingTree, disk_errors, safe_path, write_atomic
+
+if TYPE_CHECKING:
+    import git
+    from filelock import BaseFileLock
+
+__all__ = ["Commit", "Lock", "Repository", "safe_path", "write_atomic"]
+
+_ATTRIBUTES = b"* -text -ident !filter !diff !merge !eol !working-tree-encoding\n"
+"""Overrules any generated .gitattributes in this clone: content is what was committed, byte for byte."""
+_STALE = ("*.lock", "refs/**/*.lock", "objects/*/*.lock")
+_Status = dict[str, tuple[Entry, os.stat_result | None] | None]
+"""What the index is to hold: path → entry, and the file's status if it was seen to be the same."""
+
+
+class Lock:
+    """Keeps a folder to one run: ``with Lock(folder): …``. Not re-entrant, not even in one process.
+
+    Raises:
+        WorkspaceBusy: another run has it. It is free again when that process ends, however it ends.
+    """
+
+    _held: ClassVar[set[Path]] = set()
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+        self._lock: BaseFileLock | None = None
+
+    @classmethod
+    def is_held(cls, folder: Path) -> bool:
+        """Whether this process holds the folder."""
+        return folder.resolve() in cls._held
+
+    def __enter__(self) -> Lock:
+        from filelock import FileLock, Timeout
+
+        inside = self._folder / (".git/company" if (self._folder / ".git").is_dir() else ".company")
+        with disk_errors("lock the folder", self._folder):
+            inside.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(inside / "busy", timeout=0, thread_local=False)
+            try:
+                lock.acquire()
+            except Timeout:
+                raise self._busy(inside / "pid") from None
+        try:
+            write_atomic(inside / "pid", str(os.getpid()).encode())
+        except WorkspaceError:
+            lock.release()
+            raise
+        self._lock = lock
+        self._held.add(self._folder)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._lock:
+            self._held.discard(self._folder)
+            self._lock.release()
+            self._lock = None
+
+    def _busy(self, note: Path) -> WorkspaceBusy:
+        owner = note.read_text() if note.exists() else ""
+        return WorkspaceBusy(
+            f"{self._folder} is busy, {f'pid {owner}' if owner else 'another process'} is running in it",
+            hint="wait until it has ended, or stop it" + (f": kill {owner}" if owner else ""),
+        )
+
+
+class Repository:
+    """One run's git repository with its working tree. Hold its `Lock` while you write.
+
+    Every method may raise WorkspaceError: git is missing or failed, the disk is full or closed to us.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self._dot_git = self.path / ".git"
+        self._tree = WorkingTree(self.path, self._dot_git / "company")
+
+    @classmethod
+    def create(cls, path: Path) -> Repository:
+        """A new, empty repository on the branch `main`; made beside `path` and renamed: whole or not there.
+
+        Raises:
+            WorkspaceError: there is something at `path` already, or it cannot be written.
+        """
+        with disk_errors("create the repository", path):
+            if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
+                raise WorkspaceError(
+                    "there is something here already, and nothing is ever overwritten",
+                    place=str(path),
+                    hint="choose another --name, or continue the run that made it with `company resume`",
+                )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made = path.with_name(f".new-{secrets.token_hex(8)}")
+            made.mkdir()
+            try:
+                with git_errors(made):
+                    hardened(made).init(made, mkdir=False, template="", initial_branch="main").close()
+                (made / ".git/info").mkdir()
+                write_atomic(made / ".git/info/attributes", _ATTRIBUTES)
+                made.rename(path)
+            finally:
+                shutil.rmtree(made, ignore_errors=True)
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Repository:
+        """The repository whose top folder is `path`.
+
+        Raises:
+            WorkspaceError: there is none, or it is a linked work tree or a submodule.
+        """
+        with disk_errors("open the repository", path), suppress(FileNotFoundError, NotADirectoryError):
+            if stat.S_ISDIR((path / ".git").lstat().st_mode) and (path / ".git/HEAD").exists():
+                return cls(path)
+        raise WorkspaceError(
+            "this is not the top folder of a git repository",
+            place=str(path),
+            hint="name a folder that has a .git folder; of a linked work tree or a submodule make a clone",
+        )
+
+    def commit(
+        self,
+        files: Mapping[str, bytes | None],
+        *,
+        subject: str,
+        body: str = "",
+        author: str,
+        email_slug: str,
+        trailers: Mapping[str, str],
+        allow_empty: bool = False,
+    ) -> Commit | None:
+        """Put `files` (None deletes) on top of HEAD as one commit, then into the working tree.
+
+        The commit is whole or absent. If the process dies before the files are in place, `restore` finishes.
+
+        Returns:
+            The commit, or None when nothing would change and `allow_empty` is false.
+
+        Raises:
+            UnsafePath: a path is refused, or what stands at it is no place for a file. Nothing was changed.
+        """
+        contents = _normalised(files)
+        for path in contents:
+            self._tree.check(path)
+        with self._repo() as repo:
+            parent, base = gitdoor.head(repo)
+            blobs = {
+                path: None if content is None else gitdoor.store(repo, "blob", content)
+                for path, content in contents.items()
+            }
+            entries: dict[str, Entry | None] = {}
+            tree = gitdoor.change_tree(repo, base, _nested(blobs), entries)
+            if tree == (base or gitdoor.EMPTY_TREE) and not allow_empty:
+                return None
+            made = int(time.time())
+            name = gitdoor.line(author, "<>") or "company"
+            email = f"{gitdoor.line(email_slug, '<> ')}@company.invalid"
+            who = f"{name} <{email}> {made} +0000"
+            ancestry = f"tree {tree.hex()}\n" + (f"parent {parent}\n" if parent else "")
+            message = gitdoor.message(subject, body, trailers)
+            raw = f"{ancestry}author {who}\ncommitter {who}\n\n{message}".encode()
+            sha = gitdoor.store(repo, "commit", raw).hex()
+            try:
+                staged = self._stage(contents, entries)
+                self._refuse_if_locked()
+                self._move_head(repo, sha, parent, name, email)
+                self._refresh_index(repo, self._place(staged, entries))
+            finally:
+                self._tree.clear_staging()
+        return gitdoor.parse(sha, raw)
+
+    def restore(self) -> list[str]:
+        """Make the tracked files of the working tree equal HEAD, and clear what a killed process left behind.
+
+        Files that git does not track are left alone. An edit that would be lost is kept as a git object, which
+        the answer names.
+
+        Returns:
+            What was mended, one line each, beginning with the path; empty when all was well.
+
+        Raises:
+            WorkspaceBusy: another process holds the repository's `Lock`.
+            UnsafePath: a link or a folder stands where a tracked file belongs.
+        """
+        with nullcontext() if Lock.is_held(self.path) else Lock(self.path), self._repo() as repo:
+            mended = [self._unlock(stale) for pattern in _STALE for stale in self._dot_git.glob(pattern)]
+            self._tree.clear_staging()
+            sha, tree = gitdoor.head(repo)
+            tracked = gitdoor.walk(repo, tree)
+            index = gitdoor.index_entries(repo)
+            status: _Status = {}
+            for path, entry in tracked.items():
+                found = self._tree.read(path) if entry.mode in REGULAR else None
+                if entry.mode in REGULAR and not (found and _same(entry, *found)):
+                    mended.append(path + (self._keep(repo, found[0]) if found else ""))
+                    content = gitdoor.data(repo, entry.sha)
+                    staged = self._tree.stage(content, executable=entry.mode == EXECUTABLE)
+                    status[path] = (entry, self._tree.place(staged, path))
+                else:
+                    status[path] = (entry, found[1] if found else None)
+            mended += self._finish_deletions(repo, sha, tracked, index)
+            indexed = {path: Entry(old.mode, old.binsha) for (path, _), old in (index or {}).items()}
+            if mended or indexed != tracked:
+                self._refresh_index(repo, status, anew=True)
+                mended = mended or [".git/index"]
+        return mended
+
+    def read(self, path: str) -> bytes | None:
+        """The content of a regular file at HEAD; None when HEAD has none there."""
+        *folders, name = safe_path(path).split("/")
+        with self._repo() as repo:
+            _, tree = gitdoor.head(repo)
+            for folder in folders:
+                entry = gitdoor.entries(repo, tree).get(folder)
+                tree = entry.sha if entry and entry.mode == FOLDER else None
+            entry = gitdoor.entries(repo, tree).get(name)
+            return gitdoor.data(repo, entry.sha) if entry and entry.mode in REGULAR else None
+
+    def files(self) -> Mapping[str, bytes]:
+        """Every regular file at HEAD: path → content. Links and submodules are left out."""
+        with self._repo() as repo:
+            found = gitdoor.walk(repo, gitdoor.head(repo)[1]).items()
+            return {path: gitdoor.data(repo, entry.sha) for path, entry in found if entry.mode in REGULAR}
+
+    def log(self) -> list[Commit]:
+        """The commits from HEAD back along first parents, newest first."""
+        with self._repo() as repo:
+            return list(self._history(repo))
+
+    def find(self, trailer: str, value: str) -> Commit | None:
+        """The newest commit with this trailer, or None."""
+        with self._repo() as repo:
+            history = self._history(repo)
+            return next((made for made in history if made.trailers.get(trailer) == gitdoor.line(value)), None)
+
+    def head(self) -> str | None:
+        """The id of the commit at HEAD; None before the first one."""
+        with self._repo() as repo:
+            return gitdoor.head(repo)[0]
+
+    @contextmanager
+    def _repo(self) -> Iterator[git.Repo]:
+        with disk_errors("use the repository", self.path), git_errors(self.path):
+            repo = hardened(self.path)(self.path, expand_vars=False)
+            try:
+                yield repo
+            finally:
+                repo.close()
+
+    def _stage(
+        self, contents: Mapping[str, bytes | None], entries: Mapping[str, Entry | None]
+    ) -> dict[str, Path | None]:
+        staged: dict[str, Path | None] = {}
+        for path, entry in entries.items():
+            content = contents[path]
+            executable = entry is not None and entry.mode == EXECUTABLE
+            staged[path] = None if content is None else self._tree.stage(content, executable=executable)
+        return staged
+
+    def _refuse_if_locked(self) -> None:
+        if (self._dot_git / "index.lock").exists():
+            raise WorkspaceError(
+                "another git command is at work in the repository, or was killed in it (.git/index.lock)",
+                place=str(self.path),
+                hint="wait for it to end, then run `company resume`, which clears what a killed one left",
+            )
+
+    def _move_head(self, repo: git.Repo, sha: str, parent: str | None, name: str, email: str) -> None:
+        """Compare and swap: the branch moves only if it still stands at `parent`."""
+        who = {"GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": email}
+        repo.git.update_ref("-m", "company", "HEAD", sha, parent or NO_COMMIT, env=who)
+
+    def _place(self, staged: Mapping[str, Path | None], entries: Mapping[str, Entry | None]) -> _Status:
+        status: _Status = {}
+        for path, content in sorted(staged.items(), key=lambda item: item[1] is not None):
+            entry = entries[path]
+            if content and entry:
+                status[path] = (entry, self._tree.place(content, path))
+            else:
+                self._tree.remove(path)
+                status[path] = None
+        return status
+
+    def _refresh_index(self, repo: git.Repo, status: _Status, *, anew: bool = False) -> None:
+        """Tell the index what was put in place: `git status` is clean. A damaged index is made anew."""
+        from git import IndexFile
+
+        old = {} if anew else gitdoor.index_entries(repo)
+        if old is None:
+            _, tree = gitdoor.head(repo)
+            status = {path: (entry, None) for path, entry in gitdoor.walk(repo, tree).items()} | status
+        index = IndexFile(repo)
+        index.entries = {key: entry for key, entry in (old or {}).items() if key[0] not in status}
+        for path, known in status.items():
+            if known:
+                index.entries[path, 0] = gitdoor.index_entry(path, *known)
+        index.write(ignore_extension_data=True)
+
+    def _unlock(self, stale: Path) -> str:
+        stale.unlink(missing_ok=True)
+        return stale.relative_to(self.path).as_posix()
+
+    def _keep(self, repo: git.Repo, content: bytes) -> str:
+        """See that git has this content; says under which id if it had not."""
+        sha, _ = gitdoor.whole_object("blob", content)
+        try:
+            repo.git.get_object_header(sha)
+        except ValueError:
+            gitdoor.store(repo, "blob", content)
+            return f" (had been edited; `git cat-file -p {sha[:12]}` shows what it held)"
+        return ""
+
+    def _finish_deletions(
+        self, repo: git.Repo, sha: str | None, tracked: Mapping[str, Entry], index: gitdoor.Index | None
+    ) -> list[str]:
+        """Remove files that HEAD's commit deleted and the index still has: its process died before."""
+        parent = self._parent(sha, gitdoor.data(repo, bytes.fromhex(sha))) if sha else None
+        if not parent:
+            return []
+        gone = []
+        before = gitdoor.walk(repo, gitdoor.tree_of(gitdoor.data(repo, bytes.fromhex(parent))))
+        for path in sorted(before.keys() - tracked.keys()):
+            known = (index or {}).get((path, 0))
+            found = self._tree.read(path)
+            if known and found and known.binsha == before[path].sha and _same(before[path], *found):
+                self._tree.remove(path)
+                gone.append(path)
+        return gone
+
+    def _history(self, repo: git.Repo) -> Iterator[Commit]:
+        sha, _ = gitdoor.head(repo)
+        while sha:
+            raw = gitdoor.data(repo, bytes.fromhex(sha))
+            yield gitdoor.parse(sha, raw)
+            sha = self._parent(sha, raw)
+
+    def _parent(self, sha: str, raw: bytes) -> str | None:
+        """A commit's first parent; None for the first commit, and where a shallow clone ends."""
+        shallow = self._dot_git / "shallow"
+        return None if shallow.exists() and sha in shallow.read_text().split() else gitdoor.parent_of(raw)
+
+
+def _normalised(files: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
+    contents: dict[str, bytes | None] = {}
+    for path, content in files.items():
+        if safe_path(path) in contents:
+            raise gitdoor.conflict(safe_path(path), "is given twice")
+        contents[safe_path(path)] = content
+    return contents
+
+
+def _nested(blobs: Mapping[str, bytes | None]) -> gitdoor.Changes:
+    changes: gitdoor.Changes = {}
+    for path, sha in sorted(blobs.items()):
+        *folders, name = path.split("/")
+        here = changes
+        for folder in folders:
+            inner = here.setdefault(folder, {})
+            if not isinstance(inner, dict):
+                raise gitdoor.conflict(path, "lies in a folder that is given as a file")
+            here = inner
+        here[name] = sha
+    return changes
+
+
+def _same(entry: Entry, content: bytes, status: os.stat_result) -> bool:
+    is_executable = bool(status.st_mode & stat.S_IXUSR)
+    sha, _ = gitdoor.whole_object("blob", content)
+    return bytes.fromhex(sha) == entry.sha and is_executable == (entry.mode == EXECUTABLE)

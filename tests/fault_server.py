@@ -1,0 +1,196 @@
+"""A chat-completions server over raw sockets that misbehaves by script: one behaviour per request, in order.
+
+Each behaviour is an async function that is given the parsed request and the writer; the connection closes after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+Behaviour = Callable[[dict[str, Any], asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Seen:
+    """One request as it arrived."""
+
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
+@dataclass
+class FaultServer:
+    """Plays `script`; requests after its end get the last behaviour again."""
+
+    script: Sequence[Behaviour]
+    requests: list[Seen] = field(default_factory=list)
+    most_at_once: int = 0
+    base_url: str = ""
+    _at_once: int = 0
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))) or b"{}")
+            self.requests.append(Seen(first.split()[1], headers, body))
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+            await self.script[min(len(self.requests), len(self.script)) - 1](body, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client went away, as it may
+        finally:
+            self._at_once -= 1
+            writer.close()
+
+
+@asynccontextmanager
+async def serving(*script: Behaviour) -> AsyncIterator[FaultServer]:
+    """Runs a server on a free loopback port."""
+    faults = FaultServer(script)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        try:
+            await faults.handle(reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    faults.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    try:
+        yield faults
+    finally:
+        server.close()
+        for task in [*tasks]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()
+
+
+def head(status: str = "200 OK", kind: str = "text/event-stream", **headers: str) -> bytes:
+    """A response's head for a body that ends with the connection."""
+    more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nConnection: close\r\n{more}\r\n".encode()
+
+
+def event(data: Any) -> bytes:
+    return b"data: " + json.dumps(data).encode() + b"\n\n"
+
+
+def piece(content: str | None, finish: str | None = None, **more: Any) -> dict[str, Any]:
+    """One chunk of a stream."""
+    choice = {"index": 0, "delta": {"role": "assistant", "content": content}, "finish_reason": finish}
+    return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m-1", "choices": [choice], **more}
+
+
+USAGE = {
+    "prompt_tokens": 11,
+    "completion_tokens": 3,
+    "total_tokens": 14,
+    "prompt_tokens_details": {"cached_tokens": 5},
+}
+
+
+def ok(*pieces: str, finish: str = "stop", usage: dict[str, Any] | None = USAGE) -> Behaviour:
+    """A good stream."""
+
+    async def behave(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        writer.write(head())
+        for text in pieces or ("Hel", "lo", "!"):
+            writer.write(event(piece(text)))
+        writer.write(event(piece(None, finish)))
+        if usage:
+            writer.write(event({**piece(None), "choices": [], "usage": usage}))
+        writer.write(b"data: [DONE]\n\n")
+        await writer.drain()
+
+    return behave
+
+
+def whole(text: str = "Hello!", **message: Any) -> Behaviour:
+    """One JSON object, from a server that does not stream."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text, **message}, "finish_reason": "stop"}
+    answer = {
+        "id": "c1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m-1",
+        "choices": [choice],
+        "usage": USAGE,
+    }
+    return raw(json.dumps(answer).encode(), kind="application/json")
+
+
+def raw(body: bytes, status: str = "200 OK", kind: str = "text/event-stream", **headers: str) -> Behaviour:
+    """Any bytes, then the end of the connection."""
+
+    async def behave(request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        writer.write(head(status, kind, **headers) + body)
+        await writer.drain()
+
+    return behave
+
+
+def error(status: str, message: str = "went wrong", code: str | None = None, **headers: str) -> Behaviour:
+    """An error status with the usual JSON."""
+    body = json.dumps({"error": {"message": message, "code": code}}).encode()
+    return raw(body, status, "application/json", **headers)
+
+
+def reset(*before: bytes) -> Behaviour:
+    """Some bytes, then a TCP reset."""
+
+    async def behave(request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        for data in before:
+            writer.write(data)
+        await writer.drain()
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(__import__("socket").SOL_SOCKET, __import__("socket").SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    return behave
+
+
+def drip(data: bytes, seconds: float) -> Behaviour:
+    """The same bytes again and again, for ever."""
+
+    async def behave(request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        writer.write(head())
+        while True:
+            writer.write(data)
+            await writer.drain()
+            await asyncio.sleep(seconds)
+
+    return behave
+
+
+async def silent(request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+    """Takes the request and says nothing."""
+    await asyncio.sleep(3600)
+
+
+async def huge(request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+    """One line without end."""
+    writer.write(head() + b"data: ")
+    while not writer.is_closing():
+        writer.write(b"a" * (1 << 20))
+        await writer.drain()
+
+
+def bomb(megabytes: int) -> Behaviour:
+    """A small gzip body that unfolds to many megabytes."""
+    packed = gzip.compress(b"\0" * (megabytes << 20), 9)
+    return raw(packed, content_encoding="gzip")

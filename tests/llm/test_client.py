@@ -1,0 +1,473 @@
+"""ChatModel against a real local server that misbehaves: class of error, number of tries, no hang."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import time
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from company.errors import DeadlineExceeded, EndpointError, ReplyError, UsageError
+from company.llm.check import check
+from company.llm.client import ChatModel, EmptyReply, Endpoint, Message, Reply, Request, StepLabel
+from tests import fault_server as fs
+
+KEY = "sk-very-secret-0123456789"
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": False}
+
+
+def request(schema: dict[str, Any] | None = None, **changes: Any) -> Request:
+    fields: dict[str, Any] = {
+        "messages": (Message("system", "Be brief."), Message("user", "Say hello.")),
+        "schema": schema,
+        "schema_name": "Thing" if schema else "",
+        "temperature": 0.2,
+        "max_tokens": 50,
+        "seed": 7,
+        "label": StepLabel("code", "engineer"),
+    }
+    return Request(**{**fields, **changes})
+
+
+class Outcome:
+    """What one call did."""
+
+    def __init__(self) -> None:
+        self.reply: Reply | None = None
+        self.error: BaseException | None = None
+        self.pauses: list[float] = []
+        self.notices: list[str] = []
+        self.progress: list[int] = []
+        self.server: fs.FaultServer
+        self.seconds = 0.0
+
+    @property
+    def tries(self) -> int:
+        return len(self.server.requests)
+
+
+def play(*script: fs.Behaviour, ask: Request | None = None, **settings: Any) -> Outcome:
+    """One call against a script; pauses are recorded instead of waited for."""
+    outcome = Outcome()
+
+    async def pause(seconds: float) -> None:
+        outcome.pauses.append(seconds)
+
+    async def main() -> None:
+        async with fs.serving(*script) as server:
+            outcome.server = server
+            endpoint = Endpoint(server.base_url, SecretStr(KEY), **{"deadline_seconds": 5.0, **settings})
+            model = ChatModel("openai:m-1", endpoint, notice=outcome.notices.append, sleep=pause)
+            started = time.monotonic()
+            try:
+                outcome.reply = await model.complete(ask or request(), outcome.progress.append)
+            except (EndpointError, DeadlineExceeded, ReplyError) as error:
+                outcome.error = error
+            finally:
+                outcome.seconds = time.monotonic() - started
+                await model.close()
+
+    asyncio.run(main())
+    return outcome
+
+
+# --- replies that are fine
+
+
+def test_reply_has_text_usage_and_progress() -> None:
+    outcome = play(fs.ok("Hel", "lo", "!"))
+    reply = outcome.reply
+    assert reply is not None
+    assert (reply.text, reply.finish_reason, reply.model) == ("Hello!", "stop", "m-1")
+    assert (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.estimated) == (11, 3, 5, False)
+    assert 0 < reply.seconds < 5
+    assert outcome.progress == [1, 2, 3]
+
+
+def test_what_is_sent() -> None:
+    seen = play(fs.ok(), ask=request(SCHEMA)).server.requests[0]
+    assert seen.path == "/v1/chat/completions"
+    assert seen.headers["authorization"] == f"Bearer {KEY}"
+    assert seen.headers["accept-encoding"] == "identity"
+    body = seen.body
+    assert body["response_format"] == {"type": "json_schema", "json_schema": {"name": "Thing", "schema": SCHEMA}}
+    assert [(m["role"], m["content"]) for m in body["messages"]] == [("system", "Be brief."), ("user", "Say hello.")]
+    assert (body["model"], body["max_tokens"], body["temperature"], body["seed"]) == ("m-1", 50, 0.2, 7)
+    assert (body["stream"], body["stream_options"]) == (True, {"include_usage": True})
+
+
+def test_schema_goes_into_the_prompt_where_the_endpoint_takes_none() -> None:
+    body = play(fs.ok(), ask=request(SCHEMA), schemas=False).server.requests[0].body
+    assert "response_format" not in body
+    assert '"additionalProperties": false' in body["messages"][-1]["content"]
+
+
+def test_server_that_does_not_stream() -> None:
+    outcome = play(fs.whole("Hello there"))
+    assert outcome.reply is not None
+    assert (outcome.reply.text, outcome.reply.finish_reason, outcome.reply.completion_tokens) == (
+        "Hello there",
+        "stop",
+        3,
+    )
+
+
+def test_usage_is_estimated_and_says_so() -> None:
+    reply = play(fs.ok("abcdefgh", usage=None)).reply
+    assert reply is not None
+    assert (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.estimated) == (5, 2, None, True)
+
+
+def test_cut_reply_is_returned_as_cut() -> None:
+    reply = play(fs.ok('{"a": ', finish="length"), ask=request(SCHEMA)).reply
+    assert reply is not None
+    assert (reply.text, reply.finish_reason, reply.completion_tokens) == ('{"a": ', "length", 3)
+
+
+def test_finish_reasons_of_other_houses_pass() -> None:
+    reply = play(fs.ok("Hello", finish="eos_token")).reply
+    assert reply is not None
+    assert (reply.text, reply.finish_reason) == ("Hello", "eos_token")
+
+
+def test_small_gzip_is_read_though_not_asked_for() -> None:
+    body = fs.event(fs.piece("zipped", "stop")) + b"data: [DONE]\n\n"
+    reply = play(fs.raw(gzip.compress(body), content_encoding="gzip")).reply
+    assert reply is not None
+    assert reply.text == "zipped"
+
+
+# --- faults that pass
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fs.error("500 Internal Server Error"), id="500"),
+        pytest.param(fs.error("503 Service Unavailable"), id="503"),
+        pytest.param(fs.raw(b"", "502 Bad Gateway", "text/html"), id="502-empty"),
+        pytest.param(fs.error("429 Too Many Requests"), id="429"),
+        pytest.param(fs.reset(), id="reset-before"),
+        pytest.param(fs.reset(fs.head(), fs.event(fs.piece("Hal"))), id="reset-mid-stream"),
+        pytest.param(fs.raw(b""), id="closed-at-once"),
+        pytest.param(fs.raw(fs.event(fs.piece("Hal"))), id="early-close"),
+        pytest.param(fs.raw(b"5\r\nabc", transfer_encoding="chunked"), id="cut-chunk"),
+        pytest.param(fs.raw(b'data: {"choices": [{"delta": \n\n'), id="truncated-json"),
+        pytest.param(fs.raw(b'{"id": "c1", "choices": [{"mess', kind="application/json"), id="truncated-whole"),
+        pytest.param(fs.raw(b"<html><title>Sign in</title></html>", kind="text/html"), id="html"),
+        pytest.param(fs.raw(b'data: {"a": "\xff\xfe"}\n\n'), id="bad-utf8"),
+        pytest.param(fs.raw(b"data: " + b"[" * 200_000 + b"\n\n"), id="deep-nesting"),
+        pytest.param(fs.raw(b"[" * 200_000, kind="application/json"), id="deep-nesting-whole"),
+        pytest.param(fs.raw(b'data: {"choices": 5}\n\n'), id="choices-a-number"),
+        pytest.param(fs.raw(b'data: {"choices": [null]}\n\n'), id="choice-null"),
+        pytest.param(fs.raw(b'data: ["x"]\n\n'), id="event-a-list"),
+        pytest.param(fs.raw(fs.event(fs.piece("x", usage={"prompt_tokens": "many"}))), id="usage-no-number"),
+        pytest.param(fs.raw(fs.event({"error": {"message": "slot lost", "code": 500}})), id="error-event"),
+        pytest.param(fs.raw(b'{"error": {"message": "overloaded"}}', kind="application/json"), id="error-in-200"),
+        pytest.param(fs.raw(b"no gzip at all", content_encoding="gzip"), id="damaged-gzip"),
+    ],
+)
+def test_passing_fault_is_tried_again(fault: fs.Behaviour) -> None:
+    outcome = play(fault, fault, fs.ok())
+    assert outcome.reply is not None, outcome.error
+    assert outcome.reply.text == "Hello!"
+    assert outcome.tries == 3
+    assert 0.5 <= outcome.pauses[0] <= 1.0
+    assert 1.0 <= outcome.pauses[1] <= 2.0
+    assert len(outcome.notices) == 2
+    assert "trying again" in outcome.notices[0]
+
+
+def test_lasting_fault_ends_after_the_permitted_tries() -> None:
+    outcome = play(fs.error("500 Internal Server Error", "no memory"), deadline_seconds=60.0)
+    assert isinstance(outcome.error, EndpointError)
+    assert outcome.tries == 5
+    assert "no memory" in str(outcome.error)
+    assert "tried 5 times" in str(outcome.error)
+    assert outcome.error.retryable
+    assert "company resume" in outcome.error.hint
+    assert outcome.error.place == outcome.server.base_url
+
+
+def test_garbage_is_shown_in_the_message() -> None:
+    page = b"<html>\x1b[31mSign\nin</html>"
+    outcome = play(fs.raw(page, kind="text/html"), retries=1)
+    assert isinstance(outcome.error, EndpointError)
+    assert "<html> [31mSign in</html>" in str(outcome.error)
+    assert "\x1b" not in str(outcome.error)
+
+
+def test_retry_after_is_honoured() -> None:
+    outcome = play(fs.error("429 Too Many Requests", Retry_After="3"), fs.ok(), deadline_seconds=30.0)
+    assert outcome.reply is not None
+    assert 3.0 <= outcome.pauses[0] <= 4.0
+
+
+def test_retry_after_may_be_a_date() -> None:
+    from email.utils import formatdate
+
+    later = formatdate(time.time() + 20, usegmt=True)
+    outcome = play(fs.error("503 Service Unavailable", Retry_After=later), fs.ok(), deadline_seconds=60.0)
+    assert outcome.reply is not None
+    assert 17 <= outcome.pauses[0] <= 21
+
+
+@pytest.mark.parametrize("value", ["soon", "nan", "-5", "inf", "0"])
+def test_retry_after_nonsense_falls_back_to_backoff(value: str) -> None:
+    outcome = play(fs.error("429 Too Many Requests", Retry_After=value), fs.ok())
+    assert outcome.reply is not None
+    assert 0.5 <= outcome.pauses[0] <= 1.0
+
+
+def test_retry_after_beyond_the_cap_stops_resumable() -> None:
+    outcome = play(fs.error("429 Too Many Requests", Retry_After="3600"), fs.ok(), deadline_seconds=9999.0)
+    assert isinstance(outcome.error, EndpointError)
+    assert (outcome.error.retryable, outcome.error.retry_after) == (True, 3600.0)
+    assert (outcome.tries, outcome.pauses) == (1, [])
+    assert "company resume" in outcome.error.hint
+
+
+def test_a_pause_longer_than_the_deadline_is_not_begun() -> None:
+    outcome = play(fs.error("429 Too Many Requests", Retry_After="30"), fs.ok(), deadline_seconds=5.0)
+    assert isinstance(outcome.error, EndpointError)
+    assert (outcome.tries, outcome.pauses) == (1, [])
+
+
+# --- faults that stay
+
+
+@pytest.mark.parametrize(
+    ("fault", "hint"),
+    [
+        pytest.param(fs.error("401 Unauthorized", "bad key"), "OPENAI_API_KEY", id="401"),
+        pytest.param(fs.error("403 Forbidden", "no"), "OPENAI_API_KEY", id="403"),
+        pytest.param(fs.error("404 Not Found", "no such model"), "`m-1`", id="404"),
+        pytest.param(fs.error("429 Too Many Requests", "pay", "insufficient_quota"), "no credit", id="quota"),
+        pytest.param(fs.raw(b"", "307 Temporary Redirect", Location="/x"), "OPENAI_BASE_URL", id="redirect"),
+        pytest.param(fs.error("400 Bad Request", "bad grammar"), "schemas = false", id="schema"),
+        pytest.param(
+            fs.error("400 Bad Request", "Invalid schema for response_format 'x'"), "schemas = false", id="schema-openai"
+        ),
+        pytest.param(
+            fs.error("400 Bad Request", "the request exceeds the available context size"), "too long", id="context"
+        ),
+        pytest.param(
+            fs.error("400 Bad Request", "too many tokens", "context_length_exceeded"), "too long", id="context-code"
+        ),
+        pytest.param(fs.raw(fs.event({"error": {"message": "no key", "code": 401}})), "OPENAI_API_KEY", id="event-401"),
+    ],
+)
+def test_lasting_refusal_is_told_with_a_way_out(fault: fs.Behaviour, hint: str) -> None:
+    outcome = play(fault, fs.ok())
+    assert isinstance(outcome.error, EndpointError)
+    assert (outcome.tries, outcome.error.retryable) == (1, False)
+    assert hint in outcome.error.hint
+
+
+def test_nobody_listens() -> None:
+    async def main() -> EndpointError:
+        async with fs.serving(fs.ok()) as server:
+            url = server.base_url
+        model = ChatModel("openai:m", Endpoint(url, retries=1, url_name="MY_URL"), sleep=lambda s: asyncio.sleep(0))
+        with pytest.raises(EndpointError) as caught:
+            await model.complete(request())
+        await model.close()
+        return caught.value
+
+    error = asyncio.run(main())
+    assert "cannot connect" in str(error)
+    assert "tried 2 times" in str(error)
+    assert "MY_URL" in error.hint
+
+
+@pytest.mark.parametrize("text", [pytest.param("", id="nothing"), pytest.param(" \n ", id="blank")])
+def test_empty_content_is_a_failed_reply_that_says_what_it_cost(text: str) -> None:
+    outcome = play(fs.ok(text))
+    assert isinstance(outcome.error, EmptyReply)
+    assert outcome.tries == 1
+    assert outcome.error.reply.completion_tokens == 3
+    assert "empty" in outcome.error.reason
+
+
+def test_empty_and_cut_says_both() -> None:
+    outcome = play(fs.ok("", finish="length"))
+    assert isinstance(outcome.error, EmptyReply)
+    assert "max_tokens" in str(outcome.error)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fs.huge, id="endless-line"),
+        pytest.param(fs.bomb(64), id="gzip-bomb"),
+        pytest.param(
+            fs.raw(gzip.compress(b"\0" * (64 << 20)), "500 Internal Server Error", content_encoding="gzip"),
+            id="bomb-in-500",
+        ),
+    ],
+)
+def test_body_is_bounded(fault: fs.Behaviour) -> None:
+    outcome = play(fault, fs.ok(), deadline_seconds=20.0)
+    assert isinstance(outcome.error, EndpointError)
+    assert "larger than 16 MiB" in str(outcome.error)
+    assert (outcome.tries, outcome.error.retryable) == (1, False)
+
+
+def test_unknown_compression_is_refused() -> None:
+    outcome = play(fs.raw(b"xxxx", content_encoding="br"))
+    assert isinstance(outcome.error, EndpointError)
+    assert "compressed as `br`" in str(outcome.error)
+
+
+# --- time
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fs.drip(fs.event(fs.piece("x")), 0.05), id="slow-drip"),
+        pytest.param(fs.drip(b": still here\n\n", 0.05), id="comments-for-ever"),
+        pytest.param(fs.silent, id="silence"),
+    ],
+)
+def test_deadline_holds_for_the_whole_call(fault: fs.Behaviour) -> None:
+    outcome = play(fault, deadline_seconds=0.4, idle_seconds=5.0)
+    assert isinstance(outcome.error, DeadlineExceeded)
+    assert 0.35 <= outcome.seconds < 2.0
+    assert "0.4 s" in str(outcome.error)
+
+
+def test_silence_is_tried_again() -> None:
+    outcome = play(fs.silent, fs.ok(), idle_seconds=0.2)
+    assert outcome.reply is not None
+    assert outcome.tries == 2
+    assert "silent" in outcome.notices[0]
+
+
+def test_cancelling_a_call_leaves_the_slot_free() -> None:
+    async def main() -> str:
+        async with fs.serving(fs.silent, fs.ok()) as server:
+            model = ChatModel("openai:m-1", Endpoint(server.base_url, parallel=1))
+            task = asyncio.create_task(model.complete(request()))
+            while not server.requests:
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            reply = await asyncio.wait_for(model.complete(request()), 5)
+            await model.close()
+            return reply.text
+
+    assert asyncio.run(main()) == "Hello!"
+
+
+def test_models_on_one_endpoint_share_its_slots_and_waiting_is_not_in_the_deadline() -> None:
+    async def slow(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.15)
+        await fs.ok()(body, writer)
+
+    async def main() -> tuple[int, list[Reply]]:
+        async with fs.serving(slow) as server:
+            endpoint = Endpoint(server.base_url, parallel=2, deadline_seconds=0.4)
+            models = [ChatModel("openai:a", endpoint), ChatModel("openai:b", endpoint)]
+            replies = await asyncio.gather(*(models[n % 2].complete(request()) for n in range(8)))
+            for model in models:
+                await model.close()
+            return server.most_at_once, replies
+
+    most, replies = asyncio.run(main())
+    assert most == 2
+    assert len(replies) == 8
+
+
+# --- secrets and settings
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fs.error("401 Unauthorized", f"Incorrect API key provided: {KEY}"), id="json"),
+        pytest.param(fs.raw(f"you sent Bearer {KEY}".encode(), "403 Forbidden", "text/plain"), id="text"),
+        pytest.param(fs.raw(f"<html>{KEY}</html>".encode(), kind="text/html"), id="html"),
+    ],
+)
+def test_no_error_holds_the_key(fault: fs.Behaviour, caplog: pytest.LogCaptureFixture) -> None:
+    import traceback
+
+    caplog.set_level("DEBUG")
+    outcome = play(fault, retries=1)
+    assert isinstance(outcome.error, EndpointError)
+    shown = "".join(traceback.format_exception(outcome.error)) + outcome.error.hint + "".join(outcome.notices)
+    assert "***" in shown
+    assert KEY not in shown
+    assert KEY not in caplog.text
+
+
+def test_no_repr_holds_the_key() -> None:
+    endpoint = Endpoint("http://user:pass@127.0.0.1:1/v1?token=t", SecretStr(f" {KEY}\n"))
+    model = ChatModel("openai:m", endpoint)
+    assert endpoint.api_key.get_secret_value() == KEY
+    assert KEY not in repr(endpoint) + repr(model)
+    assert endpoint.url == "http://127.0.0.1:1/v1"
+
+
+def test_key_that_cannot_be_sent_is_not_shown() -> None:
+    with pytest.raises(UsageError) as caught:
+        Endpoint("http://x/v1", SecretStr("sk-secret schlüssel"))
+    assert "sk-secret" not in str(caught.value)
+    assert "OPENAI_API_KEY" in caught.value.hint
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8080", "ftp://x/v1", "http://", "file:///etc/passwd"])
+def test_address_must_be_one(url: str) -> None:
+    with pytest.raises(UsageError):
+        Endpoint(url)
+
+
+def test_loopback_does_not_go_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    outcome = play(fs.ok(), retries=0)
+    assert outcome.reply is not None, outcome.error
+
+
+# --- check
+
+
+def checked(*script: fs.Behaviour) -> Any:
+    async def main() -> Any:
+        async with fs.serving(*script) as server:
+            model = ChatModel("openai:m-1", Endpoint(server.base_url, retries=0))
+            report = await check(model)
+            await model.close()
+            return report
+
+    return asyncio.run(main())
+
+
+def test_check_of_a_good_endpoint() -> None:
+    report = checked(fs.ok(), fs.ok('{"colour": "vermilion", "count": 1, "words": ["sea"]}'))
+    assert report.ok
+    assert [(f.name, f.ok) for f in report.findings] == [
+        ("reply", True), ("streaming", True), ("usage", True), ("schema", True),
+    ]  # fmt: skip
+
+
+def test_check_of_a_poor_endpoint_says_what_is_poor() -> None:
+    report = checked(fs.ok("Hello", usage=None), fs.ok("There was an old man of the sea"))
+    assert report.ok
+    assert [(f.name, f.ok) for f in report.findings] == [
+        ("reply", True), ("streaming", False), ("usage", False), ("schema", False),
+    ]  # fmt: skip
+
+
+def test_check_of_a_broken_endpoint() -> None:
+    report = checked(fs.error("401 Unauthorized", "who are you"))
+    assert not report.ok
+    assert [(f.name, f.ok) for f in report.findings] == [("reply", False)]
+    assert "OPENAI_API_KEY" in report.findings[0].detail
