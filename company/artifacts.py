@@ -18,6 +18,10 @@ Signature = Annotated[str, Field(max_length=300, pattern=r"^(async )?(def|class)
 """The first line of a definition, without its trailing colon: ``def add(a: int, b: int) -> int``."""
 
 
+MOST_PARTS = 12
+"""Functions and classes of one file of a design."""
+
+
 class Artifact(BaseModel):
     """Base of all artifacts: frozen, closed, comparable."""
 
@@ -80,7 +84,7 @@ class FileSpec(Artifact):
     """What it is for, one sentence."""
     depends_on: Annotated[list[FilePath], Field(max_length=10)]
     """Paths of the design's files that this one imports. Never itself, never in a circle."""
-    parts: Annotated[list[Part], Field(max_length=12)]
+    parts: Annotated[list[Part], Field(max_length=MOST_PARTS)]
     """The functions and classes it defines, in order. Empty for a file that is no module."""
 
 
@@ -152,7 +156,8 @@ class Check(Artifact):
 class Checks(Artifact):
     """QA's plan, executable: the engine writes the test file from it, so no test is broken by its own plumbing."""
 
-    checks: Annotated[list[Check], Field(min_length=1, max_length=10)]
+    checks: Annotated[list[Check], Field(max_length=10)]
+    """Empty only where none could be written."""
 
 
 class TestFile(Artifact):

@@ -4,6 +4,7 @@
     ├── UsageError            the operator can mend it: bad argument, setting, file        exit 2
     │   └── SopError          a procedure does not check (carries every diagnostic)        exit 2
     ├── LimitReached          a limit of the run stopped it; it can be resumed             exit 4
+    ├── Interrupted           the operator stopped it (Ctrl-C); it can be resumed           exit 130
     ├── ModelError            the model or its endpoint failed us                          exit 1
     │   ├── EndpointError     no usable answer over HTTP (unreachable, refused, 4xx, 5xx)
     │   ├── DeadlineExceeded  the whole call took longer than allowed
@@ -61,6 +62,12 @@ class LimitReached(CompanyError):
     """A limit of the run (calls, tokens, minutes, usd) stopped it before the next call."""
 
     exit_code = 4
+
+
+class Interrupted(CompanyError):
+    """The operator stopped the run; what it has is kept."""
+
+    exit_code = 130
 
 
 class ModelError(CompanyError):

@@ -11,7 +11,7 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 | call_started | call (id), attempt, prompt_estimate |
 | call_progress | call, tokens (so far) |
 | call_finished | call, model, prompt_tokens, completion_tokens, cached_tokens, seconds, from_store |
-| reply_rejected | call, attempt, reason |
+| reply_accepted, reply_rejected | attempt, reason |
 | verdict | passed, summary, sandbox |
 | commit | sha, author, subject |
 | step_finished | item, round, seconds |

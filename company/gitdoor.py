@@ -138,7 +138,8 @@ def head(repo: git.Repo) -> tuple[str | None, bytes | None]:
                 return None, None
             raise
         raise
-    return sha, tree_of(raw)
+    # GitPython declares text and gives bytes.
+    return sha.decode() if isinstance(sha, bytes) else sha, tree_of(raw)
 
 
 def tree_of(commit: bytes) -> bytes:

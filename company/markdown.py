@@ -6,6 +6,7 @@ The JSON beside it in the repository is the source; the Markdown is made from it
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from company.artifacts import (
@@ -122,6 +123,24 @@ def _escape(text: str) -> str:
     return "".join(f"#{ord(char)};" if char in '"<>[]{}|`#&;' else char for char in text)
 
 
+MOST_FAILING = 2
+"""Failures that are shown at once to the role that mends: a small model mends one rule at a time."""
+
+
+def failing(run: TestRun | None) -> str:
+    """What fails in a test run, for the role that mends: machine findings, then the first failures that decide."""
+    if run is None:
+        return ""
+    wrong = [case for case in run.cases if case.outcome != "passed"]
+    shown = [case for case in wrong if case.required][:MOST_FAILING] or wrong[:1]
+    lines = [f"- {problem}" for problem in run.problems[:4]]
+    for case in shown:
+        lines += [f"- {case.id}: {case.outcome}", "", "```", *case.message.splitlines()[-25:], "```"]
+    if not shown and run.output:
+        lines += ["```", *run.output.splitlines()[-25:], "```"]
+    return "\n".join(lines)
+
+
 def _test_run(run: TestRun) -> str:
     lines = [run.summary]
     lines += [f"- machine check: {problem}" for problem in run.problems]
@@ -131,3 +150,7 @@ def _test_run(run: TestRun) -> str:
             lines.append(f"- {case.id}: {case.outcome}{note}")
             lines += [f"      {line}" for line in case.message.splitlines()[-15:]]
     return "\n".join(lines)
+
+
+FILTERS: dict[str, Callable[..., str]] = {"failing": failing}
+"""What templates may use beside jinja's own filters."""

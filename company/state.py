@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from company.llm.gateway import Gateway
     from company.prompts import Prompts
     from company.sandbox import Sandbox
-    from company.sop.linker import Procedure, Step
+    from company.sop.procedure import Step
     from company.workspace import Repository
 
 
@@ -33,11 +33,11 @@ class RunState(TypedDict, total=False):
     """The graph's state. All of it is JSON."""
 
     values: Annotated[dict[str, str | None], merge]
-    """Step path (or input name, or `LOOP@prev/NAME`, `LOOP@best/PATH`) → reference; None for a skipped step."""
+    """Step path (or input name, or `LOOP@prev/PATH`, `LOOP@best/PATH`) → reference; None for a skipped step."""
     rounds: Annotated[dict[str, int], merge]
     """Loop path → number of the round under way, 0 when it is not running."""
     scores: Annotated[dict[str, float], merge]
-    """Loop path → best score so far, for loops with `best:`; `PATH@stale` → rounds since."""
+    """Loop path → measure of its best round so far, for loops with `best:`."""
     frame: dict[str, str | None]
     """Inside a for_each: the item's names (`as`, `deps`, `done`) → reference."""
     item: str
@@ -72,17 +72,30 @@ class RunContext:
     """Everything injected into nodes; passed as LangGraph's runtime context, never stored."""
 
     run: str
-    procedure: Procedure
+    requirement: str
+    """The user's own words; empty for a procedure without that input."""
     objects: Objects
     prompts: Prompts
     gateway: Gateway
     repository: Repository
     sandbox: Sandbox
     journal: Journal
-    git: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """One commit at a time."""
+    tokens: Mapping[str, tuple[str, int]]
+    """Id of a step's execution → model and tokens that it used, kept up to date."""
+    step_timeout: float
+    """Seconds of a step that sets no `timeout:`."""
+    test_seconds: float
+    """Wall time of a test run or a command in the sandbox, when its step sets no `timeout:`."""
+    done: Mapping[str, dict[str, str | None]] = field(default_factory=dict)
+    """Id → values, of what earlier sittings finished."""
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """Id → how often it failed in earlier sittings: the same questions again would get the same answers."""
     committed: set[str] = field(default_factory=set)
     """Ids of the steps that the repository's history already holds; a resumed step does not commit twice."""
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by the operator: nothing new is begun."""
+    git: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One commit at a time."""
 
 
 def pack(objects: Objects, value: Any) -> str:
@@ -138,8 +151,7 @@ class Scope(Mapping[str, Any]):
         if name in self._frame:
             return unpack(self._objects, self._frame[name])
         if name == "prev" and self._loop:
-            prefix = f"{self._loop.path}@prev/"
-            return {step.name: unpack(self._objects, self._values.get(prefix + step.name)) for step in self._loop.body}
+            return {step.name: self._value(step, f"{self._loop.path}@prev/") for step in self._loop.body}
         if name in self._steps:
             return self._value(self._steps[name])
         if name in self._values:
@@ -152,10 +164,10 @@ class Scope(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(list(iter(self)))
 
-    def _value(self, step: Step) -> Any:
+    def _value(self, step: Step, prefix: str = "") -> Any:
         if step.kind == "loop":
-            return {inner.name: self._value(inner) for inner in step.body}
-        return unpack(self._objects, self._values.get(step.path))
+            return {inner.name: self._value(inner, prefix) for inner in step.body}
+        return unpack(self._objects, self._values.get(prefix + step.path))
 
 
 def round_of(site: Site, state: RunState) -> str:

@@ -366,7 +366,7 @@ def _pause(tries: int, asked: float | None) -> float:
     """Seconds before the next try: what the server asked for and a little more, else doubling with jitter."""
     if asked:
         return asked + random.uniform(0.0, min(1.0, asked / 10))
-    return min(_BACKOFF_CAP, _BACKOFF_SECONDS * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)
+    return min(_BACKOFF_CAP, _BACKOFF_SECONDS * 2.0 ** (tries - 1)) * random.uniform(0.5, 1.0)
 
 
 def _estimate(*texts: str) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from company.artifacts import MOST_PARTS
 from company.sop.diagnostics import Diagnostics, Span
 from company.sop.expressions import Expression
 from company.sop.procedure import Step
@@ -99,7 +100,11 @@ def calls(steps: Sequence[Step], limit: int | None, place: Span, report: Diagnos
 
 
 def _worst(step: Step) -> int:
-    once = 1 if step.kind == "role" else step.max * sum(map(_worst, step.body))
+    once = (
+        (MOST_PARTS if step.grain == "function" else 1)
+        if step.kind == "role"
+        else step.max * sum(map(_worst, step.body))
+    )
     return once * (1 + step.retry)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from company.errors import UsageError
+from company.markdown import FILTERS
 from company.sop.diagnostics import SourceText, closest, listing
 
 if TYPE_CHECKING:
@@ -84,7 +85,9 @@ class Library:
         import jinja2
 
         folders = [str(folder / "prompts") for folder in self.folders]
-        return jinja2.Environment(loader=jinja2.FileSystemLoader(folders), autoescape=False)
+        environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folders), autoescape=False)
+        environment.filters.update(FILTERS)
+        return environment
 
     def tried(self, relative: str) -> str:
         """Where a file was looked for, for a diagnostic's note."""

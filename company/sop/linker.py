@@ -98,6 +98,7 @@ class _Linker:
             path=self._source.path,
             text=self._source.text,
             digest=self._digest(),
+            sources=self._sources(),
             inputs=dict(scope.names),
             limits=bounds,
             steps=steps,
@@ -109,9 +110,12 @@ class _Linker:
 
     def _digest(self) -> str:
         sha = hashlib.sha256(self._source.text.encode())
-        for name, text in sorted({**self._roles.texts, **self._steps.prompts}.items()):
+        for name, text in sorted(self._sources().items()):
             sha.update(f"\0{name}\0{text}".encode())
         return sha.hexdigest()
+
+    def _sources(self) -> dict[str, str]:
+        return {**self._roles.texts, **self._steps.prompts}
 
     def _part(self, model: type[S], key: str) -> S | None:
         node = self._root.get(key)

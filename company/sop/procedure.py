@@ -87,6 +87,8 @@ class Step:
     """The step's own, else the role's."""
     max_tokens: int | None = None
     """Longest reply, tokens; None is the run's default."""
+    grain: str = "file"
+    """``function``: code is asked for one part of the design at a time, and put together."""
     command: str | None = None
     over: Expression | None = None
     bind: str = ""
@@ -99,6 +101,8 @@ class Step:
     """Most items of a for_each, most rounds of a loop."""
     on_error: str = "stop"
     until: Expression | None = None
+    best: Expression | None = None
+    """The measure of a loop's round; what the best round made is kept."""
     on_max: str = "fail"
     body: tuple[Step, ...] = ()
 
@@ -120,6 +124,8 @@ class Procedure:
     """The source as it was read."""
     digest: str
     """SHA-256 over the source and the roles and prompts it uses, hexadecimal."""
+    sources: Mapping[str, str]
+    """The roles and prompts it uses: `roles/…` and `prompts/…` to text. With `text` a run can be repeated."""
     inputs: Mapping[str, Type]
     limits: Limits
     steps: tuple[Step, ...]

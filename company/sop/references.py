@@ -75,6 +75,10 @@ class Resolver:
             self._report.error(problem.code, problem.message, span, problem.label, *problem.notes)
         return found.item if isinstance(found, Skipped) else found
 
+    def quietly(self, expression: Expression, scope: Scope) -> Type:
+        """The type of an expression whose mistakes are reported elsewhere."""
+        return expression.check(scope)[0]
+
     def type(self, node: Node) -> Type:
         try:
             return parse_type(node.data())

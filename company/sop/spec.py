@@ -124,6 +124,8 @@ class RoleStep(WorkSpec):
     """0 is as repeatable as the model can be; the role's by default."""
     max_tokens: int | None = Field(None, ge=1, le=1_000_000)
     """Longest reply, tokens; the run's setting by default."""
+    grain: Literal["file", "function"] = "file"
+    """How much code is asked for at once: a whole file, or one function or class of a `FileSpec` in `in:` at a time."""
     tools: list[str] | None = None
     """Tools that the role may call in this step."""
     tool_calls: int | None = Field(None, ge=1)
@@ -192,6 +194,8 @@ class LoopStep(StepSpec):
     """Checked after each round; the loop ends when it holds."""
     max: int = Field(ge=1, le=100)
     """Most rounds."""
+    best: Expr | None = None
+    """A number, higher is better: a round that ends lower is undone, so the best round so far is what goes on."""
     on_max: Literal["continue", "fail", "gate"] = "fail"
     """After the last round without success: go on with what there is, fail the run, or ask a person."""
 

@@ -5,11 +5,10 @@ References: `references.py`; order and scope: `scopes.py`; the procedure around 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from company.sop import checks
-from company.sop.diagnostics import Diagnostics, Span, did_you_mean
+from company.sop.diagnostics import Diagnostics, did_you_mean
 from company.sop.expressions import Expression
 from company.sop.library import Library
 from company.sop.loader import Entry, Node
@@ -31,6 +30,9 @@ from company.sop.spec import (
 )
 from company.sop.types import (
     COMMAND_RESULT,
+    FILE_SPEC,
+    FLOAT,
+    SOURCE_FILE,
     STR,
     TEST_RUN,
     UNKNOWN,
@@ -41,6 +43,9 @@ from company.sop.types import (
     Unknown,
     fits,
 )
+
+GRAIN_NAMES = ("part", "module")
+"""What a prompt gets besides with `grain: function`: the part to write, and the file as far as it is written."""
 
 
 class StepLinker:
@@ -167,6 +172,7 @@ class StepLinker:
             fields.update(
                 model=spec.model or (role and role.model), temperature=temperature, max_tokens=spec.max_tokens
             )
+            fields["grain"] = spec.grain
         prompt = prompt_node.text if prompt_node else prompt
         if not role_name or not role:
             return
@@ -179,10 +185,23 @@ class StepLinker:
         template = self._templates.get(prompt_name(role_name, prompt))
         self.prompts.update({f"prompts/{path}": text for path, text in template.texts.items()})
         source = node.get("in")
-        given: Mapping[str, Span] = {item.name: item.expr.span for item in fields.get("inputs", ())}
+        given = {item.name: item.expr.span for item in fields.get("inputs", ())}
+        if sound and spec and spec.grain == "function":
+            self._grain(node, scope, fields)
+            given |= dict.fromkeys(GRAIN_NAMES, node.place("grain"))
         if sound:
             reads = source.span if source else place
             check_prompt(template, fields["prompt"], place, reads, given, scope, self._report)
+
+    def _grain(self, node: Node, scope: Scope, fields: dict[str, Any]) -> None:
+        """One function at a time needs a file of the design to go by, and gives that file."""
+        specs = [item.name for item in fields.get("inputs", ()) if self._resolve.quietly(item.expr, scope) == FILE_SPEC]
+        span = node.place("grain")
+        if len(specs) != 1:
+            note = "for instance `for_each: design.files`, `as: file`, and `file` in `in:`"
+            self._report.error("SOP303", "`grain: function` needs exactly one FileSpec in `in:`", span, "", note)
+        if fields["out"] != SOURCE_FILE:
+            self._report.error("SOP610", f"`grain: function` gives a SourceFile, not {fields['out']}", span)
 
     def _for_each(
         self,
@@ -284,6 +303,12 @@ class StepLinker:
             names = list(block.entries)
             parts = [self.uses[f"{path}.{name}"] for name in names]
             checks.until(fields["until"], path, deciding, parts, names, self._report)
+        if best := node.get("best"):
+            fields["best"] = expression_of(best)
+            measure = self._resolve.typed(fields["best"], inner, path)
+            deciding.add(inner.uses(fields["best"].references()))
+            if not fits(measure, FLOAT):
+                self._report.error("SOP303", f"`best` must be a number, not {measure}", best.span)
         inside.add(deciding)
         outside = any(not read.startswith(f"{path}.") for read in inside.reads)
         inside.prev, inside.inputs = False, inside.inputs or outside

@@ -171,7 +171,7 @@ class Unknown(Type):
 
 
 UNKNOWN = Unknown()
-SOURCE_FILE, PATCH = ArtifactType("SourceFile"), ArtifactType("Patch")
+SOURCE_FILE, PATCH, FILE_SPEC = ArtifactType("SourceFile"), ArtifactType("Patch"), ArtifactType("FileSpec")
 TEST_RUN, COMMAND_RESULT = ArtifactType("TestRun"), ArtifactType("CommandResult")
 
 

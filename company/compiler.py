@@ -1,0 +1,157 @@
+"""A checked procedure → a LangGraph `StateGraph`: one node a step, two more for each loop; pure, no I/O.
+
+What a node does: `nodes.py`. What flows: `state.py`. Running it: `engine.py`. The edges are those that
+`sop/diagram.py` draws: `Step.waits`, and from the end of a loop's round back to its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from company import nodes
+from company.sop.procedure import Procedure, Step
+from company.state import Block, RunContext, RunState, Scope, Site
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.graph.state import CompiledStateGraph
+    from langgraph.runtime import Runtime
+
+_CHECK, _END = "@check", "@end"
+"""Suffixes of a loop's other nodes: where its round is judged, and where it has ended."""
+
+
+def compile_procedure(
+    procedure: Procedure, checkpointer: BaseCheckpointSaver[str] | None = None
+) -> CompiledStateGraph[RunState, RunContext, RunState, RunState]:
+    """The graph of a procedure, ready to be invoked with a `RunContext`."""
+    return _graph((Block(procedure.steps),), checkpointer or False)
+
+
+def longest(steps: tuple[Step, ...]) -> int:
+    """The most supersteps that a block can take: the recursion limit."""
+    return 2 + sum(step.max * (longest(step.body) + 2) + 2 if step.kind == "loop" else 1 for step in steps)
+
+
+def _graph(
+    blocks: tuple[Block, ...], checkpointer: Any
+) -> CompiledStateGraph[RunState, RunContext, RunState, RunState]:
+    from langgraph.graph import END, START, StateGraph
+
+    graph: StateGraph[RunState, RunContext, RunState, RunState] = StateGraph(RunState, context_schema=RunContext)
+    roots, leaves = _Builder(graph).block(blocks)
+    for root in roots:
+        graph.add_edge(START, root)
+    for leaf in leaves:
+        graph.add_edge(leaf, END)
+    return graph.compile(checkpointer=checkpointer)
+
+
+class _Builder:
+    """Adds the nodes and edges of blocks to one graph."""
+
+    def __init__(self, graph: Any) -> None:
+        self._graph = graph
+
+    def block(self, blocks: tuple[Block, ...]) -> tuple[list[str], list[str]]:
+        """Add the steps of the innermost block; the nodes that begin it, and those that end it."""
+        steps = blocks[-1].steps
+        ends: dict[str, str] = {}
+        awaited = {name for step in steps for name in step.waits}
+        for step in steps:
+            site = Site(step, blocks)
+            ends[step.name] = self._loop(site) if step.kind == "loop" else self._step(site)
+        for step in steps:
+            sources = [ends[name] for name in step.waits]
+            if sources:  # a list waits for all of them; one edge each would start the step once for each
+                self._graph.add_edge(sources if len(sources) > 1 else sources[0], step.path)
+        roots = [step.path for step in steps if not step.waits]
+        return roots, [ends[step.name] for step in steps if step.name not in awaited]
+
+    def _step(self, site: Site) -> str:
+        step = site.step
+        child = None
+        if step.kind == "for_each":
+            inner = _graph((*site.blocks, Block(step.body)), False)
+            child = _runner(inner, longest(step.body))
+        self._graph.add_node(step.path, _node(site, child))
+        return step.path
+
+    def _loop(self, site: Site) -> str:
+        loop = site.step
+        inside = (*site.blocks, Block(loop.body, loop))
+        roots, leaves = self.block(inside)
+        check, end = loop.path + _CHECK, loop.path + _END
+        self._graph.add_node(loop.path, _round(site))
+        self._graph.add_node(check, _judge(Site(loop, inside)))
+        self._graph.add_node(end, _nothing)
+        entry: dict[Hashable, str] = {end: end, **{root: root for root in roots}}
+        self._graph.add_conditional_edges(
+            loop.path, lambda state: roots if state["rounds"].get(loop.path) else [end], entry
+        )
+        self._graph.add_edge(leaves if len(leaves) > 1 else leaves[0], check)
+        again: dict[Hashable, str] = {loop.path: loop.path, end: end}
+        self._graph.add_conditional_edges(
+            check, lambda state: loop.path if state["rounds"].get(loop.path) else end, again
+        )
+        return end
+
+
+Node = Callable[[RunState, "Runtime[RunContext]"], Awaitable[RunState]]
+
+
+def _node(site: Site, child: Callable[[RunState, RunContext], Awaitable[Mapping[str, Any]]] | None) -> Node:
+    async def node(state: RunState, runtime: Runtime[RunContext]) -> RunState:
+        context = runtime.context
+        run = (lambda inner: child(inner, context)) if child else None
+        return await nodes.perform(site, state, context, run)
+
+    return _annotated(node)
+
+
+def _runner(graph: Any, most: int) -> Callable[[RunState, RunContext], Awaitable[Mapping[str, Any]]]:
+    async def run(state: RunState, context: RunContext) -> Mapping[str, Any]:
+        ended: Mapping[str, Any] = await graph.ainvoke(state, {"recursion_limit": most + 1}, context=context)
+        return ended
+
+    return run
+
+
+def _round(site: Site) -> Node:
+    """Begin a loop's round, or pass the loop by where its `when:` says so."""
+    loop = site.step
+
+    async def begin(state: RunState, runtime: Runtime[RunContext]) -> RunState:
+        number = state.get("rounds", {}).get(loop.path, 0) + 1
+        inside = [path for step in loop.body for path in nodes.paths_of(step)]
+        if number > 1:
+            return {"rounds": {loop.path: number}}
+        fresh: dict[str, str | None] = {f"{loop.path}@prev/{path}": None for path in inside}
+        if loop.when and not loop.when.evaluate(Scope(site, state, runtime.context.objects)):
+            runtime.context.journal.emit(
+                "step_skipped", step=loop.path, item=state.get("item", ""), reason=f"when {loop.when.text}"
+            )
+            return {"rounds": {loop.path: 0}, "values": fresh | dict.fromkeys(inside)}
+        return {"rounds": {loop.path: 1}, "values": fresh}
+
+    return _annotated(begin)
+
+
+def _judge(site: Site) -> Node:
+    async def judge(state: RunState, runtime: Runtime[RunContext]) -> RunState:
+        return await nodes.end_round(site, state, runtime.context)
+
+    return _annotated(judge)
+
+
+async def _nothing(state: RunState) -> RunState:
+    return {}
+
+
+def _annotated(node: Node) -> Node:
+    """LangGraph reads a node's annotations at run time; ours are text, and their names are imported late."""
+    from langgraph.runtime import Runtime as Loaded
+
+    node.__annotations__ = {"state": RunState, "runtime": Loaded[RunContext], "return": RunState}
+    return node

@@ -1,0 +1,289 @@
+"""A run: begun, resumed, delivered. Everything concrete is handed in; which parts those are says `wiring.py`.
+
+The graph: `compiler.py`. What a run leaves: `.company/` in its repository, and the journal beside the workspace's state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from company import publish
+from company.artifacts import Design
+from company.compiler import compile_procedure, longest
+from company.errors import CompanyError, Interrupted, LimitReached
+from company.report import Report
+from company.sop.procedure import Procedure
+from company.state import Block, RunContext, RunState, Scope, Site, pack, unpack
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+Status = Literal["delivered", "unaccepted", "failed", "limited", "interrupted"]
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """What `company run` was asked for."""
+
+    inputs: Mapping[str, str]
+    """The procedure's inputs as texts, `requirement` among them."""
+    sop: str
+    """Name or path of the procedure."""
+    workspace: Path
+    name: str = ""
+    """Folder of the repository inside the workspace; empty: made from the requirement."""
+    model: str = ""
+    """``provider:model``; empty: the settings'."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """`calls`, `tokens`, `minutes`, `usd`: they take the place of the procedure's."""
+    user_dir: Path | None = None
+    """The folder with the user's own `sops/`, `roles/`, `prompts/`."""
+    dry_run: bool = False
+    unsafe_no_sandbox: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run, or one sitting of it, ended."""
+
+    run: str
+    name: str
+    status: Status
+    reason: str
+    """Why; empty when it was delivered."""
+    hint: str
+    repo: Path
+    commit: str | None
+    sop: str
+    model: str
+    accepted: bool
+    verdict: str
+    """The last test run in one line; empty without one."""
+    calls: int
+    cached_steps: int
+    """Steps whose replies had all been paid for before."""
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    cost_usd: float | None
+    """None where a price is unknown."""
+    seconds: float
+    model_seconds: float
+    sandbox: str
+    entry_point: str
+    replies: Mapping[str, int]
+    """`first`: usable at the first try, `repaired`: after being told what was wrong, `failed`: never."""
+    steps: tuple[Mapping[str, Any], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {**asdict(self), "repo": str(self.repo), "steps": list(self.steps)}
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """One sitting of a run: what `run` needs besides the context."""
+
+    procedure: Procedure
+    inputs: Mapping[str, Any]
+    name: str
+    model: str
+    state: Path
+    """The SQLite file of the checkpoints."""
+    report: Report
+    resumed: bool
+
+
+async def run(sitting: Sitting, context: RunContext) -> Outcome:
+    """Run to the end or to what stops it; whatever it is, the outcome says it and the run can be resumed."""
+    procedure, repository = sitting.procedure, context.repository
+    context.journal.emit(
+        "run_resumed" if sitting.resumed else "run_started",
+        run=context.run,
+        name=sitting.name,
+        requirement=context.requirement,
+        sop=procedure.name,
+        model=sitting.model,
+        sandbox=context.sandbox.name,
+        repo=str(repository.path),
+        steps=[step.path for step in procedure.walk()],
+    )
+    status: Status = "failed"
+    accepted, entry, reason, hint = False, "", "", ""
+    try:
+        await _begin(sitting, context)
+        state = await _drive(sitting, context)
+        accepted, entry = await _deliver(sitting, context, state)
+        status = "delivered" if accepted else "unaccepted"
+        reason = "" if accepted else f"`{procedure.accept.text}` does not hold" if procedure.accept else ""
+    except LimitReached as error:
+        status, reason, hint = "limited", str(error), error.hint
+    except (Interrupted, asyncio.CancelledError) as error:
+        status, reason = "interrupted", str(error) or "interrupted"
+        if (task := asyncio.current_task()) is not None:
+            task.uncancel()
+    except CompanyError as error:
+        reason, hint = str(error), error.hint
+    report = sitting.report
+    context.journal.emit(
+        "run_finished", status=status, reason=reason, hint=hint, accepted=accepted, seconds=round(report.seconds, 3)
+    )
+    return Outcome(
+        run=context.run,
+        name=sitting.name,
+        status=status,
+        reason=reason,
+        hint=hint,
+        repo=repository.path,
+        commit=repository.head(),
+        sop=procedure.name,
+        model=sitting.model,
+        accepted=accepted,
+        verdict=report.verdict,
+        calls=report.calls,
+        cached_steps=report.cached_steps,
+        prompt_tokens=report.prompt_tokens,
+        completion_tokens=report.completion_tokens,
+        cached_tokens=report.cached_tokens,
+        cost_usd=context.gateway.budget.cost,
+        seconds=round(report.seconds, 3),
+        model_seconds=round(report.model_seconds, 3),
+        sandbox=context.sandbox.name,
+        entry_point=entry,
+        replies={"first": report.first, "repaired": report.repaired, "failed": report.failed},
+        steps=tuple(asdict(cost) for cost in report.steps.values()),
+    )
+
+
+async def _begin(sitting: Sitting, context: RunContext) -> None:
+    """The first commit: what was asked for, and the procedure as it runs."""
+    repository = context.repository
+    if sitting.resumed:
+        for mended in await asyncio.to_thread(repository.restore):
+            context.journal.emit("notice", text=f"put right after the last stop: {mended}")
+        history = await asyncio.to_thread(repository.log)
+        context.committed |= {
+            made.trailers["Company-Step"] for made in history if made.trailers.get("Company-Run") == context.run
+        }
+    files: dict[str, bytes | None] = {
+        ".company/sop.yaml": sitting.procedure.text.encode(),
+        ".company/requirement.md": (context.requirement.strip() + "\n").encode(),
+        ".gitignore": publish.IGNORED,
+    }
+    await _company_commit(context, "start", files, f"start: run {sitting.procedure.name}")
+
+
+async def _drive(sitting: Sitting, context: RunContext) -> RunState:
+    """The graph, from its beginning or from its last checkpoint; the state that it ends in."""
+    procedure = sitting.procedure
+    async with _checkpoints(sitting.state, context) as saver:
+        graph = compile_procedure(procedure, saver)
+        config: Any = {
+            "configurable": {"thread_id": context.run},
+            "recursion_limit": longest(procedure.steps) + 1,
+        }
+        known = await graph.aget_state(config) if sitting.resumed else None
+        begun = bool(known and known.values)
+        values: dict[str, str | None] = {name: pack(context.objects, value) for name, value in sitting.inputs.items()}
+        first: Any = None if begun else {"values": values, "rounds": {}}
+        ended: Any = await graph.ainvoke(first, config, context=context, durability="async")
+        if ended is None and known:  # nothing was left to do
+            ended = known.values
+    state: RunState = ended
+    return state
+
+
+@asynccontextmanager
+async def _checkpoints(path: Path, context: RunContext) -> AsyncIterator[AsyncSqliteSaver]:
+    """The checkpoint store; a damaged one is set aside, and the journal says what had been done."""
+    os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+    if path.exists() and not await asyncio.to_thread(_is_sound, path):
+        aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
+        path.replace(aside)
+        for companion in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            companion.unlink(missing_ok=True)
+        text = f"the state database was damaged: set aside as {aside.name}, going on from the journal"
+        context.journal.emit("notice", text=text)
+    async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
+        await saver.setup()
+        await saver.conn.execute(
+            "PRAGMA synchronous=NORMAL"
+        )  # a checkpoint that is lost is made again from the journal
+        yield saver
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        with sqlite3.connect(path) as connection:
+            answer = connection.execute("PRAGMA quick_check").fetchone()
+        connection.close()
+    except sqlite3.DatabaseError:
+        return False
+    return bool(answer == ("ok",))
+
+
+async def _deliver(sitting: Sitting, context: RunContext, state: RunState) -> tuple[bool, str]:
+    """The last commit: README and `run.json`. Whether the run is accepted, and how its product is started."""
+    procedure, objects = sitting.procedure, context.objects
+    site = Site(procedure.steps[-1], (Block(procedure.steps),))
+    accepted = True
+    if procedure.accept:
+        accepted = bool(procedure.accept.evaluate(Scope(site, state, objects)))
+    values = {
+        path: unpack(objects, ref)
+        for path, ref in state.get("values", {}).items()
+        if "@" not in path and ref is not None
+    }
+    design = next((value for value in values.values() if isinstance(value, Design)), None)
+    report = sitting.report
+    record = {
+        "run": context.run,
+        "sop": procedure.name,
+        "model": sitting.model,
+        "sandbox": context.sandbox.name,
+        "accepted": accepted,
+        "verdict": report.verdict,
+        "calls": report.calls,
+        "prompt_tokens": report.prompt_tokens,
+        "completion_tokens": report.completion_tokens,
+        "cached_tokens": report.cached_tokens,
+        "cost_usd": context.gateway.budget.cost,
+        "seconds": round(report.seconds, 1),
+        "steps": [asdict(cost) for cost in report.steps.values()],
+    }
+    files: dict[str, bytes | None] = {".company/run.json": (json.dumps(record, indent=1) + "\n").encode()}
+    present = await asyncio.to_thread(context.repository.files)
+    if not any(re.fullmatch(r"readme(\.\w+)?", path, re.IGNORECASE) for path in present):
+        title = sitting.name.replace("-", " ").capitalize()
+        files["README.md"] = publish.readme(title, context.requirement, design, report.verdict, present).encode()
+    state_of = "accepted" if accepted else "not accepted"
+    await _company_commit(context, "deliver", files, f"deliver: {report.verdict or state_of}")
+    return accepted, design.entry_point if design else ""
+
+
+async def _company_commit(context: RunContext, ident: str, files: Mapping[str, bytes | None], subject: str) -> None:
+    if ident in context.committed:
+        return
+    made = await asyncio.to_thread(
+        context.repository.commit,
+        files,
+        subject=subject[:120],
+        author="Company",
+        email_slug="company",
+        trailers={"Company-Run": context.run, "Company-Step": ident},
+    )
+    context.committed.add(ident)
+    if made:
+        context.journal.emit("commit", step=ident, sha=made.sha, author="Company", subject=subject)

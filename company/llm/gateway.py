@@ -1,0 +1,202 @@
+"""One question to a model, from the prompt to a valid answer: store → budget → request → reading → repair.
+
+Reading replies: `replies.py`, `code_replies.py`. What is asked for which artifact: `structured.py`. The request itself:
+`client.py`. A reply is on disk before it is read, so nothing is paid for twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import count
+from typing import Any, TypeVar
+
+from company.cache import Replies, digest
+from company.errors import Interrupted, ReplyError, StepFailed
+from company.events import Journal
+from company.llm.budget import Budget
+from company.llm.client import EmptyReply, Message, Model, Reply, Request, StepLabel
+
+REPAIRS = 2
+"""How often a reply that cannot be used is asked for again, each time with what was wrong."""
+WARMER = 0.3
+"""Added to the temperature with each repair: at 0 a model tends to repeat itself, fault included."""
+_CHARS_PER_TOKEN = 3
+_SHORTEST_REPLY = 200
+_SHOWN = 6000
+"""Characters of a bad reply that are shown to the model again."""
+_KEPT = (
+    "text",
+    "finish_reason",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "model",
+    "seconds",
+    "estimated",
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question. `schema` None asks for code or free text."""
+
+    label: StepLabel
+    messages: tuple[Message, ...]
+    schema: dict[str, Any] | None = None
+    schema_name: str = ""
+    expects: tuple[str, ...] = ()
+    model: str | None = None
+    """As the step says; None is the run's model."""
+    temperature: float | None = None
+    max_tokens: int | None = None
+    seed: int = 0
+    ident: str = ""
+    """Which execution of the step asks, for the journal."""
+
+    def follow(self, *messages: Message) -> Ask:
+        """The same conversation, gone on with."""
+        return replace(self, messages=(*self.messages, *messages))
+
+
+class Gateway:
+    """What a run asks its models through.
+
+    Args:
+        models: the models by what steps call them; None is the run's own.
+        stop: once set, no further call is begun.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str | None, Model],
+        replies: Replies,
+        budget: Budget,
+        journal: Journal,
+        *,
+        temperature: float,
+        max_tokens: int,
+        stop: asyncio.Event | None = None,
+    ) -> None:
+        self._models = models
+        self._replies = replies
+        self.budget = budget
+        self._journal = journal
+        self._temperature = temperature
+        self._max_tokens = max_tokens
+        self._stop = stop
+        self._calls = count(1)
+
+    async def ask(self, ask: Ask, read: Callable[[str], T]) -> T:
+        """The answer as `read` takes it; a ReplyError of `read` is told to the model, `REPAIRS` times at most.
+
+        Raises:
+            StepFailed: no usable answer.
+            LimitReached, Interrupted: before a call that must not be made.
+            ModelError: the endpoint failed.
+        """
+        warmth = self._temperature if ask.temperature is None else ask.temperature
+        attempt_ask = ask
+        for attempt in range(1, REPAIRS + 2):
+            label = ask.label._replace(attempt=attempt)
+            request = self._request(attempt_ask, label, min(2.0, warmth + WARMER * (attempt - 1)))
+            try:
+                reply = await self._reply(ask, request)
+                if reply.finish_reason == "length":
+                    reason = f"Your reply was cut at {request.max_tokens} tokens. Answer again, whole and shorter."
+                    raise ReplyError(f"the reply was cut at {request.max_tokens} tokens", raw=reply.text, reason=reason)
+                answer = read(reply.text)
+            except ReplyError as error:
+                fault = error
+                self._emit("reply_rejected", ask, label, reason=error.message)
+                said = error.raw if len(error.raw) <= _SHOWN else error.raw[:_SHOWN] + "\n…"
+                repair = [Message("user", error.reason)]
+                attempt_ask = ask.follow(*([Message("assistant", said)] if said.strip() else []), *repair)
+            else:
+                self._emit("reply_accepted", ask, label)
+                return answer
+        raise StepFailed(
+            f"no usable reply after {REPAIRS + 1} tries: {fault.message}",
+            hint="`company resume` tries again; a larger model, or a step with a smaller task, helps",
+        ) from fault
+
+    def _request(self, ask: Ask, label: StepLabel, temperature: float) -> Request:
+        most = ask.max_tokens or self._max_tokens
+        context = self._model(ask.model).context
+        if context is not None:
+            prompt = sum(len(message.content) for message in ask.messages) // _CHARS_PER_TOKEN
+            most = min(most, context - prompt)
+            if most < _SHORTEST_REPLY:
+                raise StepFailed(
+                    f"the prompt has about {prompt} tokens, too many for a context of {context}",
+                    hint="give the step less in `in:`, split it with `for_each`, or use a model with a larger context",
+                )
+        return Request(
+            messages=ask.messages,
+            schema=ask.schema,
+            schema_name=ask.schema_name,
+            temperature=temperature,
+            max_tokens=most,
+            seed=ask.seed + label.attempt,
+            label=label,
+            expects=ask.expects,
+        )
+
+    def _model(self, name: str | None) -> Model:
+        return self._models[name] if name in self._models else self._models[None]
+
+    async def _reply(self, ask: Ask, request: Request) -> Reply:
+        model = self._model(ask.model)
+        label, call = request.label, next(self._calls)
+        key = digest([model.name, *(getattr(request, part) for part in _ASKED)])
+        kept = self._replies.get(key)
+        if kept:
+            reply = Reply(**{part: kept[part] for part in _KEPT})
+            self._emit("call_finished", ask, label, call=call, from_store=True, **_usage(model, reply))
+        else:
+            reply = await self._paid(model, ask, request, call, key)
+        if not reply.text.strip():
+            raise ReplyError("the reply is empty", raw="", reason="Your reply was empty. Answer the task in full.")
+        return reply
+
+    async def _paid(self, model: Model, ask: Ask, request: Request, call: int, key: str) -> Reply:
+        if self._stop and self._stop.is_set():
+            raise Interrupted("stopped before the next call of a model", hint="`company resume` goes on")
+        label = request.label
+        estimate = sum(len(message.content) for message in request.messages) // _CHARS_PER_TOKEN + request.max_tokens
+        ticket = self.budget.reserve(estimate)
+        self._emit("call_started", ask, label, call=call, attempt=label.attempt, prompt_estimate=estimate)
+        try:
+            try:
+                reply = await model.complete(
+                    request, lambda tokens: self._emit("call_progress", ask, label, call=call, tokens=tokens)
+                )
+            except EmptyReply as error:
+                reply = error.reply
+        finally:
+            self.budget.release(ticket)
+        self._replies.put(key, asdict(reply))
+        self.budget.pay(model.name, reply.prompt_tokens, reply.completion_tokens)
+        self._emit("call_finished", ask, label, call=call, from_store=False, **_usage(model, reply))
+        return reply
+
+    def _emit(self, event: str, ask: Ask, label: StepLabel, **fields: Any) -> None:
+        where = {"id": ask.ident, "step": label.step, "role": label.role, "item": label.item, "round": label.round}
+        self._journal.emit(event, **where, **{"attempt": label.attempt, **fields})
+
+
+_ASKED = ("messages", "schema", "temperature", "max_tokens", "seed")
+"""What makes a request the same as another."""
+
+
+def _usage(model: Model, reply: Reply) -> dict[str, Any]:
+    return {
+        "model": model.name,
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+        "cached_tokens": reply.cached_tokens,
+        "seconds": round(reply.seconds, 3),
+    }

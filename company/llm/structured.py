@@ -1,0 +1,282 @@
+"""What is asked of a model for each type of artifact, and in how many questions; what comes back is valid or an error.
+
+One question with its repairs: `gateway.py`. Text to documents and files: `replies.py`. Code part by part: `parts.py`.
+A small model asked for a whole design forgets files and writes code into it, so a design is asked for in pieces.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, Field, create_model
+
+from company.artifacts import (
+    Artifact,
+    Checks,
+    Design,
+    FilePath,
+    FileSpec,
+    LongText,
+    Part,
+    Patch,
+    ShortText,
+    SourceFile,
+    TestFile,
+)
+from company.errors import ReplyError, StepFailed
+from company.llm.client import Message
+from company.llm.gateway import Ask, Gateway
+from company.llm.names import is_test
+from company.llm.replies import CodeFile, names_in, parse_code, parse_document, parse_list, schema_for
+from company.sop.types import STR, ArtifactType, ListOf, Type
+from company.testgen import usable_checks
+
+MOST_FILES = 6
+"""Files of a design whose requirement names none."""
+Notice = Callable[[str], None]
+Document = TypeVar("Document", bound=BaseModel)
+
+
+async def obtain(gateway: Gateway, ask: Ask, out: Type, given: Mapping[str, Any], notice: Notice) -> Any:
+    """A value of type `out`.
+
+    Args:
+        given: the step's inputs; they say which files are meant.
+        notice: told, in one line, what was left out of a reply and why.
+
+    Raises:
+        StepFailed: every try gave something else.
+    """
+    inner = out.item if isinstance(out, ListOf) else out
+    model = inner.model if isinstance(inner, ArtifactType) else None
+    if model in (SourceFile, TestFile, Patch):
+        return await _code(gateway, ask, out, given)
+    if model is Design and inner is out:
+        return await _design(gateway, ask, given, notice)
+    if model is Checks and inner is out:
+        return await _checks(gateway, ask, given, notice)
+    if model and isinstance(out, ListOf):
+        schema = schema_for(model, many=True)
+        named = _named(ask, schema, model.__name__ + "List")
+        return await gateway.ask(named, lambda text: parse_list(text, model))
+    if model:
+        return await document(gateway, ask, model)
+    if out == STR:
+        return await gateway.ask(ask, lambda text: text.strip())
+    answer: type[BaseModel] = create_model("Answer", value=(out.annotation, ...))
+    return (await document(gateway, ask, answer)).value  # type: ignore[attr-defined]  # made one line above
+
+
+async def document(gateway: Gateway, ask: Ask, model: type[Document]) -> Document:
+    """One document, held to its schema where the endpoint can."""
+    return await gateway.ask(_with_schema(ask, model), lambda text: parse_document(text, model))
+
+
+def _with_schema(ask: Ask, model: type[BaseModel]) -> Ask:
+    return _named(ask, schema_for(model), model.__name__)
+
+
+def _named(ask: Ask, schema: dict[str, Any], name: str) -> Ask:
+    return Ask(**{**vars(ask), "schema": schema, "schema_name": name})
+
+
+# --- code -------------------------------------------------------------------------------------------
+
+
+async def _code(gateway: Gateway, ask: Ask, out: Type, given: Mapping[str, Any]) -> Any:
+    item = out.item if isinstance(out, ListOf) else out
+    single = out in (ArtifactType("SourceFile"), ArtifactType("TestFile"))
+    expected = expected_files(item, given, single=single)
+    ask = Ask(**{**vars(ask), "expects": expected})
+
+    def read(text: str) -> Any:
+        files = parse_code(text, expected=() if item == ArtifactType("Patch") else expected, single=single)
+        if item == ArtifactType("TestFile"):
+            made: list[Any] = [TestFile(path=file.path, content=file.content) for file in files]
+        else:
+            made = [SourceFile(path=file.path, content=file.content) for file in _no_tests(files, text)]
+        if item == ArtifactType("Patch"):
+            return Patch(files=[_settled(file, expected) for file in made])
+        return made[0] if single else made
+
+    return await gateway.ask(ask, read)
+
+
+def expected_files(item: Type, given: Mapping[str, Any], *, single: bool) -> tuple[str, ...]:
+    """The paths that a reply of code should hold, as far as the step's inputs tell."""
+    values = [value for entry in given.values() for value in (entry if isinstance(entry, list) else [entry])]
+    if item == ArtifactType("TestFile"):
+        return ("tests/test_requirement.py",) if single else ()
+    if specs := [value for value in values if isinstance(value, FileSpec)]:
+        return tuple(spec.path for spec in specs)
+    if item == ArtifactType("Patch") and (files := [value.path for value in values if isinstance(value, SourceFile)]):
+        return tuple(files)
+    if designs := [value for value in values if isinstance(value, Design)]:
+        return tuple(spec.path for spec in designs[0].files)
+    if files := [value.path for value in values if isinstance(value, SourceFile)]:
+        return tuple(dict.fromkeys(files))
+    named = names_in(str(given.get("requirement", "")))
+    return tuple(named[:1]) if single else tuple(named)
+
+
+def _no_tests(files: Sequence[CodeFile], text: str) -> list[CodeFile]:
+    """Whoever writes code does not write the tests that judge it: such files are left aside."""
+    kept = [file for file in files if not is_test(file.path)]
+    if not kept:
+        reason = "You gave only tests. Do not touch tests: give the whole text of the program's file."
+        raise ReplyError("the reply holds tests and no code", raw=text, reason=reason)
+    return kept
+
+
+def _settled(file: SourceFile, expected: Sequence[str]) -> SourceFile:
+    """A patch's file under the path of the file that it means: one with no name is the only one there is."""
+    if file.path in expected:
+        return file
+    alike = [path for path in expected if path.rpartition("/")[2] == file.path.rpartition("/")[2]]
+    if not alike and file.path == "main.py" and len(expected) == 1:
+        alike = list(expected)
+    return SourceFile(path=alike[0], content=file.content) if len(alike) == 1 else file
+
+
+# --- checks -----------------------------------------------------------------------------------------
+
+
+async def _checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: Notice) -> Checks:
+    """Checks that can be run; none where the model cannot write any, which is no reason to stop."""
+    modules = {spec.path for value in given.values() if isinstance(value, Design) for spec in value.files}
+    dropped: list[str] = []
+
+    def read(text: str) -> Checks:
+        kept, dropped[:] = usable_checks(parse_document(text, Checks), modules)
+        if not kept:
+            reasons = "\n".join(f"- {reason}" for reason in dropped[:6])
+            raise ReplyError(f"no check can be run: {dropped[0]}", raw=text, reason=f"No check can be run:\n{reasons}")
+        return Checks(checks=kept)
+
+    schema = schema_for(Checks)
+    fields = schema["properties"]["checks"]["items"]["properties"]
+    used, unused = ("commands", "calls") if _is_program(given) else ("calls", "commands")
+    fields[used]["minItems"], fields[unused]["maxItems"] = 1, 0
+    try:
+        found = await gateway.ask(_named(ask, schema, "Checks"), read)
+    except StepFailed as error:
+        notice(f"QA wrote no check that can be run ({error.message}); only the design's interfaces are tested")
+        return Checks(checks=[])
+    for reason in dropped:
+        notice(f"a check was left out: {reason}")
+    return found
+
+
+def _is_program(given: Mapping[str, Any]) -> bool:
+    """Whether the product is started from a command line: its checks are commands then, else calls."""
+    designs = [value for value in given.values() if isinstance(value, Design)]
+    return any(design.entry_point for design in designs) or "python " in str(given.get("requirement", ""))
+
+
+# --- design -----------------------------------------------------------------------------------------
+
+
+class _Outline(Artifact):
+    approach: LongText
+    entry_point: Annotated[str, Field(max_length=120)]
+    dependencies: Annotated[list[Annotated[str, Field(max_length=40)]], Field(max_length=4)]
+
+
+class _Planned(Artifact):
+    path: Annotated[FilePath, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_/]{0,60}\.py$")]
+    purpose: ShortText
+
+
+class _OpenOutline(_Outline):
+    files: Annotated[list[_Planned], Field(min_length=1, max_length=MOST_FILES)]
+
+
+async def _design(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: Notice) -> Design:
+    requirement = str(given.get("requirement", ""))
+    paths = names_in(requirement)
+    outline: _Outline
+    if paths:
+        outline = await document(gateway, ask, _Outline)
+    else:
+        opened = await document(gateway, ask, _OpenOutline)
+        outline, paths = opened, list(dict.fromkeys(file.path for file in opened.files if not is_test(file.path)))
+        paths = paths or ["main.py"]
+    said = Message("assistant", outline.model_dump_json(indent=1))
+    talk = ask.follow(said)
+    files = [await _interface(gateway, talk, path, paths, requirement) for path in paths]
+    packages = [name for name in outline.dependencies if name.split(".")[0].lower() not in sys.stdlib_module_names]
+    return Design(
+        approach=outline.approach,
+        files=_without_circles(files, notice),
+        entry_point=outline.entry_point.strip(),
+        dependencies=[name for name in packages if name.strip() and name.lower() not in ("none", "n/a")],
+    )
+
+
+async def _interface(gateway: Gateway, talk: Ask, path: str, paths: list[str], requirement: str) -> FileSpec:
+    """What one file defines, asked for alone."""
+    others = [other for other in paths if other != path]
+    question = (
+        f"Now only the file `{path}`: its purpose, which of the other files it imports, and the functions and classes "
+        "that it defines at its top level. Take names and parameters from the requirement where it gives them. "
+        "`quote` holds the words of the requirement that define the part, copied letter for letter."
+    )
+    schema = schema_for(FileSpec)
+    del schema["properties"]["path"]
+    schema["required"].remove("path")
+    edges = schema["properties"]["depends_on"]
+    edges["maxItems"] = len(others)
+    edges["items"] = {"enum": others} if others else {"type": "string", "maxLength": 1}
+    ask = _named(talk.follow(Message("user", question)), schema, "FileSpec")
+
+    def read(text: str) -> FileSpec:
+        fields = dict(parse_document(text, _FileAnswer).model_dump())
+        spec = FileSpec.model_validate({"path": path, **fields})
+        parts = {part.name: part for part in (_mended(part, requirement, text) for part in spec.parts)}
+        depends = [other for other in dict.fromkeys(spec.depends_on) if other in others]
+        return spec.model_copy(update={"parts": list(parts.values()), "depends_on": depends})
+
+    return await gateway.ask(ask, read)
+
+
+class _FileAnswer(Artifact):
+    purpose: ShortText
+    depends_on: list[str]
+    parts: Annotated[list[Part], Field(max_length=8)]
+
+
+def _mended(part: Part, requirement: str, text: str) -> Part:
+    """A part whose signature is Python and whose quote is one."""
+    signature = part.signature.strip().rstrip(":").strip()
+    try:
+        ast.parse(f"{signature}:\n    pass\n")
+    except SyntaxError as error:
+        reason = f"`{part.signature}` is no first line of a Python definition. Write for instance `def add(a: int, b: int) -> int`."
+        raise ReplyError(f"`{part.signature}` is no signature: {error.msg}", raw=text, reason=reason) from error
+    plain = " ".join(part.quote.split()).strip("\"'“”")
+    is_quote = plain and plain.casefold() in " ".join(requirement.split()).casefold()
+    return part.model_copy(update={"signature": signature, "quote": plain if is_quote else ""})
+
+
+def _without_circles(files: list[FileSpec], notice: Notice) -> list[FileSpec]:
+    """The files with imports that lead in a circle left out: the later file's import goes."""
+    reach: dict[str, set[str]] = {}
+    made: list[FileSpec] = []
+    for file in files:
+        kept = []
+        for path in file.depends_on:
+            if file.path in reach.get(path, set()) | {path}:
+                notice(f"the design's import of `{path}` by `{file.path}` leads in a circle and was left out")
+            else:
+                kept.append(path)
+        made.append(file.model_copy(update={"depends_on": kept}))
+        reach[file.path] = set(kept)
+        for known in reach.values():
+            for path in list(known):
+                known |= reach.get(path, set())
+        for path, known in list(reach.items()):
+            reach[path] = known.union(*(reach.get(other, set()) for other in known)) if known else known
+    return made

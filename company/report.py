@@ -1,0 +1,153 @@
+"""What a run cost and came to, folded from its events: the same numbers for terminal, `--json`, `run.json` and `runs`.
+
+The events: `events.py`. Who shows them: `terminal.py`, `cli.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from company.events import Event
+
+
+@dataclass
+class StepCost:
+    """One execution of a step: its item and round, and what its calls used."""
+
+    step: str
+    role: str
+    item: str
+    round: str
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    """Prompt tokens that the server had in its cache."""
+    seconds: float = 0.0
+    """Of its calls, one after another."""
+    from_store: int = 0
+    """Replies that an earlier run or sitting had paid for."""
+    model: str = ""
+
+
+@dataclass
+class Report:
+    """Everything that a run's events tell. Give it each event with `see`, in order."""
+
+    run: str = ""
+    status: str = ""
+    """As `run_finished` said; empty for a run that is under way or was killed."""
+    reason: str = ""
+    hint: str = ""
+    accepted: bool = False
+    verdict: str = ""
+    """The last test run in one line."""
+    tests_passed: bool | None = None
+    started: float = 0.0
+    seconds: float = 0.0
+    """Wall time of all sittings."""
+    steps: dict[str, StepCost] = field(default_factory=dict)
+    """Id of an execution → cost."""
+    first: int = 0
+    """Replies that could be used at the first try."""
+    repaired: int = 0
+    failed: int = 0
+    """Questions without a usable reply."""
+    done: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    """Id → the values that it left, for a resumed run."""
+    failures: dict[str, int] = field(default_factory=dict)
+    tokens: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Id → model and paid tokens."""
+    _sitting: float = 0.0
+    _before: float = 0.0
+    _open: dict[Any, float] = field(default_factory=dict)
+    _model_seconds: float = 0.0
+    _busy_since: float = 0.0
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> Self:
+        """The report of a journal."""
+        made = cls()
+        for event in events:
+            made.see(event)
+        return made
+
+    def see(self, event: Event) -> None:
+        """Take in one event."""
+        now = float(event["time"])
+        name = event["event"]
+        if name in ("run_started", "run_resumed"):
+            self._before = self.seconds
+            self._sitting, self._open = now, {}
+            self.started = self.started or now
+            self.run, self.status, self.reason = event["run"], "", ""
+        self.seconds = self._before + max(0.0, now - self._sitting)
+        if name == "call_started":
+            self._busy_since = now if not self._open else self._busy_since
+            self._open[event["call"]] = now
+        elif name == "call_finished":
+            self._finished(event, now)
+        elif name == "reply_accepted":
+            self.first += event["attempt"] == 1
+            self.repaired += event["attempt"] > 1
+        elif name == "verdict":
+            self.verdict, self.tests_passed = event["summary"], event["passed"]
+        elif name == "step_finished":
+            self.done[event["id"]] = event["values"]
+        elif name == "step_failed":
+            self.failures[event["id"]] = self.failures.get(event["id"], 0) + 1
+            self.failed += 1
+        elif name == "run_finished":
+            self.status, self.reason = event["status"], event["reason"]
+            self.hint, self.accepted = event.get("hint", ""), event["accepted"]
+
+    def _finished(self, event: Event, now: float) -> None:
+        cost = self.steps.get(event["id"])
+        if cost is None:
+            cost = StepCost(event["step"], event["role"], event["item"], event["id"].rpartition("#")[2])
+            self.steps[event["id"]] = cost
+        cost.model = event["model"]
+        if event["from_store"]:
+            cost.from_store += 1
+            return
+        self._open.pop(event["call"], None)
+        if not self._open:
+            self._model_seconds += max(0.0, now - self._busy_since)
+        cost.calls += 1
+        cost.prompt_tokens += event["prompt_tokens"]
+        cost.completion_tokens += event["completion_tokens"]
+        cost.cached_tokens += event["cached_tokens"] or 0
+        cost.seconds += event["seconds"]
+        self.tokens[event["id"]] = (event["model"], cost.prompt_tokens + cost.completion_tokens)
+
+    @property
+    def calls(self) -> int:
+        """Calls that were paid for."""
+        return sum(cost.calls for cost in self.steps.values())
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Of all paid calls."""
+        return sum(cost.prompt_tokens for cost in self.steps.values())
+
+    @property
+    def completion_tokens(self) -> int:
+        """Of all paid calls."""
+        return sum(cost.completion_tokens for cost in self.steps.values())
+
+    @property
+    def cached_tokens(self) -> int:
+        """Prompt tokens of all paid calls that a server had in its cache."""
+        return sum(cost.cached_tokens for cost in self.steps.values())
+
+    @property
+    def cached_steps(self) -> int:
+        """Steps all of whose replies had been paid for before."""
+        return sum(cost.from_store > 0 and cost.calls == 0 for cost in self.steps.values())
+
+    @property
+    def model_seconds(self) -> float:
+        """Wall time during which at least one call was under way."""
+        return self._model_seconds

@@ -1,0 +1,260 @@
+"""Test files made from documents: QA's checks, and the interfaces of a design; readable pytest, no plumbing by a model.
+
+Which of the tests decide and which only inform is found here by comparing them with the requirement's own words.
+Running them: `sandbox/verdict.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from company.artifacts import Call, Check, Checks, Command, Design, Part
+
+CHECKS_PATH = "tests/test_requirement.py"
+INTERFACE_PATH = "tests/test_interface.py"
+
+_HEAD = '''"""{about}"""
+
+{imports}
+'''
+_RUNNER = '''
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs commands one after another in a fresh copy of the project."""
+    folder = tmp_path / "project"
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".*", "tests", "__pycache__"))
+
+    def command(line, stdin=""):
+        words = shlex.split(line)
+        done = subprocess.run(
+            [sys.executable, *words[1:]], cwd=folder, input=stdin, capture_output=True, text=True, timeout=8
+        )
+        return done.returncode, done.stdout.rstrip(), done.stderr.rstrip()[-1500:]
+
+    return command
+'''
+
+
+class Tests(NamedTuple):
+    """A made test file, and the tests in it that decide nothing."""
+
+    path: str
+    text: str
+    optional: tuple[str, ...]
+    """Ids: ``tests/test_requirement.py::test_3_empty_text``."""
+
+
+def usable_checks(checks: Checks, modules: Collection[str]) -> tuple[list[Check], list[str]]:
+    """The checks that can be run, and why each other one cannot. `modules` are the design's paths; empty if unknown."""
+    kept: list[Check] = []
+    reasons: list[str] = []
+    for check in checks.checks:
+        calls, commands = [], []
+        for call in check.calls:
+            problem = _call_problem(call, modules)
+            if problem:
+                reasons.append(f"{check.title}: {problem}")
+            else:
+                calls.append(call)
+        for command in check.commands:
+            problem = _command_problem(command, modules)
+            if problem:
+                reasons.append(f"{check.title}: {problem}")
+                break  # what follows it may depend on it
+            commands.append(command)
+        if calls or commands:
+            kept.append(check.model_copy(update={"calls": calls, "commands": commands}))
+        elif not check.calls and not check.commands:
+            reasons.append(f"{check.title}: it has neither calls nor commands")
+    return kept, reasons
+
+
+def _call_problem(call: Call, modules: Collection[str]) -> str:
+    try:
+        imported = ast.parse(call.imports.strip()).body
+        expression = ast.parse(call.expression.strip(), mode="eval").body
+    except SyntaxError:
+        return f"`{call.imports}` or `{call.expression}` is no Python"
+    names = {alias.asname or alias.name for node in imported for alias in getattr(node, "names", ())}
+    used = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
+    if not names & used:
+        return f"`{call.expression}` uses nothing of `{call.imports}`"
+    for node in imported:
+        wanted = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        wanted += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for module in wanted:
+            place = module.replace(".", "/")
+            if (
+                modules
+                and not {f"{place}.py", f"{place}/__init__.py"} & set(modules)
+                and not _is_package(place, modules)
+            ):
+                return f"there is no module `{module}` in the design"
+    if _error_name(call.expected):
+        return ""
+    try:
+        ast.literal_eval(call.expected.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return f"`{call.expected}` is no Python literal"
+    return ""
+
+
+def _is_package(place: str, modules: Collection[str]) -> bool:
+    return any(path.startswith(f"{place}/") for path in modules)
+
+
+def _command_problem(command: Command, modules: Collection[str]) -> str:
+    try:
+        words = shlex.split(command.command)
+    except ValueError:
+        return f"`{command.command}` is no command line"
+    if len(words) < 2 or words[0] not in ("python", "python3"):
+        return f"`{command.command}` does not begin with `python FILE`"
+    if any(word in ("|", "&&", "||", ";", ">", ">>", "<") for word in words):
+        return f"`{command.command}` needs a shell"
+    if words[1] == "-m":
+        place = words[2].replace(".", "/") if len(words) > 2 else ""
+        if modules and f"{place}.py" not in modules and not _is_package(place, modules):
+            return f"there is no module `{place}` in the design"
+    elif not words[1].endswith(".py") or (modules and words[1].removeprefix("./") not in modules):
+        return f"`{words[1]}` is not among the design's files"
+    return ""
+
+
+def _error_name(expected: str) -> str:
+    match = re.fullmatch(r"raises ([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt))", expected.strip())
+    return match[1] if match else ""
+
+
+# --- checks -----------------------------------------------------------------------------------------
+
+
+def from_checks(checks: Checks, requirement: str) -> Tests:
+    """Each check as one test. Those that the requirement does not state in so many words are optional."""
+    functions, optional, stated = [], [], 0
+    for number, check in enumerate(checks.checks, 1):
+        name = f"test_{number}_{_slug(check.title)}"
+        functions.append(_function(name, check))
+        if is_stated(check, requirement):
+            stated += 1
+        else:
+            optional.append(f"{CHECKS_PATH}::{name}")
+    commands = any(check.commands for check in checks.checks)
+    used = {"pytest"} if any(_error_name(call.expected) for check in checks.checks for call in check.calls) else set()
+    if commands:
+        used |= {"pytest", "shlex", "shutil", "subprocess", "sys"}
+    head = _HEAD.format(about="What the requirement asks for, as QA reads it.", imports=_imports(used, path=commands))
+    text = head + (_RUNNER if commands else "") + "".join(f"\n\n{function}" for function in functions)
+    return Tests(CHECKS_PATH, text, tuple(optional) if stated else ())
+
+
+def is_stated(check: Check, requirement: str) -> bool:
+    """Whether the requirement itself gives every expression with its value, or command with its output."""
+    words = _plain(requirement)
+    for call in check.calls:
+        expected = call.expected.strip()
+        value = expected.strip("'\"") if not _error_name(expected) else _error_name(expected)
+        if _plain(call.expression) not in words or not value or _plain(value) not in words:
+            return False
+    for command in check.commands:
+        lines = [line for line in command.stdout.splitlines() if line.strip()]
+        if _plain(command.command) not in words and _plain(command.command.partition(" ")[2]) not in words:
+            return False
+        if not all(_plain(line) in words for line in lines):
+            return False
+    return bool(check.calls or any(command.stdout.strip() for command in check.commands))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\s+", " ", text.replace('"', "'")).strip().casefold()
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:50] or "check"
+
+
+def _imports(used: Iterable[str], *, path: bool) -> str:
+    plain = [f"import {name}" for name in sorted(set(used) - {"pytest"})]
+    lines = [*plain, *(["from pathlib import Path"] if path else [])]
+    third = ["import pytest"] if "pytest" in used else []
+    return "\n".join([*lines, *([""] if lines and third else []), *third])
+
+
+def _function(name: str, check: Check) -> str:
+    lines = [f"def {name}({'run' if check.commands else ''}):", f"    {_docstring(check.quote or check.title)}"]
+    for statement in dict.fromkeys(call.imports.strip() for call in check.calls):
+        lines.append(f"    {statement}")
+    if check.calls:
+        lines.append("")
+    for call in check.calls:
+        error = _error_name(call.expected)
+        expression = " ".join(call.expression.split()) if "\n" in call.expression else call.expression.strip()
+        if error:
+            lines += [f"    with pytest.raises({error}):", f"        {expression}"]
+        else:
+            lines.append(f"    assert {expression} == {call.expected.strip()}")
+    for command in check.commands:
+        stdin = f", stdin={command.stdin!r}" if command.stdin else ""
+        lines.append(f"    status, output, errors = run({command.command!r}{stdin})")
+        lines.append(f"    assert output == {command.stdout.rstrip()!r}, errors")
+        lines.append(f"    assert status == {command.exit_status}, errors")
+    return "\n".join(lines) + "\n"
+
+
+def _docstring(text: str) -> str:
+    plain = " ".join(text.split()).replace("\\", "\\\\").replace('"""', "'''")
+    return f'"""{plain}{" " if plain.endswith(chr(34)) else ""}"""'
+
+
+# --- interfaces -------------------------------------------------------------------------------------
+
+
+def from_design(design: Design, requirement: str) -> Tests | None:
+    """That each module loads and has what the design says. A part that the requirement does not name is optional."""
+    words = set(re.findall(r"\w+", requirement))
+    functions, optional = [], []
+    for spec in design.files:
+        if not spec.path.endswith(".py") or spec.path.endswith("__main__.py") or not spec.parts:
+            continue
+        module = spec.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        if not all(part.isidentifier() for part in module.split(".")):
+            continue
+        for part in spec.parts:
+            name = f"test_{_slug(module)}_has_{part.name}"
+            functions.append(_interface(name, module, part))
+            if part.name not in words:
+                optional.append(f"{INTERFACE_PATH}::{name}")
+    if not functions:
+        return None
+    head = _HEAD.format(
+        about="That the modules load and define what the design says.", imports=_imports({"inspect"}, path=False)
+    )
+    return Tests(INTERFACE_PATH, head + "".join(f"\n\n{function}" for function in functions), tuple(optional))
+
+
+def _interface(name: str, module: str, part: Part) -> str:
+    lines = [f"def {name}():", f"    {_docstring(part.signature)}", f"    from {module} import {part.name}", ""]
+    parameters = parameters_of(part)
+    if parameters is None:
+        lines.append(f"    assert inspect.isclass({part.name})")
+    else:
+        lines.append(f"    assert list(inspect.signature({part.name}).parameters) == {parameters!r}")
+    return "\n".join(lines) + "\n"
+
+
+def parameters_of(part: Part) -> list[str] | None:
+    """The names of a function's parameters; None for a class."""
+    node = ast.parse(f"{part.signature}:\n    pass\n").body[0]
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return None
+    arguments = node.args
+    plain = [*arguments.posonlyargs, *arguments.args]
+    variadic = [arguments.vararg] if arguments.vararg else []
+    return [a.arg for a in [*plain, *variadic, *arguments.kwonlyargs, *([arguments.kwarg] if arguments.kwarg else [])]]

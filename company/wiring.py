@@ -1,0 +1,365 @@
+"""The one module that chooses concrete parts: which model, which sandbox, which folders; and the runs of a workspace.
+
+What a run does with them: `engine.py`. Settings: `settings.py`. A workspace is a folder of repositories with a
+`.company/` beside them: `state.sqlite`, `objects/`, `replies/` and, for each run, its request, procedure and journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from company import engine
+from company.cache import Objects, Replies
+from company.engine import NewRun, Outcome, Sitting
+from company.errors import UsageError, WorkspaceBusy, WorkspaceError
+from company.events import Journal, Listener, read
+from company.llm import providers
+from company.llm.budget import Budget, Spent
+from company.llm.client import Model
+from company.llm.download import Progress
+from company.llm.gateway import Gateway
+from company.paths import disk_errors
+from company.prompts import Prompts
+from company.report import Report
+from company.sandbox import Sandbox, choose
+from company.sop.library import Library
+from company.sop.linker import load_procedure
+from company.sop.procedure import Limits, Procedure
+from company.sop.types import BOOL, FLOAT, INT, STR, ListOf, OneOf
+from company.state import RunContext
+from company.workspace import Lock, Repository, write_atomic
+
+if TYPE_CHECKING:
+    from company.settings import Settings
+
+LONGEST = 20_000
+"""Characters of a requirement: more does not fit a small model's context."""
+_NOISE = frozenset(
+    "a an the of for to in on with that which and or is are be write make create build me please i want".split()
+)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run of a workspace, for the list."""
+
+    run: str
+    name: str
+    repo: Path
+    sop: str
+    model: str
+    requirement: str
+    started: float
+    """Seconds since the epoch."""
+    status: str
+    """As its outcome; ``running`` while its process lives, ``interrupted`` if it was killed."""
+    accepted: bool | None
+    calls: int
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is kept of a run's beginning, so that it can be resumed anywhere."""
+
+    run: str
+    name: str
+    sop: str
+    model: str
+    inputs: Mapping[str, Any]
+    limits: Mapping[str, float | None]
+    unsafe_no_sandbox: bool
+
+
+async def run(
+    new: NewRun,
+    settings: Settings,
+    listeners: tuple[Listener, ...] = (),
+    stop: asyncio.Event | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Begin a run and drive it to its end.
+
+    Raises:
+        CompanyError: it could not begin; nothing was made.
+    """
+    procedure = load_procedure(new.sop, Library(new.user_dir))
+    inputs = _inputs(procedure, new.inputs)
+    limits = asdict(procedure.limits) | dict(new.limits)
+    model = "dry" if new.dry_run else new.model or settings.model
+    for name in {model, *_names(procedure, settings, model).values()}:
+        providers.check_name(name, settings)
+    sandbox = choose(unsafe_no_sandbox=new.unsafe_no_sandbox)
+    home = new.workspace.resolve() / ".company"
+    with disk_errors("create the workspace", new.workspace):
+        home.mkdir(parents=True, exist_ok=True)
+    name = _free_name(new, inputs)
+    identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    request = _Request(identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox)
+    async with _models(procedure, settings, model, progress) as models:
+        repository = Repository.create(new.workspace / name)
+        folder = home / "runs" / identity
+        with disk_errors("write the run's request", folder):
+            _keep(folder, request, procedure)
+        return await _sit(request, procedure, settings, home, repository, sandbox, models, listeners, stop)
+
+
+async def resume(
+    workspace: Path,
+    run: str,
+    settings: Settings,
+    listeners: tuple[Listener, ...] = (),
+    stop: asyncio.Event | None = None,
+    limits: Mapping[str, float] | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Go on with a run that was stopped; with `run` empty the newest that is not delivered.
+
+    Raises:
+        UsageError: there is no such run, or nothing to go on with.
+        WorkspaceBusy: it is running.
+    """
+    home = workspace.resolve() / ".company"
+    identity = run or _newest_open(workspace)
+    folder = home / "runs" / identity
+    request = _request(folder)
+    record = next(record for record in runs(workspace) if record.run == identity)
+    if record.status in ("delivered", "unaccepted"):
+        raise UsageError(f"the run {identity} is finished ({record.status})", hint=f"its repository is {record.repo}")
+    request = replace(request, limits={**request.limits, **(limits or {})})
+    library = Library(folder / "library", folder / "library")
+    procedure = load_procedure(str(folder / "library" / "sops" / f"{request.sop}.yaml"), library)
+    sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
+    repository = Repository.open(workspace / request.name)
+    async with _models(procedure, settings, request.model, progress) as models:
+        return await _sit(
+            request, procedure, settings, home, repository, sandbox, models, listeners, stop, resumed=True
+        )
+
+
+def runs(workspace: Path) -> list[RunRecord]:
+    """The runs of a workspace, newest first."""
+    return sorted(_records(workspace), key=lambda record: record.started, reverse=True)
+
+
+async def _sit(
+    request: _Request,
+    procedure: Procedure,
+    settings: Settings,
+    home: Path,
+    repository: Repository,
+    sandbox: Sandbox,
+    models: Mapping[str | None, Model],
+    listeners: tuple[Listener, ...],
+    stop: asyncio.Event | None,
+    *,
+    resumed: bool = False,
+) -> Outcome:
+    folder = home / "runs" / request.run
+    stop = stop or asyncio.Event()
+    with Lock(repository.path):
+        report = Report.of(read(folder / "events.jsonl"))
+        journal = Journal(folder / "events.jsonl", (report.see, *listeners))
+        prices = {model.name: _price(model.name, settings) for model in models.values()}
+        spent = Spent(
+            report.calls, report.prompt_tokens, report.completion_tokens, _cost(report, prices), report.seconds
+        )
+        gateway = Gateway(
+            models,
+            Replies(home / "replies"),
+            Budget(Limits(**request.limits), prices, spent),  # type: ignore[arg-type]  # whole numbers stay whole
+            journal,
+            temperature=settings.temperature,
+            max_tokens=settings.max_tokens,
+            stop=stop,
+        )
+        context = RunContext(
+            run=request.run,
+            requirement=str(request.inputs.get("requirement", "")),
+            objects=Objects(home / "objects"),
+            prompts=Prompts(procedure.sources),
+            gateway=gateway,
+            repository=repository,
+            sandbox=sandbox,
+            journal=journal,
+            tokens=report.tokens,
+            step_timeout=settings.step_timeout,
+            test_seconds=settings.test_seconds,
+            done=dict(report.done),
+            failures=dict(report.failures),
+            stop=stop,
+        )
+        sitting = Sitting(
+            procedure, request.inputs, request.name, request.model, home / "state.sqlite", report, resumed
+        )
+        try:
+            return await engine.run(sitting, context)
+        finally:
+            journal.close()
+
+
+# --- models -----------------------------------------------------------------------------------------
+
+
+def _names(procedure: Procedure, settings: Settings, model: str) -> dict[str | None, str]:
+    """What steps call their models → ``provider:model``. A tier that is not set, and every one of a dry run, is the run's."""
+    found: dict[str | None, str] = {None: model}
+    for step in procedure.walk():
+        if step.model:
+            tier = settings.tiers.get(step.model)  # type: ignore[call-overload]  # a name that is no tier finds nothing
+            found[step.model] = model if model == "dry" else tier or (step.model if ":" in step.model else model)
+    return found
+
+
+@asynccontextmanager
+async def _models(
+    procedure: Procedure, settings: Settings, model: str, progress: Progress | None
+) -> AsyncIterator[dict[str | None, Model]]:
+    async with AsyncExitStack() as stack:
+        opened: dict[str, Model] = {}
+        names = _names(procedure, settings, model)
+        for name in dict.fromkeys(names.values()):
+            opened[name] = await stack.enter_async_context(providers.open_model(name, settings, progress=progress))
+        yield {called: opened[name] for called, name in names.items()}
+
+
+def _price(name: str, settings: Settings) -> tuple[float, float] | None:
+    price = providers.price_of(name, settings)
+    return (price.input, price.output) if price else None
+
+
+def _cost(report: Report, prices: Mapping[str, tuple[float, float] | None]) -> float:
+    total = 0.0
+    for cost in report.steps.values():
+        price = prices.get(cost.model) or (0.0, 0.0)
+        total += (cost.prompt_tokens * price[0] + cost.completion_tokens * price[1]) / 1e6
+    return total
+
+
+# --- requests ---------------------------------------------------------------------------------------
+
+
+def _inputs(procedure: Procedure, given: Mapping[str, str]) -> dict[str, Any]:
+    """The inputs as the procedure declares them.
+
+    Raises:
+        UsageError: one is missing, unknown, empty, too long or of another type.
+    """
+    for name in given:
+        if name not in procedure.inputs:
+            known = ", ".join(procedure.inputs)
+            raise UsageError(f"the procedure {procedure.name} has no input `{name}`", hint=f"its inputs are {known}")
+    found: dict[str, Any] = {}
+    for name, kind in procedure.inputs.items():
+        text = given.get(name, "").strip()
+        if not text:
+            what = "the requirement is empty" if name == "requirement" else f"the input `{name}` is missing"
+            raise UsageError(what, hint='company run "a command line tool that …"' if name == "requirement" else "")
+        if len(text) > LONGEST:
+            raise UsageError(
+                f"the input `{name}` has {len(text)} characters, and at most {LONGEST} are taken",
+                hint="say what the product must do in a few paragraphs; details belong into separate runs",
+            )
+        found[name] = _converted(name, text, kind)
+    return found
+
+
+def _converted(name: str, text: str, kind: Any) -> Any:
+    try:
+        if kind == STR:
+            return text
+        if kind == INT:
+            return int(text)
+        if kind == FLOAT:
+            return float(text)
+        if kind == BOOL:
+            return {"true": True, "false": False}[text.lower()]
+        if isinstance(kind, OneOf) and text in kind.values:
+            return text
+        if kind == ListOf(STR):
+            return [line for line in text.splitlines() if line.strip()]
+    except (ValueError, KeyError):
+        pass
+    raise UsageError(f"the input `{name}` must be {kind}, not `{text[:60]}`")
+
+
+def _free_name(new: NewRun, inputs: Mapping[str, Any]) -> str:
+    if new.name:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", new.name):
+            raise UsageError(f"`{new.name}` is no name for a folder", hint="letters, digits, `.`, `_` and `-`")
+        if (new.workspace / new.name).exists():
+            raise UsageError(
+                f"there is something at {new.workspace / new.name} already, and nothing is ever overwritten",
+                hint="choose another --name, or continue the run that made it with `company resume`",
+            )
+        return new.name
+    words = [word for word in re.findall(r"[a-z0-9]+", str(next(iter(inputs.values()))).lower()) if word not in _NOISE]
+    base = "-".join(words[:4])[:40].strip("-") or "project"
+    names = (base if number == 1 else f"{base}-{number}" for number in range(1, 10_000))
+    return next(name for name in names if not (new.workspace / name).exists())
+
+
+def _keep(folder: Path, request: _Request, procedure: Procedure) -> None:
+    """Write down what a resumed sitting needs: the request, and every file of the procedure as it was."""
+    for name, text in {f"sops/{procedure.name}.yaml": procedure.text, **procedure.sources}.items():
+        path = folder / "library" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, text.encode())
+    write_atomic(folder / "request.json", json.dumps(asdict(request), indent=1).encode())
+
+
+def _request(folder: Path) -> _Request:
+    try:
+        return _Request(**json.loads((folder / "request.json").read_text("utf-8")))
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no run {folder.name} here", hint="`company runs` lists them") from error
+    except (ValueError, TypeError) as error:
+        raise WorkspaceError(f"the run's request is damaged: {error}", place=str(folder / "request.json")) from error
+
+
+def _records(workspace: Path) -> Iterator[RunRecord]:
+    for path in (workspace / ".company" / "runs").glob("*/request.json"):
+        request = _request(path.parent)
+        report = Report.of(read(path.parent / "events.jsonl"))
+        repo = workspace / request.name
+        yield RunRecord(
+            run=request.run,
+            name=request.name,
+            repo=repo,
+            sop=request.sop,
+            model=request.model,
+            requirement=str(request.inputs.get("requirement", "")),
+            started=report.started,
+            status=report.status or ("running" if _is_busy(repo) else "interrupted"),
+            accepted=report.accepted if report.status in ("delivered", "unaccepted") else None,
+            calls=report.calls,
+            tokens=report.prompt_tokens + report.completion_tokens,
+            seconds=report.seconds,
+        )
+
+
+def _is_busy(repo: Path) -> bool:
+    if not (repo / ".git").is_dir():
+        return False
+    try:
+        with Lock(repo):
+            return False
+    except WorkspaceBusy:
+        return True
+
+
+def _newest_open(workspace: Path) -> str:
+    for record in runs(workspace):
+        if record.status not in ("delivered", "unaccepted", "running"):
+            return record.run
+    raise UsageError("there is no run to go on with here", hint="`company runs --workspace DIR` lists them")
