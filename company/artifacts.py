@@ -10,8 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-ShortText = Annotated[str, Field(min_length=1, max_length=400)]
-LongText = Annotated[str, Field(min_length=1, max_length=2000)]
+ShortText = Annotated[str, Field(min_length=1, max_length=240)]
+LongText = Annotated[str, Field(min_length=1, max_length=800)]
 FilePath = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$")]
 """A relative path with ``/``; `workspace.safe_path` is what really guards the repository."""
 Signature = Annotated[str, Field(max_length=300, pattern=r"^(async )?(def|class) [A-Za-z_].*$")]
@@ -46,15 +46,15 @@ class Prd(Artifact):
 
     title: Annotated[str, Field(min_length=1, max_length=80)]
     """The product's name."""
-    goals: Annotated[list[ShortText], Field(min_length=1, max_length=3)]
+    goals: Annotated[list[ShortText], Field(min_length=1, max_length=2)]
     """What the product is for."""
-    user_stories: Annotated[list[ShortText], Field(min_length=1, max_length=4)]
+    user_stories: Annotated[list[ShortText], Field(min_length=1, max_length=2)]
     """As a …, I want …, so that …"""
     requirements: Annotated[list[Requirement], Field(min_length=1, max_length=8)]
     """What must be true of the product."""
-    acceptance_criteria: Annotated[list[ShortText], Field(min_length=1, max_length=6)]
+    acceptance_criteria: Annotated[list[ShortText], Field(min_length=1, max_length=3)]
     """How one sees that it is: given, when, then."""
-    unclear: Annotated[list[ShortText], Field(max_length=3)]
+    unclear: Annotated[list[ShortText], Field(max_length=2)]
     """What the requirement leaves open, and what was assumed. Empty where nothing is."""
 
 
@@ -156,7 +156,7 @@ class Check(Artifact):
 class Checks(Artifact):
     """QA's plan, executable: the engine writes the test file from it, so no test is broken by its own plumbing."""
 
-    checks: Annotated[list[Check], Field(max_length=10)]
+    checks: Annotated[list[Check], Field(max_length=20)]
     """Empty only where none could be written."""
 
 

@@ -6,6 +6,7 @@ Asking for the parts: `nodes.py` (a step with ``grain: function``). Reading a re
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -63,16 +64,70 @@ class Module:
         return {name for line in self._imports for name in line.replace(",", " ").split()}
 
 
+def merge(old: str, new: str) -> str:
+    """A module with the changes of a reply that gives only what changes: what it defines takes the old one's place.
+
+    A reply that defines everything the old module does, or does not parse beside it, is the new module.
+    """
+    try:
+        before, after = ast.parse(old), ast.parse(new)
+    except SyntaxError:
+        return new
+    theirs = {node.name: _source(new, node) for node in after.body if isinstance(node, _Definition)}
+    ours = [node for node in before.body if isinstance(node, _Definition)]
+    if not theirs or {node.name for node in ours} <= set(theirs):
+        return new
+    lines = old.split("\n")
+    start = next(
+        (node for node in before.body if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)), None
+    )
+    fresh = [text for name, text in theirs.items() if name not in {node.name for node in ours}]
+    place = start.lineno - 1 if start else len(lines)
+    edits = [(place, place, "\n\n".join([*fresh, ""]) + "\n")] if fresh else []
+    for node in ours:
+        if node.name in theirs:
+            edits.append((_first_line(node) - 1, node.end_lineno or node.lineno, theirs[node.name]))
+    known = {ast.unparse(node) for node in before.body}
+    brought = [
+        node for node in after.body
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign) and ast.unparse(node) not in known
+    ]  # fmt: skip
+    constants = {
+        name: node for node in before.body if isinstance(node, ast.Assign | ast.AnnAssign) for name in _names(node)
+    }
+    added = []
+    for node in brought:
+        old_one = (
+            next((constants[name] for name in _names(node) if name in constants), None)
+            if not isinstance(node, ast.Import | ast.ImportFrom)
+            else None
+        )
+        if old_one:
+            edits.append((old_one.lineno - 1, old_one.end_lineno or old_one.lineno, _source(new, node)))
+        else:
+            added.append(_source(new, node))
+    head = 0
+    if before.body and isinstance(before.body[0], ast.Expr) and isinstance(before.body[0].value, ast.Constant):
+        head = before.body[0].end_lineno or 0
+    if added:
+        edits.append((head, head, "\n".join(added)))
+    for first, last, text in sorted(edits, reverse=True):
+        lines[first:last] = text.split("\n")
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def docstring(text: str) -> str:
-    """A text as it may stand between the quotes of a docstring."""
-    return " ".join(text.split()).replace("\\", "\\\\").replace('"""', "'''").rstrip('"')
+    """The first sentence of a text as it may stand between the quotes of a docstring."""
+    return re.split(r"(?<=[.!?])\s", " ".join(text.split()))[0].replace("\\", "\\\\").replace('"""', "'''").rstrip('"')
 
 
 def _source(code: str, node: ast.stmt) -> str:
     """A statement as written, decorators included."""
-    first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
-    lines = code.split("\n")[first - 1 : node.end_lineno]
-    return "\n".join(lines).rstrip()
+    return "\n".join(code.split("\n")[_first_line(node) - 1 : node.end_lineno]).rstrip()
+
+
+def _first_line(node: ast.stmt) -> int:
+    return min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
 
 
 def _names(node: ast.Assign | ast.AnnAssign) -> list[str]:

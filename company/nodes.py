@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from company import publish
 from company.artifacts import FileSpec, Patch, SourceFile, TestFile
-from company.assemble import Module, docstring
+from company.assemble import Module, docstring, merge
 from company.errors import DeadlineExceeded, EndpointError, Interrupted, ReplyError, StepFailed
 from company.llm.client import Message, StepLabel
 from company.llm.gateway import Ask
@@ -175,9 +175,18 @@ def _updated(target: Any, result: Any) -> tuple[Any, Any]:
     if not all(isinstance(file, SourceFile) for file in (*target, *changes)):
         return result, result
     files = {file.path: file for file in target}
+    if isinstance(result, Patch):
+        changes = [_merged(files.get(file.path), file) for file in changes]
     changed = [file for file in changes if files.get(file.path) != file]
     files.update({file.path: file for file in changed})
     return changed, list(files.values())
+
+
+def _merged(old: SourceFile | None, new: SourceFile) -> SourceFile:
+    """A patch's file whole: a model that is asked to mend often gives only the functions that it changed."""
+    if old is None or not new.path.endswith(".py"):
+        return new
+    return SourceFile(path=new.path, content=merge(old.content, new.content))
 
 
 # --- a command --------------------------------------------------------------------------------------

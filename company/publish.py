@@ -51,7 +51,11 @@ def files_of(step: str, item: str, value: Any, requirement: str) -> dict[str, by
         whole = documents if isinstance(value, list) else documents[0]
         name = step + (f"/{_file_name(item)}" if item else "")
         found[f"{ARTIFACTS}/{name}.json"] = (json.dumps(to_json(whole), indent=1, ensure_ascii=False) + "\n").encode()
-        place = {"Prd": "prd", "Design": "design"}.get(type(documents[0]).__name__) if not item and step.count(".") == 0 else None
+        place = (
+            {"Prd": "prd", "Design": "design"}.get(type(documents[0]).__name__)
+            if not item and step.count(".") == 0
+            else None
+        )
         text = markdown.render(whole)
         title = "" if text.startswith("# ") else f"# {name}\n\n"
         found[f"docs/{place or name.replace('/', '-')}.md"] = f"{title}{text}\n".encode()

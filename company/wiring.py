@@ -44,7 +44,32 @@ if TYPE_CHECKING:
 LONGEST = 20_000
 """Characters of a requirement: more does not fit a small model's context."""
 _NOISE = frozenset(
-    "a an the of for to in on with that which and or is are be write make create build me please i want".split()
+    [
+        "a",
+        "an",
+        "the",
+        "of",
+        "for",
+        "to",
+        "in",
+        "on",
+        "with",
+        "that",
+        "which",
+        "and",
+        "or",
+        "is",
+        "are",
+        "be",
+        "write",
+        "make",
+        "create",
+        "build",
+        "me",
+        "please",
+        "i",
+        "want",
+    ]
 )
 
 

@@ -116,7 +116,9 @@ class Repository:
             made.mkdir()
             try:
                 with git_errors(made):
-                    hardened(made).init(made, mkdir=False, template="", initial_branch="main", allow_unsafe_options=True).close()
+                    hardened(made).init(
+                        made, mkdir=False, template="", initial_branch="main", allow_unsafe_options=True
+                    ).close()
                 (made / ".git/info").mkdir()
                 write_atomic(made / ".git/info/attributes", _ATTRIBUTES)
                 made.rename(path)

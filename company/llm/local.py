@@ -207,7 +207,7 @@ class LocalServer:
         if importlib.util.find_spec("xllamacpp") is None:
             raise UsageError(
                 "the embedded model's runtime is not installed",
-                hint="pip install 'company-sim[local]' adds it",
+                hint="pip install xllamacpp adds it",
             )
         self._lease.unlink(missing_ok=True)
         answer = self._spawn()

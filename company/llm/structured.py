@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, create_model
 
 from company.artifacts import (
     Artifact,
+    Check,
     Checks,
     Design,
     FilePath,
@@ -27,6 +28,7 @@ from company.artifacts import (
     TestFile,
 )
 from company.errors import ReplyError, StepFailed
+from company.examples import calls_in, commands_in, is_program
 from company.llm.client import Message
 from company.llm.gateway import Ask, Gateway
 from company.llm.names import is_test
@@ -34,6 +36,10 @@ from company.llm.replies import CodeFile, names_in, parse_code, parse_document, 
 from company.sop.types import STR, ArtifactType, ListOf, Type
 from company.testgen import usable_checks
 
+MOST_EXAMPLES = 8
+"""Checks that are taken from the requirement's own examples."""
+MOST_CHECKS = 6
+"""Checks that QA is asked for."""
 MOST_FILES = 6
 """Files of a design whose requirement names none."""
 Notice = Callable[[str], None]
@@ -146,7 +152,12 @@ def _settled(file: SourceFile, expected: Sequence[str]) -> SourceFile:
 
 async def _checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: Notice) -> Checks:
     """Checks that can be run; none where the model cannot write any, which is no reason to stop."""
-    modules = {spec.path for value in given.values() if isinstance(value, Design) for spec in value.files}
+    requirement = str(given.get("requirement", ""))
+    files = [spec for value in given.values() if isinstance(value, Design) for spec in value.files]
+    modules = {spec.path for spec in files}
+    owners = {part.name: _module(spec.path) for spec in files for part in spec.parts}
+    stated = [*calls_in(requirement, owners), *commands_in(requirement)]
+    examples, _ = usable_checks(Checks(checks=stated[:MOST_EXAMPLES]), modules)
     dropped: list[str] = []
 
     def read(text: str) -> Checks:
@@ -158,22 +169,28 @@ async def _checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: 
 
     schema = schema_for(Checks)
     fields = schema["properties"]["checks"]["items"]["properties"]
-    used, unused = ("commands", "calls") if _is_program(given) else ("calls", "commands")
+    used, unused = ("commands", "calls") if is_program(requirement) else ("calls", "commands")
+    schema["properties"]["checks"]["maxItems"] = MOST_CHECKS
     fields[used]["minItems"], fields[unused]["maxItems"] = 1, 0
     try:
         found = await gateway.ask(_named(ask, schema, "Checks"), read)
     except StepFailed as error:
         notice(f"QA wrote no check that can be run ({error.message}); only the design's interfaces are tested")
-        return Checks(checks=[])
+        return Checks(checks=examples)
     for reason in dropped:
         notice(f"a check was left out: {reason}")
-    return found
+    known = {step for check in examples for step in (*_expressions(check),)}
+    others = [check for check in found.checks if not set(_expressions(check)) <= known]
+    return Checks(checks=[*examples, *others])
 
 
-def _is_program(given: Mapping[str, Any]) -> bool:
-    """Whether the product is started from a command line: its checks are commands then, else calls."""
-    designs = [value for value in given.values() if isinstance(value, Design)]
-    return any(design.entry_point for design in designs) or "python " in str(given.get("requirement", ""))
+def _expressions(check: Check) -> Iterator[str]:
+    yield from (call.expression for call in check.calls)
+    yield from (command.command for command in check.commands)
+
+
+def _module(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 # --- design -----------------------------------------------------------------------------------------
@@ -211,7 +228,7 @@ async def _design(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: 
     return Design(
         approach=outline.approach,
         files=_without_circles(files, notice),
-        entry_point=outline.entry_point.strip(),
+        entry_point=outline.entry_point.strip() if is_program(requirement) else "",
         dependencies=[name for name in packages if name.strip() and name.lower() not in ("none", "n/a")],
     )
 

@@ -1,0 +1,114 @@
+"""`company doctor` and `company init`: what this machine can do, and a folder of one's own to edit.
+
+What is shipped: `sop/library.py`. The sandbox's own probe: `sandbox/choose.py`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from company.errors import CompanyError, UsageError
+
+_TOML = """\
+# Settings of `company` for this folder. Everything here is optional; what stands behind `#` is the default.
+
+# model = "local:qwen2.5-coder-1.5b"   # of every step that names none
+# temperature = 0.0
+# max_tokens = 2048                    # longest reply of a step that sets none
+
+# [tiers]                              # what `model: small` means in a procedure
+# small = "local:qwen2.5-coder-0.5b"
+
+# [providers.mine]                     # then: --model mine:NAME
+# base_url = "http://127.0.0.1:8080/v1"
+# key = "MINE_API_KEY"                 # the environment variable that holds the key
+# price = {input = 0.15, output = 0.60}   # US dollars for a million tokens
+"""
+_README = """\
+# A company of your own
+
+`sops/` are the procedures, `roles/` who works, `prompts/` what they are asked. `company run` in this folder takes these
+files before the shipped ones; delete what you do not want to change.
+
+    company sop check
+    company run "a command line tool that …" --sop waterfall
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the two commands."""
+    app.command()(doctor)
+    app.command()(init)
+
+
+def doctor() -> None:
+    """See what this machine can do, and what to do where it cannot."""
+    needed = True
+    for name, state, detail in _findings():
+        mark = {True: "ok", False: "MISSING", None: "note"}[state]
+        needed = needed and state is not False
+        print(f"{name:<12} {mark:<8} {detail}")
+    print("everything that a run needs is here" if needed else "a run does not work here yet")
+    if not needed:
+        sys.exit(1)
+
+
+def _findings() -> Iterator[tuple[str, bool | None, str]]:
+    import importlib.util
+
+    import psutil
+
+    from company.llm import catalogue
+    from company.llm.download import find, models_dir
+    from company.llm.local import usable_cores
+    from company.sandbox import probe
+
+    yield "python", True, sys.version.split()[0]
+    git = shutil.which("git")
+    version = subprocess.run([git, "--version"], capture_output=True, text=True, check=False).stdout if git else ""
+    yield "git", bool(git), version.strip() or "install git 2.32 or newer"
+    try:
+        yield "sandbox", True, probe().name
+    except CompanyError as error:
+        yield "sandbox", False, f"{error.message}; {error.hint}"
+    if importlib.util.find_spec("xllamacpp"):
+        yield "runtime", True, "xllamacpp, for the embedded model"
+    else:
+        yield "runtime", None, "no embedded model: pip install xllamacpp"
+    for model in catalogue.MODELS.values():
+        found = find(model)
+        detail = (
+            str(found) if found else f"not fetched yet ({model.bytes / 1e6:.0f} MB): company model pull {model.name}"
+        )
+        yield "model", True if found else None, f"{model.name}: {detail}"
+    memory = psutil.virtual_memory()
+    yield "memory", memory.available > 3e9 or None, f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
+    yield "cores", True, f"{usable_cores()} usable"
+    home = models_dir()
+    while not home.exists():
+        home = home.parent
+    free = shutil.disk_usage(home).free
+    yield "disk", free > 3e9 or None, f"{free / 1e9:.1f} GB free at {home}"
+
+
+def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:
+    """Make a folder of your own: the shipped procedures, roles and prompts to edit, and a company.toml."""
+    from company.paths import disk_errors
+    from company.sop.library import shipped_folder
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError("there is something here already, and nothing is ever overwritten", place=str(folder))
+    with disk_errors("make the folder", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("sops", "roles", "prompts"):
+            shutil.copytree(shipped_folder() / name, folder / name)
+        (folder / "company.toml").write_text(_TOML, "utf-8")
+        (folder / "README.md").write_text(_README, "utf-8")
+    print(f'made {folder}: edit sops/, roles/ and prompts/, then run `company run "…"` in it')

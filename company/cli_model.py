@@ -1,0 +1,135 @@
+"""`company model …`: which models there are, fetching and serving the embedded one, proving that an endpoint works.
+
+Where models come from: `llm/providers.py`, `llm/download.py`, `llm/local.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(help="Models: list, pull, serve, check.", no_args_is_help=True, rich_markup_mode=None)
+_PLAIN_SECONDS = 5.0
+
+
+@contextmanager
+def download_progress(console: Console) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar for a download on a terminal, a line now and then elsewhere; nothing until there is news."""
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    bar = Bar(*columns, TimeRemainingColumn(), console=console, transient=True)
+    task = bar.add_task("", total=None, visible=False)
+    last = ["", 0.0]
+
+    def report(done: int, total: int, what: str) -> None:
+        if total and console.is_terminal:
+            bar.start()
+            bar.update(task, completed=done, total=total, description=what, visible=True)
+            if done >= total:
+                bar.update(task, visible=False)
+                bar.stop()
+        elif what != last[0] or time.monotonic() - float(last[1]) > _PLAIN_SECONDS:
+            last[:] = [what, time.monotonic()]
+            share = f" {done / total:.0%} of {total / 1e6:.0f} MB" if total else ""
+            console.print(f"{what}{share}", markup=False, style="dim")
+
+    try:
+        yield report
+    finally:
+        bar.stop()
+
+
+@app.command("list")
+def list_() -> None:
+    """The embedded models, and the providers of company.toml."""
+    from company.llm.catalogue import DEFAULT, MODELS
+    from company.llm.download import find
+    from company.settings import load_settings
+
+    settings = load_settings()
+    for model in MODELS.values():
+        where = "here" if find(model) else f"{model.bytes / 1e6:.0f} MB to fetch"
+        mark = " (default)" if model.name == DEFAULT else ""
+        print(f"local:{model.name}{mark}: {where}, {model.licence}. {model.note}")
+    for name, provider in settings.providers.items():
+        print(f"{name}:MODEL: {provider.base_url}")
+    print("openai:MODEL: OPENAI_BASE_URL with OPENAI_API_KEY")
+    print(f"a run uses {settings.model} unless told otherwise")
+
+
+@app.command()
+def pull(name: Annotated[str, typer.Argument(help="Name in the catalogue.")] = "") -> None:
+    """Fetch an embedded model once, verified by its SHA-256; goes on where an earlier pull stopped."""
+    from company.cli import console_on_stderr
+    from company.llm import catalogue, download
+
+    model = catalogue.get(name or catalogue.DEFAULT)
+    with download_progress(console_on_stderr()) as progress:
+        path = download.pull(model, progress=progress)
+    print(path)
+
+
+@app.command()
+def serve(
+    name: Annotated[str, typer.Argument(help="Name in the catalogue, or a path to a GGUF file.")] = "",
+    port: Annotated[int, typer.Option(help="0 takes any free one.", min=0, max=65535)] = 0,
+) -> None:
+    """Serve the embedded model to other programs on loopback, until Ctrl-C."""
+    from company.llm import catalogue
+    from company.llm.download import locate
+    from company.llm.local import LocalServer, serve_forever
+    from company.settings import load_settings
+
+    settings = load_settings()
+    called, path = locate(name or catalogue.DEFAULT)
+    server = LocalServer(
+        path, name=called, context=settings.context, slots=settings.slots, threads=settings.threads, port=port
+    )
+
+    def ready(up: LocalServer) -> None:
+        print(f"OPENAI_BASE_URL={up.base_url}")
+        print(f"OPENAI_API_KEY={up.api_key}", flush=True)
+        print(f"serving {up.model}; Ctrl-C ends it", file=sys.stderr)
+
+    try:
+        serve_forever(server, ready=ready)
+    except KeyboardInterrupt:
+        print("ended", file=sys.stderr)
+
+
+@app.command()
+def check(name: Annotated[str, typer.Argument(help="PROVIDER:MODEL; the run's by default.")] = "") -> None:
+    """Prove that a model answers, streams, counts its tokens and keeps to a schema."""
+    from company.cli import console_on_stderr
+    from company.llm import providers
+    from company.llm.check import CheckReport
+    from company.llm.check import check as prove
+    from company.settings import load_settings
+
+    settings = load_settings()
+    model = name or settings.model
+    providers.check_name(model, settings)
+
+    async def ask() -> CheckReport:
+        with download_progress(console_on_stderr()) as progress:
+            async with providers.open_model(model, settings, progress=progress) as opened:
+                return await prove(opened)
+
+    report = asyncio.run(ask())
+    for finding in report.findings:
+        mark = "ok" if finding.ok else "FAILED" if finding.needed else "missing"
+        print(f"{finding.name:<10} {mark:<8} {finding.detail}")
+    print(f"{report.model}: {'works' if report.ok else 'does not work'} ({report.seconds:.1f} s)")
+    if not report.ok:
+        sys.exit(1)

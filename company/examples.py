@@ -1,0 +1,122 @@
+"""The examples that a requirement's own words give, found by rule: what a call returns, what a command prints.
+
+They are the checks that decide: no model has had a chance to get them wrong. Who adds others: `llm/structured.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+
+from company.artifacts import Call, Check, Command
+
+_CALL = re.compile(r"(?<![\w.])([A-Za-z_]\w*)\(")
+_GIVES = re.compile(
+    r"[`'\"]*\s*(?:should |must |will |would )?(?:returns?|gives?|is|are|equals?|yields?|becomes|evaluates to|->|→|=>|==|=)\s*(?:the (?:list|string|number|dict\w*|tuple)\s+)?[`]*",
+    re.IGNORECASE,
+)
+_RAISES = re.compile(r"[`'\"]*\s*(?:should |must |will )?raises? (?:an? )?[`]*(\w*(?:Error|Exception))", re.IGNORECASE)
+_COMMAND = re.compile(r"([`\"])(python3? [^`\"\n]{1,160}?)\1|`(python3? [^`\n]{1,160})`")
+_PRINTS = re.compile(
+    r"[,;:]?\s*(?:(?:then|it|this|which|and|should|must|will)\s+)*(?:prints?|outputs?|shows?|writes?|displays?|->|→|=>)\s*(?:exactly\s+)?([`\"'])(.{1,200}?)\1"
+)
+_PROGRAM = re.compile(r"\bpython3? -?\w|\bcommand[- ]line\b|\bcli\b|\bconsole\b|\bterminal\b|\bscript\b", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"\b[A-Z][A-Z_]{2,}\b|<\w+>|\[\w+\]")
+
+
+def is_program(requirement: str) -> bool:
+    """Whether the words ask for something that is started from a command line, rather than imported."""
+    return bool(_PROGRAM.search(requirement))
+
+
+def calls_in(requirement: str, modules: Mapping[str, str]) -> list[Check]:
+    """Calls with their stated results, such as ``slug("A b")`` returns ``"a-b"``.
+
+    Args:
+        modules: name of a function or class → the module that defines it.
+    """
+    found: dict[tuple[str, str], Check] = {}
+    for match in _CALL.finditer(requirement):
+        name = match[1]
+        if name not in modules:
+            continue
+        for end in _ends(requirement, match.end() - 1):
+            text = requirement[match.start() : end]
+            if not _is_concrete(text):
+                continue
+            expected = _stated(requirement[end:])
+            if expected and expected != text:
+                call = Call(imports=f"from {modules[name]} import {name}", expression=text, expected=expected)
+                found[text, expected] = Check(
+                    title=f"example of {name}", quote=requirement[match.start() : end + 60].split("\n")[0][:200],
+                    calls=[call], commands=[],
+                )  # fmt: skip
+            break
+    return list(found.values())
+
+
+def commands_in(requirement: str) -> list[Check]:
+    """Single commands with what they print, where neither has a placeholder: ``python a.py 3`` prints ``9``."""
+    found: dict[str, Check] = {}
+    for match in _COMMAND.finditer(requirement):
+        command = match[2] or match[3]
+        said = _PRINTS.match(requirement, match.end())
+        if said and not _PLACEHOLDER.search(command.partition(" ")[2]) and not _PLACEHOLDER.search(said[2]):
+            step = Command(command=command, stdin="", stdout=said[2], exit_status=0)
+            found[command] = Check(title="example of a command", quote=said[0][:200], calls=[], commands=[step])
+    return list(found.values())
+
+
+def _ends(text: str, opening: int) -> Iterator[int]:
+    """The place after the bracket that closes the one at `opening`; brackets inside strings do not count."""
+    for end in range(opening + 1, min(len(text), opening + 300) + 1):
+        if text[end - 1] == ")":
+            try:
+                ast.parse("f" + text[opening:end], mode="eval")
+            except (SyntaxError, ValueError):
+                continue
+            yield end
+            return
+
+
+def _is_concrete(text: str) -> bool:
+    """Whether a call's arguments are all literals: a signature's are names."""
+    call = ast.parse(text, mode="eval").body
+    if not isinstance(call, ast.Call):
+        return False
+    arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
+    return bool(arguments) and all(_is_literal(argument) for argument in arguments)
+
+
+def _is_literal(node: ast.expr) -> bool:
+    try:
+        ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError):
+        return False
+    return True
+
+
+def _stated(after: str) -> str:
+    """The literal that the words after a call give as its value, or the error that it raises."""
+    if raised := _RAISES.match(after):
+        return f"raises {raised[1]}"
+    gives = _GIVES.match(after)
+    if not gives:
+        return ""
+    rest = after[gives.end() :]
+    best = ""
+    for end in range(1, min(len(rest), 200) + 1):
+        candidate = rest[:end].strip()
+        if not candidate or (end < len(rest) and (rest[end].isalnum() or rest[end] == "_")):
+            continue
+        if candidate[-1:] in ".,;" or re.search(r"\s(and|or|while|but)$", candidate):
+            continue
+        try:
+            value = ast.literal_eval(candidate)
+        except (ValueError, SyntaxError, TypeError, MemoryError):
+            continue
+        if isinstance(value, tuple) and not candidate.startswith("("):
+            break  # `"a", f("x")`: the comma belongs to the sentence
+        best = candidate
+    return best

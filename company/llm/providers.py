@@ -1,0 +1,151 @@
+"""From ``provider:model`` to a model that answers: the embedded one, an endpoint, a script, a dry run.
+
+Requests: `client.py`; the embedded model's server: `local.py`. What can be set: `settings.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from company.errors import UsageError
+from company.llm import catalogue
+from company.llm.client import ChatModel, Endpoint, Model
+from company.llm.scripted import DryModel, ScriptedModel
+from company.llm.sources import Progress
+from company.sop.diagnostics import did_you_mean, listing
+
+if TYPE_CHECKING:
+    from company.settings import Price, Provider, Settings
+
+BUILT_IN = ("local", "openai", "script")
+"""Providers that need no entry in `company.toml`; beside them there is the name ``dry``."""
+_OPENAI_URL = "https://api.openai.com/v1"
+
+
+def check_name(name: str, settings: Settings) -> None:
+    """See that a model's name can be used, without a request.
+
+    Raises:
+        UsageError: no such provider or embedded model, no key, no script.
+    """
+    provider, _, model = name.partition(":")
+    if name == "dry":
+        return
+    known = [*BUILT_IN, *settings.providers]
+    if provider not in known:
+        label = did_you_mean(provider, known, f"write provider:model; the providers are {listing(known)}")
+        raise UsageError(f"there is no model provider `{provider}`", hint=label)
+    if not model:
+        raise UsageError(f"`{name}` names no model", hint=f"write {provider}:MODEL")
+    if provider == "local" and not _is_path(model):
+        catalogue.get(model)
+    elif provider == "script":
+        ScriptedModel.from_file(Path(model))
+    elif provider != "local":
+        _endpoint(provider, settings)
+
+
+@asynccontextmanager
+async def open_model(
+    name: str,
+    settings: Settings,
+    *,
+    notice: Callable[[str], None] = lambda text: None,
+    progress: Progress | None = None,
+) -> AsyncIterator[Model]:
+    """The model, for as long as it is used. Weights of the embedded one that are not here are fetched first.
+
+    Raises:
+        UsageError: as `check_name`.
+        EndpointError, ModelError, Broken: the embedded model cannot be fetched or started.
+    """
+    provider, _, model = name.partition(":")
+    if name == "dry":
+        yield DryModel()
+    elif provider == "script":
+        yield ScriptedModel.from_file(Path(model))
+    elif provider == "local":
+        async with _local(name, model, settings, notice, progress or _silent) as chat:
+            yield chat
+    else:
+        endpoint, context = _endpoint(provider, settings)
+        chat = ChatModel(name, endpoint, context=context, notice=notice)
+        try:
+            yield chat
+        finally:
+            await chat.close()
+
+
+def price_of(name: str, settings: Settings) -> Price | None:
+    """What a model costs; nothing for one that runs here, None where it is unknown."""
+    from company.settings import Price
+
+    provider = name.partition(":")[0]
+    if name == "dry" or provider in ("local", "script"):
+        return Price(input=0, output=0)
+    entry = settings.providers.get(provider)
+    return entry.price if entry else None
+
+
+@asynccontextmanager
+async def _local(
+    name: str, model: str, settings: Settings, notice: Callable[[str], None], progress: Progress
+) -> AsyncIterator[Model]:
+    from company.llm.download import find, locate, pull
+    from company.llm.local import LocalServer
+
+    if not _is_path(model) and find(catalogue.get(model)) is None:
+        pull(catalogue.get(model), progress=progress)
+    called, path = locate(model)
+    server = LocalServer(
+        path,
+        name=called,
+        context=settings.context,
+        slots=settings.slots,
+        threads=settings.threads,
+        progress=lambda seconds, what: progress(0, 0, what),
+    )
+    async with server:
+        endpoint = Endpoint(server.base_url, SecretStr(server.api_key), parallel=server.slots)
+        chat = ChatModel(f"local:{called}", endpoint, context=server.context, notice=notice)
+        try:
+            yield chat
+        finally:
+            await chat.close()
+
+
+def _endpoint(provider: str, settings: Settings) -> tuple[Endpoint, int | None]:
+    entry: Provider | None = settings.providers.get(provider)
+    if entry is None:
+        key = os.environ.get("OPENAI_API_KEY", "")
+        url = os.environ.get("OPENAI_BASE_URL", _OPENAI_URL)
+        if not key and url == _OPENAI_URL:
+            raise UsageError("OPENAI_API_KEY is not set", hint="set it, or OPENAI_BASE_URL to a server without a key")
+        return Endpoint(url, SecretStr(key)), None
+    key = os.environ.get(entry.key, "") if entry.key else ""
+    if entry.key and not key:
+        raise UsageError(f"{entry.key} is not set", hint=f"it holds the key of the provider `{provider}`")
+    endpoint = Endpoint(
+        entry.base_url,
+        SecretStr(key),
+        parallel=entry.parallel,
+        deadline_seconds=entry.deadline,
+        schemas=entry.schemas,
+        key_name=entry.key or "a key",
+        url_name=f"providers.{provider}.base_url",
+    )
+    return endpoint, entry.context
+
+
+def _is_path(model: str) -> bool:
+    return model.endswith(".gguf") or os.sep in model
+
+
+def _silent(done: int, total: int, what: str) -> None:
+    """Nobody watches."""
