@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 ShortText = Annotated[str, Field(min_length=1, max_length=240)]
 LongText = Annotated[str, Field(min_length=1, max_length=800)]
-FilePath = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$")]
-"""A relative path with ``/``; `workspace.safe_path` is what really guards the repository."""
+FilePath = Annotated[str, Field(min_length=1, max_length=200)]
+"""A relative path with ``/``; `paths.safe_path` is what guards the repository."""
 Signature = Annotated[str, Field(max_length=300, pattern=r"^(async )?(def|class) [A-Za-z_].*$")]
 """The first line of a definition, without its trailing colon: ``def add(a: int, b: int) -> int``."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -50,18 +49,24 @@ class Module:
 
     def text(self) -> str:
         """The module so far."""
-        blocks = ["\n".join(self._imports), "\n".join(dict.fromkeys(self._constants.values()))]
         definitions = [*self._helpers.values(), *(self._parts[name] for name in self.wanted if name in self._parts)]
         start = self._start
         if not start and "main" in self._parts:
-            call = "main()" if "sys" not in self._bound() else "sys.exit(main())"
-            start = f'if __name__ == "__main__":\n    {call}'
+            self._imports["import sys"] = None
+            start = f'if __name__ == "__main__":\n    sys.exit({_call_of_main(self._parts["main"])})'
+        blocks = ["\n".join(self._imports), "\n".join(dict.fromkeys(self._constants.values()))]
         head = f'"""{self.about}"""' if self.about else ""
         body = "\n\n".join(block for block in (head, *blocks) if block)
         return "\n\n\n".join(block for block in (body, *definitions, start) if block) + "\n"
 
-    def _bound(self) -> Collection[str]:
-        return {name for line in self._imports for name in line.replace(",", " ").split()}
+
+def _call_of_main(text: str) -> str:
+    node = ast.parse(text).body[0]
+    assert isinstance(node, _Definition)
+    needed = 0
+    if not isinstance(node, ast.ClassDef):
+        needed = len(node.args.posonlyargs + node.args.args) - len(node.args.defaults)
+    return "main(sys.argv[1:])" if needed else "main()"
 
 
 def merge(old: str, new: str) -> str:

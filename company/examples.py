@@ -30,6 +30,14 @@ def is_program(requirement: str) -> bool:
     return bool(_PROGRAM.search(requirement))
 
 
+def started_file(requirement: str) -> str:
+    """The file that the words say is run: ``python todo.py`` is ``todo.py``, ``python -m shop`` ``shop/__main__.py``."""
+    match = re.search(r"\bpython3? (?:-m ([\w.]+)|([\w./-]+\.py)\b)", requirement)
+    if not match:
+        return ""
+    return match[2] or match[1].replace(".", "/") + "/__main__.py"
+
+
 def calls_in(requirement: str, modules: Mapping[str, str]) -> list[Check]:
     """Calls with their stated results, such as ``slug("A b")`` returns ``"a-b"``.
 

@@ -50,9 +50,7 @@ class Provider(BaseModel):
 class Settings(BaseSettings):
     """Everything that can be set, with its default."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="COMPANY_", env_file=".env", env_nested_delimiter="__", extra="forbid", toml_file=FILE
-    )
+    model_config = SettingsConfigDict(env_prefix="COMPANY_", env_file=".env", env_nested_delimiter="__", extra="forbid")
     model: str = "local:qwen2.5-coder-1.5b"
     """The model of every step that names none."""
     tiers: dict[Literal["small", "medium", "large"], str] = {}
@@ -69,8 +67,8 @@ class Settings(BaseSettings):
     """Wall time of one test run or command in the sandbox."""
     threads: int = Field(0, ge=0)
     """Of the embedded model's server; 0 is one for each core."""
-    slots: int = Field(2, ge=1, le=64)
-    """Requests that the embedded model's server works on at once."""
+    slots: int = Field(1, ge=1, le=64)
+    """Requests that the embedded model's server works on at once: on a few cores two take longer than one after another."""
     context: int = Field(8192, ge=1024)
     """Tokens of prompt and reply together that one request to the embedded model may use."""
 

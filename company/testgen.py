@@ -203,7 +203,8 @@ def _function(name: str, check: Check) -> str:
     for command in check.commands:
         stdin = f", stdin={command.stdin!r}" if command.stdin else ""
         lines.append(f"    status, output, errors = run({command.command!r}{stdin})")
-        lines.append(f"    assert output == {command.stdout.rstrip()!r}, errors")
+        said = "output or errors" if command.exit_status else "output"
+        lines.append(f"    assert ({said}) == {command.stdout.rstrip()!r}, errors")
         lines.append(f"    assert status == {command.exit_status}, errors")
     return "\n".join(lines) + "\n"
 
@@ -218,7 +219,6 @@ def _docstring(text: str) -> str:
 
 def from_design(design: Design, requirement: str) -> Tests | None:
     """That each module loads and has what the design says. A part that the requirement does not name is optional."""
-    words = set(re.findall(r"\w+", requirement))
     functions, optional = [], []
     for spec in design.files:
         if not spec.path.endswith(".py") or spec.path.endswith("__main__.py") or not spec.parts:
@@ -229,7 +229,7 @@ def from_design(design: Design, requirement: str) -> Tests | None:
         for part in spec.parts:
             name = f"test_{_slug(module)}_has_{part.name}"
             functions.append(_interface(name, module, part))
-            if part.name not in words:
+            if not _is_named(part.name, requirement):
                 optional.append(f"{INTERFACE_PATH}::{name}")
     if not functions:
         return None
@@ -239,13 +239,18 @@ def from_design(design: Design, requirement: str) -> Tests | None:
     return Tests(INTERFACE_PATH, head + "".join(f"\n\n{function}" for function in functions), tuple(optional))
 
 
+def _is_named(name: str, requirement: str) -> bool:
+    """Whether the requirement names it as code; an ordinary word such as `add` may be a command of a program."""
+    return bool(re.search(rf"(?<![\w.]){name}\(|`{name}`|\b(?:class|function|method) {name}\b", requirement))
+
+
 def _interface(name: str, module: str, part: Part) -> str:
     lines = [f"def {name}():", f"    {_docstring(part.signature)}", f"    from {module} import {part.name}", ""]
     parameters = parameters_of(part)
     if parameters is None:
         lines.append(f"    assert inspect.isclass({part.name})")
     else:
-        lines.append(f"    assert list(inspect.signature({part.name}).parameters) == {parameters!r}")
+        lines.append(f"    assert [*inspect.signature({part.name}).parameters] == {parameters!r}")
     return "\n".join(lines) + "\n"
 
 

@@ -18,7 +18,6 @@ from company.artifacts import (
     Check,
     Checks,
     Design,
-    FilePath,
     FileSpec,
     LongText,
     Part,
@@ -27,18 +26,19 @@ from company.artifacts import (
     SourceFile,
     TestFile,
 )
-from company.errors import ReplyError, StepFailed
-from company.examples import calls_in, commands_in, is_program
+from company.errors import ReplyError, StepFailed, UnsafePath
+from company.examples import calls_in, commands_in, is_program, started_file
 from company.llm.client import Message
 from company.llm.gateway import Ask, Gateway
 from company.llm.names import is_test
 from company.llm.replies import CodeFile, names_in, parse_code, parse_document, parse_list, schema_for
+from company.paths import safe_path
 from company.sop.types import STR, ArtifactType, ListOf, Type
 from company.testgen import usable_checks
 
 MOST_EXAMPLES = 8
 """Checks that are taken from the requirement's own examples."""
-MOST_CHECKS = 6
+MOST_CHECKS = 5
 """Checks that QA is asked for."""
 MOST_FILES = 6
 """Files of a design whose requirement names none."""
@@ -99,7 +99,8 @@ async def _code(gateway: Gateway, ask: Ask, out: Type, given: Mapping[str, Any])
     ask = Ask(**{**vars(ask), "expects": expected})
 
     def read(text: str) -> Any:
-        files = parse_code(text, expected=() if item == ArtifactType("Patch") else expected, single=single)
+        named = () if item == ArtifactType("Patch") else expected
+        files = _safe(parse_code(text, expected=named, single=single), text)
         if item == ArtifactType("TestFile"):
             made: list[Any] = [TestFile(path=file.path, content=file.content) for file in files]
         else:
@@ -126,6 +127,20 @@ def expected_files(item: Type, given: Mapping[str, Any], *, single: bool) -> tup
         return tuple(dict.fromkeys(files))
     named = names_in(str(given.get("requirement", "")))
     return tuple(named[:1]) if single else tuple(named)
+
+
+def _safe(files: Sequence[CodeFile], text: str) -> list[CodeFile]:
+    """The files under paths that may be written."""
+    made = []
+    for file in files:
+        try:
+            made.append(CodeFile(safe_path(file.path), file.content))
+        except UnsafePath as error:
+            reason = f"{error.message}. Use a relative path with plain names, such as src/main.py."
+            raise ReplyError(
+                f"the reply has a path that is refused: {error.message}", raw=text, reason=reason
+            ) from error
+    return made
 
 
 def _no_tests(files: Sequence[CodeFile], text: str) -> list[CodeFile]:
@@ -163,6 +178,7 @@ async def _checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: 
     def read(text: str) -> Checks:
         kept, dropped[:] = usable_checks(parse_document(text, Checks), modules)
         if not kept:
+            dropped[:] = dropped or ["there is none"]
             reasons = "\n".join(f"- {reason}" for reason in dropped[:6])
             raise ReplyError(f"no check can be run: {dropped[0]}", raw=text, reason=f"No check can be run:\n{reasons}")
         return Checks(checks=kept)
@@ -170,7 +186,7 @@ async def _checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: 
     schema = schema_for(Checks)
     fields = schema["properties"]["checks"]["items"]["properties"]
     used, unused = ("commands", "calls") if is_program(requirement) else ("calls", "commands")
-    schema["properties"]["checks"]["maxItems"] = MOST_CHECKS
+    schema["properties"]["checks"] |= {"minItems": 1, "maxItems": MOST_CHECKS}
     fields[used]["minItems"], fields[unused]["maxItems"] = 1, 0
     try:
         found = await gateway.ask(_named(ask, schema, "Checks"), read)
@@ -203,7 +219,7 @@ class _Outline(Artifact):
 
 
 class _Planned(Artifact):
-    path: Annotated[FilePath, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_/]{0,60}\.py$")]
+    path: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_/]{0,60}\.py$")]
     purpose: ShortText
 
 
@@ -224,11 +240,15 @@ async def _design(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: 
     said = Message("assistant", outline.model_dump_json(indent=1))
     talk = ask.follow(said)
     files = [await _interface(gateway, talk, path, paths, requirement) for path in paths]
+    entry = outline.entry_point.strip() if is_program(requirement) else ""
+    files = [
+        _with_main(file) if file.path == (started_file(requirement) or started_file(entry)) else file for file in files
+    ]
     packages = [name for name in outline.dependencies if name.split(".")[0].lower() not in sys.stdlib_module_names]
     return Design(
         approach=outline.approach,
         files=_without_circles(files, notice),
-        entry_point=outline.entry_point.strip() if is_program(requirement) else "",
+        entry_point=entry,
         dependencies=[name for name in packages if name.strip() and name.lower() not in ("none", "n/a")],
     )
 
@@ -257,6 +277,17 @@ async def _interface(gateway: Gateway, talk: Ask, path: str, paths: list[str], r
         return spec.model_copy(update={"parts": list(parts.values()), "depends_on": depends})
 
     return await gateway.ask(ask, read)
+
+
+def _with_main(file: FileSpec) -> FileSpec:
+    """A file that is run has a `main`, whether or not the model thought of it."""
+    if any(part.name == "main" for part in file.parts):
+        return file
+    purpose = (
+        "Reads the command line, calls the other functions, prints what the requirement says, returns the exit status"
+    )
+    main = Part(signature="def main() -> int", purpose=purpose, quote="")
+    return file.model_copy(update={"parts": [*file.parts, main]})
 
 
 class _FileAnswer(Artifact):

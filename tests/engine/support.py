@@ -1,0 +1,88 @@
+"""What the engine's tests share: a run of a procedure with a scripted model; everything but the model is real."""
+
+import asyncio
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from company import wiring
+from company.engine import NewRun, Outcome
+from company.events import Event, read
+from company.settings import Settings
+
+REQUIREMENT = (
+    'A module shout.py with a function shout(text) that returns the text in capitals with "!" at its end: '
+    'shout("hi") returns "HI!".'
+)
+PRD = {
+    "title": "Shout",
+    "goals": ["say things loudly"],
+    "user_stories": ["As a user, I want capitals, so that I am heard"],
+    "requirements": [{"id": "R1", "priority": "must", "text": "shout returns capitals"}],
+    "acceptance_criteria": ['shout("hi") returns "HI!"'],
+    "unclear": [],
+}
+OUTLINE = {"approach": "One function.", "entry_point": "", "dependencies": []}
+INTERFACE = {
+    "purpose": "Says things loudly.",
+    "depends_on": [],
+    "parts": [{"signature": "def shout(text: str) -> str", "purpose": "Capitals and a mark.", "quote": "in capitals"}],
+}
+CHECKS = {
+    "checks": [
+        {
+            "title": "empty",
+            "quote": "",
+            "calls": [{"imports": "from shout import shout", "expression": 'shout("")', "expected": '"!"'}],
+            "commands": [],
+        }
+    ]
+}
+RIGHT = '```python\ndef shout(text: str) -> str:\n    return text.upper() + "!"\n```'
+WRONG = "```python\ndef shout(text: str) -> str:\n    return text.upper()\n```"
+WATERFALL: list[dict[str, Any]] = [
+    {"step": "prd", "reply": PRD},
+    {"step": "design", "reply": OUTLINE},
+    {"step": "design", "reply": INTERFACE},
+    {"step": "tests", "reply": CHECKS},
+]
+
+
+def start(
+    folder: Path,
+    sop: str,
+    script: list[dict[str, Any]],
+    *,
+    requirement: str = REQUIREMENT,
+    listen: Callable[[Event], None] = lambda event: None,
+    **more: Any,
+) -> Outcome:
+    """Run a procedure (a shipped name, or YAML text) with a script."""
+    path = folder / "script.yaml"
+    path.write_text(yaml.safe_dump(script, allow_unicode=True))
+    if "\n" in sop:
+        (folder / "own.yaml").write_text(sop)
+        sop = str(folder / "own.yaml")
+    new = NewRun(
+        inputs={"requirement": requirement}, sop=sop, workspace=folder / "ws", model=f"script:{path}", name="out", **more
+    )
+    return asyncio.run(wiring.run(new, Settings(), (listen,)))
+
+
+def go_on(folder: Path, limits: Mapping[str, float] | None = None) -> Outcome:
+    """Resume the newest run."""
+    return asyncio.run(wiring.resume(folder / "ws", "", Settings(), limits=limits))
+
+
+def events(folder: Path) -> list[Event]:
+    """The journal of the only run."""
+    (journal,) = (folder / "ws" / ".company" / "runs").glob("*/events.jsonl")
+    return list(read(journal))
+
+
+def git(repo: Path, *words: str) -> str:
+    """What git says."""
+    return subprocess.run(["git", "-C", str(repo), *words], capture_output=True, text=True, check=True).stdout
