@@ -77,7 +77,8 @@ def checks_of(project: Path) -> list[Check]:
     """The checks of a project."""
     sys.modules.setdefault("accept", sys.modules[__name__])
     spec = importlib.util.spec_from_file_location(f"acceptance_{project.name}", project / "acceptance.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     found: list[Check] = module.CHECKS

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_Assignment = ast.Assign | ast.AnnAssign
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Module:
                     self._parts[part] = text
                 elif node.name not in self.wanted:
                     self._helpers.setdefault(node.name, text)
-            elif isinstance(node, ast.Assign | ast.AnnAssign):
+            elif isinstance(node, _Assignment):
                 for name in _names(node):
                     self._constants.setdefault(name, text)
             elif isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
@@ -93,24 +94,17 @@ def merge(old: str, new: str) -> str:
         if node.name in theirs:
             edits.append((_first_line(node) - 1, node.end_lineno or node.lineno, theirs[node.name]))
     known = {ast.unparse(node) for node in before.body}
-    brought = [
-        node for node in after.body
-        if isinstance(node, ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign) and ast.unparse(node) not in known
-    ]  # fmt: skip
-    constants = {
-        name: node for node in before.body if isinstance(node, ast.Assign | ast.AnnAssign) for name in _names(node)
-    }
+    constants = {name: node for node in before.body if isinstance(node, _Assignment) for name in _names(node)}
     added = []
-    for node in brought:
-        old_one = (
-            next((constants[name] for name in _names(node) if name in constants), None)
-            if not isinstance(node, ast.Import | ast.ImportFrom)
-            else None
-        )
-        if old_one:
-            edits.append((old_one.lineno - 1, old_one.end_lineno or old_one.lineno, _source(new, node)))
+    for brought in after.body:
+        if ast.unparse(brought) in known or not isinstance(brought, ast.Import | ast.ImportFrom | _Assignment):
+            continue
+        names = _names(brought) if isinstance(brought, _Assignment) else []
+        replaced = next((constants[name] for name in names if name in constants), None)
+        if replaced:
+            edits.append((replaced.lineno - 1, replaced.end_lineno or replaced.lineno, _source(new, brought)))
         else:
-            added.append(_source(new, node))
+            added.append(_source(new, brought))
     head = 0
     if before.body and isinstance(before.body[0], ast.Expr) and isinstance(before.body[0].value, ast.Constant):
         head = before.body[0].end_lineno or 0
@@ -132,9 +126,10 @@ def _source(code: str, node: ast.stmt) -> str:
 
 
 def _first_line(node: ast.stmt) -> int:
-    return min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
 
 
-def _names(node: ast.Assign | ast.AnnAssign) -> list[str]:
+def _names(node: _Assignment) -> list[str]:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     return [inner.id for target in targets for inner in ast.walk(target) if isinstance(inner, ast.Name)]

@@ -67,12 +67,6 @@ def show_error(error: CompanyError) -> None:
         print(f"\nhint: {error.hint}", file=sys.stderr)
 
 
-def user_dir() -> Path | None:
-    """The folder of the user's own procedures, roles and prompts: the current one, where it has any."""
-    here = Path.cwd()
-    return here if any((here / name).is_dir() for name in ("sops", "roles", "prompts")) else None
-
-
 def pairs(values: Iterable[str], option: str) -> dict[str, str]:
     """``K=V`` arguments."""
     found = {}
@@ -120,6 +114,7 @@ def run(
     from company import wiring
     from company.engine import NewRun
     from company.settings import load_settings
+    from company.sop.library import own_folder
 
     text = sys.stdin.read() if requirement == "-" else requirement
     new = NewRun(
@@ -129,7 +124,7 @@ def run(
         name=name,
         model=model,
         limits=limits_of(limit or ()),
-        user_dir=user_dir(),
+        user_dir=own_folder(),
         dry_run=dry_run,
         unsafe_no_sandbox=unsafe_no_sandbox,
     )
@@ -169,6 +164,7 @@ Start = Callable[[tuple["Listener", ...], asyncio.Event, Callable[[int, int, str
 def _drive(start: Start, workspace: Path, *, plain: bool, as_json: bool) -> None:
     """Follow a run in the terminal to its end, and leave with its exit status."""
     from company.cli_model import download_progress
+    from company.terminal import console_on_stderr
 
     console = console_on_stderr()
     live = console.is_terminal and not plain
@@ -180,13 +176,6 @@ def _drive(start: Start, workspace: Path, *, plain: bool, as_json: bool) -> None
     if outcome.status == "failed" and "sandbox" in outcome.reason and not outcome.calls:
         sys.exit(5)
     sys.exit(EXIT[outcome.status])
-
-
-def console_on_stderr() -> Console:
-    """Progress and messages go to standard error; results to standard output."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False)
 
 
 async def _follow(start: Start, console: Console, progress: Callable[[int, int, str], None], *, live: bool) -> Outcome:

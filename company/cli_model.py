@@ -30,17 +30,18 @@ def download_progress(console: Console) -> Iterator[Callable[[int, int, str], No
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     bar = Bar(*columns, TimeRemainingColumn(), console=console, transient=True)
     task = bar.add_task("", total=None, visible=False)
-    last = ["", 0.0]
+    last = ("", 0.0)
 
     def report(done: int, total: int, what: str) -> None:
+        nonlocal last
         if total and console.is_terminal:
             bar.start()
             bar.update(task, completed=done, total=total, description=what, visible=True)
             if done >= total:
                 bar.update(task, visible=False)
                 bar.stop()
-        elif what != last[0] or time.monotonic() - float(last[1]) > _PLAIN_SECONDS:
-            last[:] = [what, time.monotonic()]
+        elif what != last[0] or time.monotonic() - last[1] > _PLAIN_SECONDS:
+            last = (what, time.monotonic())
             share = f" {done / total:.0%} of {total / 1e6:.0f} MB" if total else ""
             console.print(f"{what}{share}", markup=False, style="dim")
 
@@ -71,8 +72,8 @@ def list_() -> None:
 @app.command()
 def pull(name: Annotated[str, typer.Argument(help="Name in the catalogue.")] = "") -> None:
     """Fetch an embedded model once, verified by its SHA-256; goes on where an earlier pull stopped."""
-    from company.cli import console_on_stderr
     from company.llm import catalogue, download
+    from company.terminal import console_on_stderr
 
     model = catalogue.get(name or catalogue.DEFAULT)
     with download_progress(console_on_stderr()) as progress:
@@ -111,11 +112,11 @@ def serve(
 @app.command()
 def check(name: Annotated[str, typer.Argument(help="PROVIDER:MODEL; the run's by default.")] = "") -> None:
     """Prove that a model answers, streams, counts its tokens and keeps to a schema."""
-    from company.cli import console_on_stderr
     from company.llm import providers
     from company.llm.check import CheckReport
     from company.llm.check import check as prove
     from company.settings import load_settings
+    from company.terminal import console_on_stderr
 
     settings = load_settings()
     model = name or settings.model

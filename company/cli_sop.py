@@ -28,12 +28,11 @@ class Format(StrEnum):
 @app.command("list")
 def list_() -> None:
     """The procedures by name: your own first, then the shipped ones."""
-    from company.cli import user_dir
     from company.errors import CompanyError
-    from company.sop.library import Library, show
+    from company.sop.library import Library, own_folder, show
     from company.sop.linker import load_procedure
 
-    library = Library(user_dir())
+    library = Library(own_folder())
     for name, path in library.sops().items():
         try:
             about = load_procedure(name, library).description
@@ -48,12 +47,11 @@ def show(
     form: Annotated[Format, typer.Option("--format", help="text or mermaid.")] = Format.text,
 ) -> None:
     """What a procedure does: its steps, its edges, its worst case."""
-    from company.cli import user_dir
     from company.sop.diagram import edges, mermaid
-    from company.sop.library import Library
+    from company.sop.library import Library, own_folder
     from company.sop.linker import load_procedure
 
-    procedure = load_procedure(name, Library(user_dir()))
+    procedure = load_procedure(name, Library(own_folder()))
     if form is Format.mermaid:
         print(mermaid(procedure), end="")
         return
@@ -78,12 +76,11 @@ def check(
     files: Annotated[list[str] | None, typer.Argument(help="Names or paths; every procedure by default.")] = None,
 ) -> None:
     """Check procedures; exit status 2 where one has a mistake."""
-    from company.cli import user_dir
     from company.sop.diagnostics import render
-    from company.sop.library import Library
+    from company.sop.library import Library, own_folder
     from company.sop.linker import load_procedure
 
-    library = Library(user_dir())
+    library = Library(own_folder())
     wrong = 0
     for name in files or [*library.sops()]:
         try:

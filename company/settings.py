@@ -6,17 +6,29 @@ holds its key.
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from company.errors import UsageError
 from company.sop.diagnostics import closest
 
 FILE = "company.toml"
+_PREFIX = "COMPANY_"
+_NOT_SETTINGS = frozenset({"COMPANY_MODELS"})
+"""Variables of ours that `llm/download.py` reads itself."""
 
 
 class Price(BaseModel):
@@ -50,7 +62,7 @@ class Provider(BaseModel):
 class Settings(BaseSettings):
     """Everything that can be set, with its default."""
 
-    model_config = SettingsConfigDict(env_prefix="COMPANY_", env_file=".env", env_nested_delimiter="__", extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_file=".env", env_nested_delimiter="__", extra="forbid")
     model: str = "local:qwen2.5-coder-1.5b"
     """The model of every step that names none."""
     tiers: dict[Literal["small", "medium", "large"], str] = {}
@@ -72,6 +84,16 @@ class Settings(BaseSettings):
     context: int = Field(8192, ge=1024)
     """Tokens of prompt and reply together that one request to the embedded model may use."""
 
+    @field_validator("providers")
+    @classmethod
+    def _usable_names(cls, providers: dict[str, Provider]) -> dict[str, Provider]:
+        for name in providers:
+            if name in ("local", "script", "dry"):
+                raise ValueError(f"the name `{name}` is taken: choose another")
+            if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+                raise ValueError(f"`{name}` is no name: letters, digits, `_`, `.` and `-`")
+        return providers
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -90,13 +112,18 @@ class _DotEnv(PydanticBaseSettingsSource):
 
     def __init__(self, settings_cls: type[BaseSettings], inner: PydanticBaseSettingsSource) -> None:
         super().__init__(settings_cls)
+        assert isinstance(inner, DotEnvSettingsSource)
+        # Left in, a `MODEL=…` of another program would be taken for our setting `model`.
+        inner.env_vars = {name: text for name, text in inner.env_vars.items() if name.startswith(_PREFIX.lower())}
         self._inner = inner
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         return self._inner.get_field_value(field, field_name)
 
     def __call__(self) -> dict[str, Any]:
-        return {name: value for name, value in self._inner().items() if name in self.settings_cls.model_fields}
+        found = self._inner()
+        _refuse_misspelt(found.keys() - self.settings_cls.model_fields, ".env")
+        return {name: value for name, value in found.items() if name in self.settings_cls.model_fields}
 
 
 class _Toml(PydanticBaseSettingsSource):
@@ -104,11 +131,8 @@ class _Toml(PydanticBaseSettingsSource):
         return self().get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        path = Path(FILE)
         try:
-            return tomllib.loads(path.read_text("utf-8"))
-        except FileNotFoundError:
-            return {}
+            return tomllib.loads(_toml_text())
         except OSError as error:
             raise UsageError(f"cannot read it: {error.strerror}", place=FILE) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -119,19 +143,80 @@ def load_settings(**arguments: Any) -> Settings:
     """The settings, `arguments` that are None left aside.
 
     Raises:
-        UsageError: a source has a mistake; the message names the setting.
+        UsageError: a source has a mistake; place and message name the file or variable, and the setting.
     """
+    _refuse_misspelt((name for name in os.environ if name.startswith(_PREFIX)), "the environment")
     try:
         return Settings(**{name: value for name, value in arguments.items() if value is not None})
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read it: {error}", place=".env") from error
+    except SettingsError as error:  # its message names the setting and the source
+        hint = "a table is written as JSON, or one variable a value: COMPANY_TIERS__SMALL=provider:model"
+        raise UsageError(f"no JSON: {error}", place="a COMPANY_ variable", hint=hint) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        hint = ""
+        path = [str(part) for part in first["loc"] if part != "[key]"]
+        name, hint = ".".join(path), ""
         if first["type"] == "extra_forbidden":
-            fields = Provider.model_fields if name.startswith("providers.") else Settings.model_fields
-            near = closest(str(first["loc"][-1]), fields)
-            hint = f"did you mean `{near}`?" if near else f"there are {', '.join(fields)}"
             message = f"there is no setting `{name}`"
+            models: dict[int, type[BaseModel]] = {1: Settings, 3: Provider, 4: Price}
+            fields = models[len(path)].model_fields
+            near = closest(path[-1], fields)
+            hint = f"did you mean `{near}`?" if near else f"there are {', '.join(fields)}"
+        elif first["type"] == "missing":
+            message = f"`{name}` is missing"
         else:
-            message = f"`{name}`: {first['msg']}"
-        raise UsageError(message, place=f"{FILE}, .env or a COMPANY_ variable", hint=hint) from error
+            message = f"`{name}`: {first['msg'].removeprefix('Value error, ')}"
+        raise UsageError(message, place=_place(path), hint=hint) from error
+
+
+def _refuse_misspelt(names: Iterable[str], place: str) -> None:
+    """A variable that is almost one of ours is a mistake; any other with our prefix is somebody else's."""
+    for name in sorted(names):
+        if name.upper() in _NOT_SETTINGS:
+            continue
+        setting = name.lower().removeprefix(_PREFIX.lower()).partition("__")[0]
+        near = closest(setting, Settings.model_fields)
+        if near and setting not in Settings.model_fields:
+            raise UsageError(
+                f"there is no setting `{name.upper()}`", place=place, hint=f"did you mean {_PREFIX}{near.upper()}?"
+            )
+
+
+def _place(path: Sequence[str]) -> str:
+    """Where a setting with a mistake was set."""
+    variable = _PREFIX + "__".join(path).upper()
+    if any(name.upper() == variable for name in os.environ):
+        return variable
+    for depth in range(len(path), 0, -1):
+        line = _line(path[:depth])
+        if line:
+            return f"{FILE}:{line}"
+    return f".env or {_PREFIX}{path[0].upper()}" if path else FILE
+
+
+def _line(path: Sequence[str]) -> int:
+    """The line of `company.toml` that sets it, or the value that it lies in; 0 without one."""
+    table: list[str] = []
+    around = 0
+    for number, line in enumerate(_toml_text().splitlines(), 1):
+        if header := re.match(r"\s*\[+([^\]]+)\]", line):
+            found = table = _keys(header[1])
+        elif setting := re.match(r"\s*([\w.\s\"'-]+?)\s*=", line):
+            found = [*table, *_keys(setting[1])]
+        else:
+            continue
+        if found[: len(path)] == list(path):
+            return number
+        if found == list(path[: len(found)]) and not header:
+            around = number
+    return around
+
+
+def _keys(dotted: str) -> list[str]:
+    return [key.strip().strip("\"'") for key in dotted.split(".")]
+
+
+def _toml_text() -> str:
+    path = Path(FILE)
+    return path.read_text("utf-8") if path.exists() else ""

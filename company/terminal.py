@@ -27,6 +27,13 @@ def clean(text: object, most: int = 200) -> str:
     return plain if len(plain) <= most else plain[: most - 1] + "…"
 
 
+def console_on_stderr() -> Console:
+    """Progress and messages go to standard error; results to standard output."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
 def duration(seconds: float) -> str:
     """``8 s``, ``3 min 05 s``, ``1 h 02 min``."""
     whole = int(seconds)

@@ -25,8 +25,8 @@ from company.events import Journal, Listener, read
 from company.llm import providers
 from company.llm.budget import Budget, Spent
 from company.llm.client import Model
-from company.llm.download import Progress
 from company.llm.gateway import Gateway
+from company.llm.sources import Progress
 from company.paths import disk_errors
 from company.prompts import Prompts
 from company.report import Report
@@ -102,7 +102,7 @@ class _Request:
     sop: str
     model: str
     inputs: Mapping[str, Any]
-    limits: Mapping[str, float | None]
+    limits: Mapping[str, Any]
     unsafe_no_sandbox: bool
 
 
@@ -120,19 +120,22 @@ async def run(
     """
     procedure = load_procedure(new.sop, Library(new.user_dir))
     inputs = _inputs(procedure, new.inputs)
-    limits = asdict(procedure.limits) | dict(new.limits)
+    limits: dict[str, Any] = {**asdict(procedure.limits), **new.limits}
     model = "dry" if new.dry_run else new.model or settings.model
-    for name in {model, *_names(procedure, settings, model).values()}:
-        providers.check_name(name, settings)
+    names = _names(procedure, settings, model).values()
+    for called in names:
+        providers.check_name(called, settings)
+    Budget(Limits(**limits), {called: _price(called, settings) for called in names})
+    name = _free_name(new, inputs)
     sandbox = choose(unsafe_no_sandbox=new.unsafe_no_sandbox)
-    home = new.workspace.resolve() / ".company"
+    workspace = new.workspace.resolve()
+    home = workspace / ".company"
     with disk_errors("create the workspace", new.workspace):
         home.mkdir(parents=True, exist_ok=True)
-    name = _free_name(new, inputs)
     identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     request = _Request(identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox)
     async with _models(procedure, settings, model, progress) as models:
-        repository = Repository.create(new.workspace / name)
+        repository = Repository.create(workspace / name)
         folder = home / "runs" / identity
         with disk_errors("write the run's request", folder):
             _keep(folder, request, procedure)
@@ -165,7 +168,7 @@ async def resume(
     library = Library(folder / "library", folder / "library")
     procedure = load_procedure(str(folder / "library" / "sops" / f"{request.sop}.yaml"), library)
     sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
-    repository = Repository.open(workspace / request.name)
+    repository = Repository.open(workspace.resolve() / request.name)
     async with _models(procedure, settings, request.model, progress) as models:
         return await _sit(
             request, procedure, settings, home, repository, sandbox, models, listeners, stop, resumed=True
@@ -202,7 +205,7 @@ async def _sit(
         gateway = Gateway(
             models,
             Replies(home / "replies"),
-            Budget(Limits(**request.limits), prices, spent),  # type: ignore[arg-type]  # whole numbers stay whole
+            Budget(Limits(**request.limits), prices, spent),
             journal,
             temperature=settings.temperature,
             max_tokens=settings.max_tokens,

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from company.errors import ModelError
 from company.llm.client import Message, Model, Reply, Request, StepLabel
 
 _COLOURS = ["ultramarine", "vermilion"]
-_SCHEMA = {
+_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "colour": {"type": "string", "enum": _COLOURS},
@@ -99,7 +100,7 @@ async def _schema(model: Model) -> Finding:
     return Finding("schema", False, False, "the schema is not enforced: expect more repairs of replies")
 
 
-def _request(text: str, schema: dict[str, object] | None) -> Request:
+def _request(text: str, schema: dict[str, Any] | None) -> Request:
     return Request(
         messages=(Message("user", text),),
         schema=schema,

@@ -11,7 +11,7 @@ import json
 import random
 import time
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import count
@@ -288,7 +288,7 @@ class ChatModel:
             )
         return reply
 
-    async def _chunks(self, request: Request) -> AsyncIterator[AIMessageChunk]:
+    async def _chunks(self, request: Request) -> AsyncGenerator[AIMessageChunk, None]:
         """The chunks of one try; whatever goes wrong with it is an `EndpointError`."""
         import openai
 

@@ -5,7 +5,9 @@ Requests: `client.py`; the embedded model's server: `local.py`. What can be set:
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from company.errors import UsageError
+from company.errors import Interrupted, UsageError
 from company.llm import catalogue
 from company.llm.client import ChatModel, Endpoint, Model
+from company.llm.download import use_file
 from company.llm.scripted import DryModel, ScriptedModel
 from company.llm.sources import Progress
 from company.sop.diagnostics import did_you_mean, listing
@@ -40,14 +43,19 @@ def check_name(name: str, settings: Settings) -> None:
     known = [*BUILT_IN, *settings.providers]
     if provider not in known:
         label = did_you_mean(provider, known, f"write provider:model; the providers are {listing(known)}")
+        if name in catalogue.MODELS:
+            label = f"did you mean `local:{name}`?"
         raise UsageError(f"there is no model provider `{provider}`", hint=label)
     if not model:
         raise UsageError(f"`{name}` names no model", hint=f"write {provider}:MODEL")
-    if provider == "local" and not _is_path(model):
-        catalogue.get(model)
+    if provider == "local":
+        if _is_path(model):
+            use_file(Path(model).expanduser())
+        else:
+            catalogue.get(model)
     elif provider == "script":
         ScriptedModel.from_file(Path(model))
-    elif provider != "local":
+    else:
         _endpoint(provider, settings)
 
 
@@ -97,12 +105,13 @@ def price_of(name: str, settings: Settings) -> Price | None:
 async def _local(
     name: str, model: str, settings: Settings, notice: Callable[[str], None], progress: Progress
 ) -> AsyncIterator[Model]:
-    from company.llm.download import find, locate, pull
+    from company.llm.download import find, locate
     from company.llm.local import LocalServer
 
-    if not _is_path(model) and find(catalogue.get(model)) is None:
-        pull(catalogue.get(model), progress=progress)
-    called, path = locate(model)
+    # In a thread: the checksum of a file that was never checked takes seconds.
+    if not _is_path(model) and await asyncio.to_thread(find, catalogue.get(model)) is None:
+        await _fetch(catalogue.get(model), progress)
+    called, path = await asyncio.to_thread(locate, model)
     server = LocalServer(
         path,
         name=called,
@@ -118,6 +127,24 @@ async def _local(
             yield chat
         finally:
             await chat.close()
+
+
+async def _fetch(model: catalogue.ModelFile, progress: Progress) -> None:
+    """Fetch weights in a thread, so that Ctrl-C is heard; cancelled, the thread ends at its next piece."""
+    from company.llm.download import pull
+
+    gone = threading.Event()
+
+    def tell(done: int, total: int, what: str) -> None:
+        if gone.is_set():
+            raise Interrupted("the download was stopped", hint="it continues where it stopped")
+        progress(done, total, what)
+
+    try:
+        await asyncio.to_thread(pull, model, progress=tell)
+        progress(0, 0, f"fetched {model.name}")
+    finally:
+        gone.set()
 
 
 def _endpoint(provider: str, settings: Settings) -> tuple[Endpoint, int | None]:

@@ -225,6 +225,8 @@ def _number(schema: dict[str, Any], kind: str) -> float:
 
 
 def _string(schema: dict[str, Any]) -> str:
+    shortest: int
+    longest: int
     shortest, longest = schema.get("minLength", 0), schema.get("maxLength", 1 << 20)
     pattern = schema.get("pattern")
     if pattern is None:
@@ -278,7 +280,7 @@ def _from_class(items: Any) -> str:
 def _is_in(letter: str, kind: str, argument: Any) -> bool:
     match kind:
         case "LITERAL":
-            return ord(letter) == argument
+            return bool(ord(letter) == argument)
         case "RANGE":
             low, high = argument
             return bool(low <= ord(letter) <= high)

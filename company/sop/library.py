@@ -30,6 +30,12 @@ def shipped_folder() -> Path:
     return installed if installed.is_dir() else package.parent
 
 
+def own_folder() -> Path | None:
+    """The folder of the user's own procedures, roles and prompts: the current one, where it has any."""
+    here = Path.cwd()
+    return here if any((here / name).is_dir() for name in ("sops", "roles", "prompts")) else None
+
+
 class Library:
     """The look-up order. `user_dir` is the user's project folder; None uses the shipped library alone."""
 

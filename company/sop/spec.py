@@ -268,7 +268,9 @@ def read(model: type[S], node: Node, report: Diagnostics, what: str) -> S | None
     try:
         found = model.model_validate(node.data())
     except ValidationError as error:
-        problems = [dict(problem) for problem in error.errors(include_url=False, include_input=False)]
+        problems: list[dict[str, Any]] = [
+            {**problem} for problem in error.errors(include_url=False, include_input=False)
+        ]
         unknown = [str(problem["loc"][0]) for problem in problems if problem["type"] == "extra_forbidden"]
         misspelt = {closest(key, keys_of(model)) for key in unknown}
         for problem in problems:

@@ -67,7 +67,12 @@ def start(
         (folder / "own.yaml").write_text(sop)
         sop = str(folder / "own.yaml")
     new = NewRun(
-        inputs={"requirement": requirement}, sop=sop, workspace=folder / "ws", model=f"script:{path}", name="out", **more
+        inputs={"requirement": requirement},
+        sop=sop,
+        workspace=folder / "ws",
+        model=f"script:{path}",
+        name="out",
+        **more,
     )
     return asyncio.run(wiring.run(new, Settings(), (listen,)))
 

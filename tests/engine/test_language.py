@@ -8,7 +8,7 @@ from support import RIGHT, events, git, start
 
 from company.errors import SopError, UsageError
 
-TWO_FILES = 'Two modules, a.py and b.py. a.py has one() that returns 1, b.py has two() that returns 2; two() returns 2.'
+TWO_FILES = "Two modules, a.py and b.py. a.py has one() that returns 1, b.py has two() that returns 2; two() returns 2."
 
 
 def code(body: str, path: str = "") -> str:
@@ -192,12 +192,15 @@ def test_timeout_bounds_a_command(tmp_path: Path) -> None:
 
 
 def test_skipped_steps_are_null(tmp_path: Path) -> None:
-    text = sop(
-        "  code: {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile]}\n"
-        "  extra: {run: python -c 1, when: len(code) > 5, in: code}\n"
-        "  last: {run: python -c 1, when: maybe.extra.passed, in: code}\n",
-        "",
-    ) + "deliver: {accept: len(code) == 1 and not maybe.last.passed}\n"
+    text = (
+        sop(
+            "  code: {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile]}\n"
+            "  extra: {run: python -c 1, when: len(code) > 5, in: code}\n"
+            "  last: {run: python -c 1, when: maybe.extra.passed, in: code}\n",
+            "",
+        )
+        + "deliver: {accept: len(code) == 1 and not maybe.last.passed}\n"
+    )
     outcome = start(tmp_path, text, [{"reply": RIGHT}])
     assert outcome.status == "delivered"
     skipped = [event["step"] for event in events(tmp_path) if event["event"] == "step_skipped"]
@@ -208,11 +211,16 @@ def test_a_role_of_ones_own_reviews_without_any_python(tmp_path: Path) -> None:
     (tmp_path / "roles").mkdir()
     (tmp_path / "prompts" / "editor").mkdir(parents=True)
     (tmp_path / "roles" / "editor.yaml").write_text("title: Editor\nprofile: You read closely.\n")
-    (tmp_path / "prompts" / "editor" / "look.md.j2").write_text("{{ requirement }}\n{{ code }}\nLook at it, {{ role.title }}.")
-    text = sop(
-        "  code: {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile]}\n"
-        "  look: {role: editor, in: [requirement, code], out: Review}\n"
-    ) + "deliver: {accept: look.approved}\n"
+    (tmp_path / "prompts" / "editor" / "look.md.j2").write_text(
+        "{{ requirement }}\n{{ code }}\nLook at it, {{ role.title }}."
+    )
+    text = (
+        sop(
+            "  code: {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile]}\n"
+            "  look: {role: editor, in: [requirement, code], out: Review}\n"
+        )
+        + "deliver: {accept: look.approved}\n"
+    )
     script = [{"step": "code", "reply": RIGHT}, {"role": "editor", "reply": {"approved": False, "comments": ["no"]}}]
     outcome = start(tmp_path, text, script, user_dir=tmp_path)
     assert (outcome.status, outcome.accepted) == ("unaccepted", False)

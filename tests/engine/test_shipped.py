@@ -82,7 +82,7 @@ def test_reflection_goes_on_until_the_critic_is_content(tmp_path: Path) -> None:
 
 
 def test_a_requirement_and_replies_in_other_scripts_survive(tmp_path: Path) -> None:
-    text = "Ein Modul gruß.py mit einer Funktion gruss(name): gruss(\"Öde\") returns \"Grüß Gott, Öde\"."
+    text = 'Ein Modul gruß.py mit einer Funktion gruss(name): gruss("Öde") returns "Grüß Gott, Öde".'
     outcome = start(tmp_path, "zero_shot", [{"reply": "### main.py\n```python\nprint('Grüße')\n```"}], requirement=text)
     assert outcome.status == "delivered"
     assert "Öde" in (outcome.repo / ".company/requirement.md").read_text("utf-8")

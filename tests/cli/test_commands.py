@@ -1,0 +1,240 @@
+"""The command line as a user types it: real processes, exit status, standard output and standard error apart."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+RIGHT = '### shout.py\n```python\ndef shout(text):\n    return text.upper() + "!"\n```'
+
+
+def company(folder: Path, *words: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("COMPANY_", "OPENAI_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "company", *words],
+        cwd=folder, input=stdin, capture_output=True, text=True, timeout=120, check=False, env={**clean, **environment},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> str:
+    """A model that writes one file."""
+    (tmp_path / "script.yaml").write_text(yaml.safe_dump([{"reply": RIGHT}]))
+    return "script:script.yaml"
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    done = company(tmp_path, "--help")
+    assert done.returncode == 0
+    for name in ("run", "resume", "runs", "show", "sop", "model", "doctor", "init"):
+        assert f"\n  {name} " in done.stdout
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported(tmp_path: Path) -> None:
+    code = "import sys, company.cli; print(sorted({m.split('.')[0] for m in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {
+        "langgraph",
+        "langchain_core",
+        "langchain_openai",
+        "openai",
+        "pydantic",
+        "httpx",
+        "git",
+        "jinja2",
+        "yaml",
+        "pytest",
+    }
+    assert heavy & set(eval(done.stdout)) == set()  # our own output
+
+
+def test_a_run_and_what_it_leaves(tmp_path: Path, script: str) -> None:
+    done = company(
+        tmp_path, "run", "a module shout.py", "--sop", "zero_shot", "--model", script, "--name", "s", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    wanted = {
+        "run", "status", "repo", "commit", "sop", "accepted", "calls", "cached_steps", "prompt_tokens",
+        "completion_tokens", "cost_usd", "seconds", "model_seconds", "sandbox", "steps",
+    }  # fmt: skip
+    assert wanted <= set(outcome)
+    assert outcome["status"] == "delivered"
+    assert outcome["repo"] == str(tmp_path / "workspace" / "s")
+    assert "Delivered and accepted." in done.stderr
+    assert f"cd {tmp_path / 'workspace' / 's'} && git log --stat" in done.stderr
+    assert "\x1b" not in done.stderr
+    listed = company(tmp_path, "runs")
+    assert outcome["run"] in listed.stdout
+    assert "delivered" in listed.stdout
+    shown = company(tmp_path, "show", "s", "shout.py")
+    assert shown.stdout.startswith("def shout(text):")
+    again = company(tmp_path, "run", "a module shout.py", "--sop", "zero_shot", "--model", script, "--name", "s")
+    assert again.returncode == 2
+    assert "nothing is ever overwritten" in again.stderr
+
+
+def test_the_requirement_may_come_from_standard_input(tmp_path: Path, script: str) -> None:
+    done = company(
+        tmp_path, "run", "-", "--sop", "zero_shot", "--model", script, "--name", "s", stdin="a module x.py\n"
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "workspace/s/.company/requirement.md").read_text() == "a module x.py\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["run", ""], 2, "error: the requirement is empty"),
+        (["run", "x" * 20001], 2, "at most 20000 are taken"),
+        (["run", "x", "--sop", "watrfall"], 2, "did you mean `waterfall`?"),
+        (["run", "x", "--sop", "missing.yaml"], 2, "there is no procedure at `missing.yaml`"),
+        (["run", "x", "--model", "opnai:gpt"], 2, "did you mean `openai`?"),
+        (["run", "x", "--model", "local:qwen"], 2, "unknown embedded model `qwen`"),
+        (["run", "x", "--model", "local:nofile.gguf"], 2, "cannot read the model file"),
+        (["run", "x", "--model", "openai:gpt"], 2, "OPENAI_API_KEY is not set"),
+        (["run", "x", "--model", "script:none.yaml"], 2, "none.yaml: cannot read the script"),
+        (["run", "x", "--limit", "cals=3"], 2, "there is no limit `cals`"),
+        (["run", "x", "--limit", "calls=0"], 2, "must be more than 0"),
+        (["run", "x", "--input", "colour=red", "--dry-run"], 2, "has no input `colour`"),
+        (["run", "x", "--name", "../up", "--dry-run"], 2, "is no name for a folder"),
+        (["resume"], 2, "there is no run to go on with"),
+        (["resume", "nosuch"], 2, "there is no run nosuch"),
+        (["show", "nosuch"], 2, "there is no run `nosuch`"),
+        (["sop", "show", "nosuch"], 2, "there is no procedure `nosuch`"),
+        (["model", "pull", "gpt"], 2, "unknown embedded model `gpt`"),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_bad_input_is_one_clear_error_and_makes_nothing(
+    tmp_path: Path, words: list[str], status: int, said: str
+) -> None:
+    done = company(tmp_path, *words)
+    assert done.returncode == status
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_procedure_with_mistakes_shows_them_all(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(
+        "sop: 1\nsteps:\n  a: {role: enginer, in: requirement, out: [SourceFile]}\n  b: {rol: qa}\n"
+    )
+    done = company(tmp_path, "run", "x", "--sop", "bad.yaml")
+    assert done.returncode == 2
+    assert "error[SOP401]: there is no role `enginer`" in done.stderr
+    assert "error[SOP305]" in done.stderr
+    assert company(tmp_path, "sop", "check", "bad.yaml").returncode == 2
+    assert company(tmp_path, "sop", "check").returncode == 0
+
+
+def test_an_unreachable_endpoint_fails_the_run_and_keeps_it(tmp_path: Path) -> None:
+    (tmp_path / "company.toml").write_text('[providers.mine]\nbase_url = "http://127.0.0.1:9/v1"\ndeadline = 4\n')
+    done = company(tmp_path, "run", "x", "--sop", "zero_shot", "--model", "mine:m", "--name", "s")
+    assert done.returncode == 1
+    assert "cannot connect" in done.stderr or "took longer" in done.stderr
+    assert "company resume" in done.stderr
+    assert (tmp_path / "workspace/s/.company/requirement.md").exists()
+
+
+def test_a_limit_stops_and_resume_goes_on(tmp_path: Path) -> None:
+    critic = {"step": "polish.critic", "reply": {"approved": True, "comments": []}}
+    (tmp_path / "script.yaml").write_text(yaml.safe_dump([{"step": "polish.draft", "reply": RIGHT}, critic]))
+    words = ("--sop", "reflection", "--model", "script:script.yaml", "--name", "s", "--limit", "calls=1")
+    stopped = company(tmp_path, "run", "x", *words)
+    assert stopped.returncode == 4
+    assert "the run's limit of 1 calls is reached" in stopped.stderr
+    done = company(tmp_path, "resume", "--limit", "calls=5", "--json")
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert outcome["calls"] == 2  # one before the stop, one after
+
+
+def test_money_without_a_price_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "company.toml").write_text('[providers.mine]\nbase_url = "http://127.0.0.1:9/v1"\n')
+    done = company(tmp_path, "run", "x", "--sop", "zero_shot", "--model", "mine:m", "--limit", "usd=1")
+    assert done.returncode == 2
+    assert "no price for `mine:m`" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("modell = 'x'\n", "did you mean `model`?"),
+        ("model = \n", "it is no TOML"),
+        ("temperature = 9\n", "temperature"),
+    ],
+)
+def test_mistakes_in_the_settings_are_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "company.toml").write_text(text)
+    done = company(tmp_path, "run", "x", "--dry-run")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "company.toml" in done.stderr
+
+
+def test_init_makes_a_folder_whose_procedures_check_and_change_the_run(tmp_path: Path) -> None:
+    assert company(tmp_path, "init", "mine").returncode == 0
+    mine = tmp_path / "mine"
+    assert company(mine, "sop", "check").returncode == 0
+    again = company(tmp_path, "init", "mine")
+    assert again.returncode == 2
+    assert "nothing is ever overwritten" in again.stderr
+    (mine / "roles" / "editor.yaml").write_text("title: Editor\nprofile: You read closely.\n")
+    (mine / "prompts" / "editor").mkdir()
+    (mine / "prompts" / "editor" / "look.md.j2").write_text("{{ requirement }}{{ code }}")
+    sop = mine / "sops" / "zero_shot.yaml"
+    sop.write_text(
+        sop.read_text().replace(
+            "  compile:", "  look: {role: editor, in: [requirement, code], out: Review}\n  compile:"
+        )
+    )
+    done = company(mine, "run", "a module x.py", "--sop", "zero_shot", "--dry-run", "--name", "s", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {"Editor", "Engineer"} <= set(
+        subprocess.run(
+            ["git", "-C", json.loads(done.stdout)["repo"], "log", "--format=%an"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split("\n")
+    )
+
+
+def test_no_permission_is_one_clear_error(tmp_path: Path, script: str) -> None:
+    (tmp_path / "workspace").write_text("a file, not a folder")
+    done = company(tmp_path, "run", "x", "--sop", "zero_shot", "--model", script)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "could not create the workspace" in done.stderr
+
+
+def test_doctor_says_what_is_there(tmp_path: Path) -> None:
+    done = company(tmp_path, "doctor")
+    assert done.returncode == 0, done.stdout
+    assert "bubblewrap" in done.stdout
+
+
+def test_without_a_sandbox_the_run_refuses(tmp_path: Path, script: str) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("git",):
+        path = next(Path(p) / name for p in os.environ["PATH"].split(":") if (Path(p) / name).exists())
+        (tools / name).symlink_to(path)
+    done = company(tmp_path, "run", "x", "--sop", "zero_shot", "--model", script, PATH=str(tools))
+    assert done.returncode == 5
+    assert "bubblewrap" in done.stderr
+    assert "hint:" in done.stderr
+    assert not (tmp_path / "workspace").exists()
+
+
+def test_sop_show_draws(tmp_path: Path) -> None:
+    text = company(tmp_path, "sop", "show", "waterfall").stdout
+    assert "verify.test → verify.fix   [again until test.passed, 4 rounds at most]" in text
+    assert company(tmp_path, "sop", "show", "waterfall", "--format", "mermaid").stdout.startswith("flowchart TD\n")
