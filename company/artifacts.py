@@ -10,8 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-ShortText = Annotated[str, Field(min_length=1, max_length=240)]
-LongText = Annotated[str, Field(min_length=1, max_length=800)]
+ShortText = Annotated[str, Field(min_length=1, max_length=200)]
+LongText = Annotated[str, Field(min_length=1, max_length=500)]
 FilePath = Annotated[str, Field(min_length=1, max_length=200)]
 """A relative path with ``/``; `paths.safe_path` is what guards the repository."""
 Signature = Annotated[str, Field(max_length=300, pattern=r"^(async )?(def|class) [A-Za-z_].*$")]
@@ -65,7 +65,7 @@ class Part(Artifact):
     """The exact first line, without the colon."""
     purpose: ShortText
     """What it does, one sentence."""
-    quote: Annotated[str, Field(max_length=600)]
+    quote: Annotated[str, Field(max_length=300)]
     """The requirement's own words that define it; empty where the requirement has none."""
 
     @property
@@ -150,7 +150,8 @@ class Check(Artifact):
     quote: Annotated[str, Field(max_length=400)]
     """The words of the requirement that say so."""
     calls: Annotated[list[Call], Field(max_length=4)]
-    commands: Annotated[list[Command], Field(max_length=6)]
+    commands: Annotated[list[Command], Field(max_length=12)]
+    """One session: each command finds what those before it left."""
 
 
 class Checks(Artifact):
@@ -181,6 +182,8 @@ class TestCase(Artifact):
     """False for an expectation that QA worked out and the requirement does not state: it informs, it does not decide."""
     message: str
     """The end of the failure's text; empty when it passed."""
+    source: str = ""
+    """The test itself, for the role that mends; empty when it passed."""
 
 
 class TestRun(Artifact):

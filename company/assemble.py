@@ -115,6 +115,16 @@ def merge(old: str, new: str) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def definition(code: str, name: str) -> str:
+    """The text of a function or class, wherever it stands; empty where there is none or the code does not parse."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return ""
+    found = (node for node in ast.walk(tree) if isinstance(node, _Definition) and node.name == name)
+    return next((_source(code, node) for node in found), "")
+
+
 def docstring(text: str) -> str:
     """The first sentence of a text as it may stand between the quotes of a docstring."""
     return re.split(r"(?<=[.!?])\s", " ".join(text.split()))[0].replace("\\", "\\\\").replace('"""', "'''").rstrip('"')

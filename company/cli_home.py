@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from company.errors import CompanyError, UsageError
+from company.errors import CompanyError, ModelError, UsageError
 
 _TOML = """\
 # Settings of `company` for this folder. Everything here is optional; what stands behind `#` is the default.
@@ -22,6 +22,11 @@ _TOML = """\
 # model = "local:qwen2.5-coder-1.5b"   # of every step that names none
 # temperature = 0.0
 # max_tokens = 2048                    # longest reply of a step that sets none
+# step_timeout = 3600.0                # seconds of a step that sets none
+# test_seconds = 60.0                  # of one test run or command in the sandbox
+# threads = 0                          # of the embedded model; 0 is one for each core
+# slots = 1                            # requests that the embedded model works on at once
+# context = 8192                       # tokens of prompt and reply of one request to the embedded model
 
 # [tiers]                              # what `model: small` means in a procedure
 # small = "local:qwen2.5-coder-0.5b"
@@ -29,6 +34,10 @@ _TOML = """\
 # [providers.mine]                     # then: --model mine:NAME
 # base_url = "http://127.0.0.1:8080/v1"
 # key = "MINE_API_KEY"                 # the environment variable that holds the key
+# schemas = true                       # false: it takes no JSON schema, so that goes into the prompt
+# parallel = 4                         # requests at the same time
+# deadline = 1800.0                    # seconds of one whole call
+# context = 32768                      # tokens of prompt and reply together; unknown by default
 # price = {input = 0.15, output = 0.60}   # US dollars for a million tokens
 """
 _README = """\
@@ -83,19 +92,26 @@ def _findings() -> Iterator[tuple[str, bool | None, str]]:
     else:
         yield "runtime", None, "no embedded model: pip install xllamacpp"
     for model in catalogue.MODELS.values():
-        found = find(model)
+        try:
+            found = find(model)
+        except ModelError as error:
+            yield "model", None, f"{model.name}: {error.message}; {error.hint}"
+            continue
         detail = (
             str(found) if found else f"not fetched yet ({model.bytes / 1e6:.0f} MB): company model pull {model.name}"
         )
         yield "model", True if found else None, f"{model.name}: {detail}"
     memory = psutil.virtual_memory()
-    yield "memory", memory.available > 3e9 or None, f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
+    enough = memory.available > 3e9
+    less = "" if enough else ": little for the larger model; end other programs, or take local:qwen2.5-coder-0.5b"
+    yield "memory", enough or None, f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free{less}"
     yield "cores", True, f"{usable_cores()} usable"
     home = models_dir()
     while not home.exists():
         home = home.parent
     free = shutil.disk_usage(home).free
-    yield "disk", free > 3e9 or None, f"{free / 1e9:.1f} GB free at {home}"
+    less = "" if free > 3e9 else ": too little to fetch the models; COMPANY_MODELS names a folder on another disk"
+    yield "disk", free > 3e9 or None, f"{free / 1e9:.1f} GB free at {home}{less}"
 
 
 def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:

@@ -37,10 +37,9 @@ def download_progress(console: Console) -> Iterator[Callable[[int, int, str], No
         if total and console.is_terminal:
             bar.start()
             bar.update(task, completed=done, total=total, description=what, visible=True)
-            if done >= total:
-                bar.update(task, visible=False)
-                bar.stop()
-        elif what != last[0] or time.monotonic() - last[1] > _PLAIN_SECONDS:
+            return
+        bar.stop()  # the download is over; there is room for one live display at a time
+        if what != last[0] or time.monotonic() - last[1] > _PLAIN_SECONDS:
             last = (what, time.monotonic())
             share = f" {done / total:.0%} of {total / 1e6:.0f} MB" if total else ""
             console.print(f"{what}{share}", markup=False, style="dim")
@@ -54,13 +53,17 @@ def download_progress(console: Console) -> Iterator[Callable[[int, int, str], No
 @app.command("list")
 def list_() -> None:
     """The embedded models, and the providers of company.toml."""
+    from company.errors import ModelError
     from company.llm.catalogue import DEFAULT, MODELS
     from company.llm.download import find
     from company.settings import load_settings
 
     settings = load_settings()
     for model in MODELS.values():
-        where = "here" if find(model) else f"{model.bytes / 1e6:.0f} MB to fetch"
+        try:
+            where = "here" if find(model) else f"{model.bytes / 1e6:.0f} MB to fetch"
+        except ModelError:
+            where = f"damaged, company model pull {model.name} fetches it again"
         mark = " (default)" if model.name == DEFAULT else ""
         print(f"local:{model.name}{mark}: {where}, {model.licence}. {model.note}")
     for name, provider in settings.providers.items():

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from company.errors import SopError
+from company.errors import SopError, UsageError
 
 app = typer.Typer(help="Procedures: list, show, check.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -31,6 +31,7 @@ def list_() -> None:
     from company.errors import CompanyError
     from company.sop.library import Library, own_folder, show
     from company.sop.linker import load_procedure
+    from company.terminal import clean
 
     library = Library(own_folder())
     for name, path in library.sops().items():
@@ -38,7 +39,7 @@ def list_() -> None:
             about = load_procedure(name, library).description
         except CompanyError:
             about = f"does not check: company sop check {show(path)}"
-        print(f"{name:<16} {about}")
+        print(f"{name:<16} {clean(about)}")
 
 
 @app.command()
@@ -50,12 +51,13 @@ def show(
     from company.sop.diagram import edges, mermaid
     from company.sop.library import Library, own_folder
     from company.sop.linker import load_procedure
+    from company.terminal import clean
 
     procedure = load_procedure(name, Library(own_folder()))
     if form is Format.mermaid:
         print(mermaid(procedure), end="")
         return
-    print(f"{procedure.name}: {procedure.description}")
+    print(f"{procedure.name}: {clean(procedure.description)}")
     print(f"inputs: {', '.join(f'{key}: {kind}' for key, kind in procedure.inputs.items())}")
     limits = {key: value for key, value in vars(procedure.limits).items() if value is not None}
     print(f"limits: {', '.join(f'{key} {value:g}' for key, value in limits.items()) or 'none'}")
@@ -79,18 +81,20 @@ def check(
     from company.sop.diagnostics import render
     from company.sop.library import Library, own_folder
     from company.sop.linker import load_procedure
+    from company.terminal import harmless
 
     library = Library(own_folder())
     wrong = 0
     for name in files or [*library.sops()]:
         try:
             procedure = load_procedure(name, library)
-        except SopError as error:
+        except UsageError as error:
             wrong += 1
-            print(error.report + "\n", file=sys.stderr)
+            said = error.report if isinstance(error, SopError) else f"error: {error}\n\nhint: {error.hint}"
+            print(harmless(said) + "\n", file=sys.stderr)
             continue
         if procedure.warnings:
-            print(render(procedure.warnings) + "\n", file=sys.stderr)
+            print(harmless(render(procedure.warnings)) + "\n", file=sys.stderr)
         print(f"{name}: checks, {procedure.worst_calls} model calls in the worst case")
     if wrong:
         sys.exit(2)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from company.artifacts import Call, Check, Command
 
@@ -21,6 +23,7 @@ _COMMAND = re.compile(r"([`\"])(python3? [^`\"\n]{1,160}?)\1|`(python3? [^`\n]{1
 _PRINTS = re.compile(
     r"[,;:]?\s*(?:(?:then|it|this|which|and|should|must|will)\s+)*(?:prints?|outputs?|shows?|writes?|displays?|->|→|=>)\s*(?:exactly\s+)?([`\"'])(.{1,200}?)\1"
 )
+_QUOTED = re.compile(r"([\"`])([^\"`\n]{1,200}?)\1")
 _PROGRAM = re.compile(r"\bpython3? -?\w|\bcommand[- ]line\b|\bcli\b|\bconsole\b|\bterminal\b|\bscript\b", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\b[A-Z][A-Z_]{2,}\b|<\w+>|\[\w+\]")
 
@@ -64,16 +67,68 @@ def calls_in(requirement: str, modules: Mapping[str, str]) -> list[Check]:
     return list(found.values())
 
 
-def commands_in(requirement: str) -> list[Check]:
+def commands_in(requirement: str) -> list[Command]:
     """Single commands with what they print, where neither has a placeholder: ``python a.py 3`` prints ``9``."""
-    found: dict[str, Check] = {}
+    found: dict[str, Command] = {}
     for match in _COMMAND.finditer(requirement):
         command = match[2] or match[3]
         said = _PRINTS.match(requirement, match.end())
         if said and not _PLACEHOLDER.search(command.partition(" ")[2]) and not _PLACEHOLDER.search(said[2]):
-            step = Command(command=command, stdin="", stdout=said[2], exit_status=0)
-            found[command] = Check(title="example of a command", quote=said[0][:200], calls=[], commands=[step])
+            found[command] = Command(command=command, stdin="", stdout=said[2], exit_status=0)
     return list(found.values())
+
+
+class Usage(NamedTuple):
+    """How a command is written, and everything that the words after it quote: what it may print."""
+
+    words: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def usages_in(requirement: str) -> list[Usage]:
+    """The commands that the text quotes, placeholders and all: ``python a.py add NAME`` … prints ``saved NAME``."""
+    found = []
+    matches = list(_COMMAND.finditer(requirement))
+    for match, following in zip(matches, [*matches[1:], None], strict=False):
+        end = following.start() if following else len(requirement)
+        said = requirement[match.end() : end]
+        outputs = tuple(quoted[2] for quoted in _QUOTED.finditer(said))
+        found.append(Usage(tuple((match[2] or match[3]).split()), outputs))
+    return found
+
+
+def stated_output(command: str, stdout: str, usages: Sequence[Usage]) -> str | None:
+    """The text, placeholders filled in, if the requirement quotes each of its lines for this command; else None."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return None
+    for usage in usages:
+        bound = _bind(words, usage.words)
+        if bound is None:
+            continue
+        possible = {_fill(output, bound) for output in usage.outputs}
+        filled = _fill(stdout.rstrip(), bound)
+        if filled and all(line in possible for line in filled.split("\n")):
+            return filled
+    return None
+
+
+def _bind(words: Sequence[str], pattern: Sequence[str]) -> dict[str, str] | None:
+    """What the placeholders of a usage stand for in a command; None where it is another one."""
+    if len(words) != len(pattern):
+        return None
+    bound = {}
+    for word, wanted in zip(words, pattern, strict=True):
+        if re.fullmatch(r"[A-Z][A-Z0-9_]*", wanted):
+            bound[wanted] = word
+        elif word != wanted and not (wanted.startswith("python") and word.startswith("python")):
+            return None
+    return bound
+
+
+def _fill(text: str, bound: Mapping[str, str]) -> str:
+    return re.sub(r"\b[A-Z][A-Z0-9_]*\b", lambda match: bound.get(match[0], match[0]), text)
 
 
 def _ends(text: str, opening: int) -> Iterator[int]:

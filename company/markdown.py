@@ -135,7 +135,8 @@ def failing(run: TestRun | None) -> str:
     shown = [case for case in wrong if case.required][:MOST_FAILING] or wrong[:1]
     lines = [f"- {problem}" for problem in run.problems[:4]]
     for case in shown:
-        lines += [f"- {case.id}: {case.outcome}", "", "```", *case.message.splitlines()[-25:], "```"]
+        source = ["```python", case.source, "```"] if case.source else []
+        lines += [f"- {case.id}: {case.outcome}", *source, "```", *case.message.splitlines()[-20:], "```"]
     if not shown and run.output:
         lines += ["```", *run.output.splitlines()[-25:], "```"]
     return "\n".join(lines)

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from company import publish
-from company.artifacts import FileSpec, Patch, SourceFile, TestFile
-from company.assemble import Module, docstring, merge
+from company.artifacts import FileSpec, Patch, SourceFile, TestFile, TestRun
+from company.assemble import Module, definition, docstring, merge
 from company.errors import DeadlineExceeded, EndpointError, Interrupted, ReplyError, StepFailed
 from company.llm.client import Message, StepLabel
 from company.llm.gateway import Ask
@@ -211,12 +211,24 @@ async def _run(site: Site, state: RunState, context: RunContext, scope: Scope) -
                 optional += made.optional
         if not tests:
             tests = {path: data for path, data in tree.items() if is_test(path)}
-        result = await run_tests(context.sandbox, tree, tests, optional=optional, limits=limits)
+        result = _with_sources(await run_tests(context.sandbox, tree, tests, optional=optional, limits=limits), tests)
         context.journal.emit(
             "verdict", step=step.path, passed=result.passed, summary=result.summary, sandbox=result.sandbox
         )
     await commit(site, state, context, result)
     return {step.path: pack(context.objects, result)}
+
+
+def _with_sources(run: TestRun, tests: Mapping[str, bytes]) -> TestRun:
+    """The run with the text of each test that did not pass."""
+    cases = []
+    for case in run.cases:
+        path, _, name = case.id.partition("::")
+        name = name.rpartition("::")[2].partition("[")[0]
+        if case.outcome != "passed" and name and path in tests:
+            case = case.model_copy(update={"source": definition(tests[path].decode(), name)})
+        cases.append(case)
+    return run.model_copy(update={"cases": cases})
 
 
 # --- once per item ----------------------------------------------------------------------------------

@@ -9,10 +9,11 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from company.artifacts import Call, Check, Checks, Command, Design, Part
+from company.examples import Usage, stated_output, usages_in
 
 CHECKS_PATH = "tests/test_requirement.py"
 INTERFACE_PATH = "tests/test_interface.py"
@@ -137,39 +138,47 @@ def _error_name(expected: str) -> str:
 
 
 def from_checks(checks: Checks, requirement: str) -> Tests:
-    """Each check as one test. Those that the requirement does not state in so many words are optional."""
-    functions, optional, stated = [], [], 0
+    """Each call as one test, each command as one that runs those before it first.
+
+    Those that the requirement does not state in so many words are optional, as long as it states any.
+    """
+    usages = usages_in(requirement)
+    functions: list[str] = []
+    stated: dict[str, bool] = {}
     for number, check in enumerate(checks.checks, 1):
-        name = f"test_{number}_{_slug(check.title)}"
-        functions.append(_function(name, check))
-        if is_stated(check, requirement):
-            stated += 1
-        else:
-            optional.append(f"{CHECKS_PATH}::{name}")
+        if check.calls:
+            name = f"test_{number}_{_slug(check.title)}"
+            functions.append(_calls(name, check))
+            stated[name] = all(_is_stated(call, requirement) for call in check.calls)
+        for place, command in enumerate(check.commands, 1):
+            name = f"test_{number}_{place}_{_slug(command.command.partition(' ')[2])}"
+            functions.append(_session(name, check, place))
+            stated[name] = is_stated_command(command, requirement, usages)
     commands = any(check.commands for check in checks.checks)
     used = {"pytest"} if any(_error_name(call.expected) for check in checks.checks for call in check.calls) else set()
     if commands:
         used |= {"pytest", "shlex", "shutil", "subprocess", "sys"}
     head = _HEAD.format(about="What the requirement asks for, as QA reads it.", imports=_imports(used, path=commands))
     text = head + (_RUNNER if commands else "") + "".join(f"\n\n{function}" for function in functions)
-    return Tests(CHECKS_PATH, text, tuple(optional) if stated else ())
+    optional = [f"{CHECKS_PATH}::{name}" for name, true in stated.items() if not true]
+    return Tests(CHECKS_PATH, text, tuple(optional) if any(stated.values()) else ())
 
 
-def is_stated(check: Check, requirement: str) -> bool:
-    """Whether the requirement itself gives every expression with its value, or command with its output."""
+def _is_stated(call: Call, requirement: str) -> bool:
+    """Whether the requirement itself gives the expression with its value."""
+    words, expected = _plain(requirement), call.expected.strip()
+    value = _error_name(expected) or expected.strip("'\"")
+    return bool(value) and _plain(call.expression) in words and _plain(value) in words
+
+
+def is_stated_command(command: Command, requirement: str, usages: Sequence[Usage]) -> bool:
+    """Whether the requirement quotes the command, or one with placeholders in its place, with what it prints."""
+    said = command.stdout.rstrip()
+    if said and stated_output(command.command, said, usages) == said:
+        return True
     words = _plain(requirement)
-    for call in check.calls:
-        expected = call.expected.strip()
-        value = expected.strip("'\"") if not _error_name(expected) else _error_name(expected)
-        if _plain(call.expression) not in words or not value or _plain(value) not in words:
-            return False
-    for command in check.commands:
-        lines = [line for line in command.stdout.splitlines() if line.strip()]
-        if _plain(command.command) not in words and _plain(command.command.partition(" ")[2]) not in words:
-            return False
-        if not all(_plain(line) in words for line in lines):
-            return False
-    return bool(check.calls or any(command.stdout.strip() for command in check.commands))
+    lines = [_plain(line) for line in said.splitlines() if line.strip()]
+    return bool(lines) and _plain(command.command) in words and all(line in words for line in lines)
 
 
 def _plain(text: str) -> str:
@@ -187,12 +196,11 @@ def _imports(used: Iterable[str], *, path: bool) -> str:
     return "\n".join([*lines, *([""] if lines and third else []), *third])
 
 
-def _function(name: str, check: Check) -> str:
-    lines = [f"def {name}({'run' if check.commands else ''}):", f"    {_docstring(check.quote or check.title)}"]
+def _calls(name: str, check: Check) -> str:
+    lines = [f"def {name}():", f"    {_docstring(check.quote or check.title)}"]
     for statement in dict.fromkeys(call.imports.strip() for call in check.calls):
         lines.append(f"    {statement}")
-    if check.calls:
-        lines.append("")
+    lines.append("")
     for call in check.calls:
         error = _error_name(call.expected)
         expression = " ".join(call.expression.split()) if "\n" in call.expression else call.expression.strip()
@@ -200,13 +208,24 @@ def _function(name: str, check: Check) -> str:
             lines += [f"    with pytest.raises({error}):", f"        {expression}"]
         else:
             lines.append(f"    assert {expression} == {call.expected.strip()}")
-    for command in check.commands:
-        stdin = f", stdin={command.stdin!r}" if command.stdin else ""
-        lines.append(f"    status, output, errors = run({command.command!r}{stdin})")
-        said = "output or errors" if command.exit_status else "output"
-        lines.append(f"    assert ({said}) == {command.stdout.rstrip()!r}, errors")
-        lines.append(f"    assert status == {command.exit_status}, errors")
     return "\n".join(lines) + "\n"
+
+
+def _session(name: str, check: Check, place: int) -> str:
+    """The commands before the one at `place`, whatever they print, and then that one."""
+    lines = [f"def {name}(run):", f"    {_docstring(check.quote or check.title)}"]
+    for command in check.commands[: place - 1]:
+        lines.append(f"    run({_arguments(command)})")
+    command = check.commands[place - 1]
+    said = "output or errors" if command.exit_status else "output"
+    lines.append(f"    status, output, errors = run({_arguments(command)})")
+    lines.append(f"    assert ({said}) == {command.stdout.rstrip()!r}, errors")
+    lines.append(f"    assert status == {command.exit_status}, errors")
+    return "\n".join(lines) + "\n"
+
+
+def _arguments(command: Command) -> str:
+    return repr(command.command) + (f", stdin={command.stdin!r}" if command.stdin else "")
 
 
 def _docstring(text: str) -> str:
@@ -229,7 +248,7 @@ def from_design(design: Design, requirement: str) -> Tests | None:
         for part in spec.parts:
             name = f"test_{_slug(module)}_has_{part.name}"
             functions.append(_interface(name, module, part))
-            if not _is_named(part.name, requirement):
+            if not is_named(part.name, requirement):
                 optional.append(f"{INTERFACE_PATH}::{name}")
     if not functions:
         return None
@@ -239,7 +258,7 @@ def from_design(design: Design, requirement: str) -> Tests | None:
     return Tests(INTERFACE_PATH, head + "".join(f"\n\n{function}" for function in functions), tuple(optional))
 
 
-def _is_named(name: str, requirement: str) -> bool:
+def is_named(name: str, requirement: str) -> bool:
     """Whether the requirement names it as code; an ordinary word such as `add` may be a command of a program."""
     return bool(re.search(rf"(?<![\w.]){name}\(|`{name}`|\b(?:class|function|method) {name}\b", requirement))
 

@@ -7,16 +7,19 @@ A small model asked for a whole design forgets files and writes code into it, so
 from __future__ import annotations
 
 import ast
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, create_model
 
 from company.artifacts import (
     Artifact,
+    Call,
     Check,
     Checks,
+    Command,
     Design,
     FileSpec,
     LongText,
@@ -27,14 +30,14 @@ from company.artifacts import (
     TestFile,
 )
 from company.errors import ReplyError, StepFailed, UnsafePath
-from company.examples import calls_in, commands_in, is_program, started_file
+from company.examples import calls_in, commands_in, is_program, started_file, stated_output, usages_in
 from company.llm.client import Message
 from company.llm.gateway import Ask, Gateway
 from company.llm.names import is_test
 from company.llm.replies import CodeFile, names_in, parse_code, parse_document, parse_list, schema_for
 from company.paths import safe_path
 from company.sop.types import STR, ArtifactType, ListOf, Type
-from company.testgen import usable_checks
+from company.testgen import is_named, usable_checks
 
 MOST_EXAMPLES = 8
 """Checks that are taken from the requirement's own examples."""
@@ -165,44 +168,73 @@ def _settled(file: SourceFile, expected: Sequence[str]) -> SourceFile:
 # --- checks -----------------------------------------------------------------------------------------
 
 
+class _Answer(Artifact):
+    calls: list[Call]
+    commands: list[Command]
+
+
 async def _checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: Notice) -> Checks:
-    """Checks that can be run; none where the model cannot write any, which is no reason to stop."""
+    """The requirement's own examples, and what QA adds: calls, and commands that make one session."""
     requirement = str(given.get("requirement", ""))
     files = [spec for value in given.values() if isinstance(value, Design) for spec in value.files]
     modules = {spec.path for spec in files}
     owners = {part.name: _module(spec.path) for spec in files for part in spec.parts}
-    stated = [*calls_in(requirement, owners), *commands_in(requirement)]
-    examples, _ = usable_checks(Checks(checks=stated[:MOST_EXAMPLES]), modules)
+    single = [
+        Check(title="example of a command", quote="", calls=[], commands=[one]) for one in commands_in(requirement)
+    ]
+    stated = [*calls_in(requirement, owners), *single][:MOST_EXAMPLES]
+    examples, _ = usable_checks(Checks(checks=stated), modules)
     dropped: list[str] = []
 
-    def read(text: str) -> Checks:
-        kept, dropped[:] = usable_checks(parse_document(text, Checks), modules)
+    def read(text: str) -> list[Check]:
+        kept, dropped[:] = usable_checks(Checks(checks=_as_checks(parse_document(text, _Answer), requirement)), modules)
         if not kept:
-            dropped[:] = dropped or ["there is none"]
-            reasons = "\n".join(f"- {reason}" for reason in dropped[:6])
-            raise ReplyError(f"no check can be run: {dropped[0]}", raw=text, reason=f"No check can be run:\n{reasons}")
-        return Checks(checks=kept)
+            reasons = "\n".join(f"- {reason}" for reason in dropped[:6] or ["there is none"])
+            raise ReplyError("no check can be run", raw=text, reason=f"No check can be run:\n{reasons}")
+        return kept
 
-    schema = schema_for(Checks)
-    fields = schema["properties"]["checks"]["items"]["properties"]
-    used, unused = ("commands", "calls") if is_program(requirement) else ("calls", "commands")
-    schema["properties"]["checks"] |= {"minItems": 1, "maxItems": MOST_CHECKS}
-    fields[used]["minItems"], fields[unused]["maxItems"] = 1, 0
     try:
-        found = await gateway.ask(_named(ask, schema, "Checks"), read)
+        found = await gateway.ask(_named(ask, _checks_schema(requirement, owners), "Checks"), read)
     except StepFailed as error:
-        notice(f"QA wrote no check that can be run ({error.message}); only the design's interfaces are tested")
+        notice(f"QA wrote no check that can be run ({error.message}); the requirement's own examples are tested")
         return Checks(checks=examples)
     for reason in dropped:
         notice(f"a check was left out: {reason}")
-    known = {step for check in examples for step in (*_expressions(check),)}
-    others = [check for check in found.checks if not set(_expressions(check)) <= known]
+    known = {call.expression for check in examples for call in check.calls}
+    others = [check for check in found if not {call.expression for call in check.calls} & known]
     return Checks(checks=[*examples, *others])
 
 
-def _expressions(check: Check) -> Iterator[str]:
-    yield from (call.expression for call in check.calls)
-    yield from (command.command for command in check.commands)
+def _checks_schema(requirement: str, owners: Mapping[str, str]) -> dict[str, Any]:
+    """Calls where the requirement names functions, commands where it names a program; both where it names both."""
+    program = is_program(requirement)
+    functions = [name for name in owners if is_named(name, requirement)]
+    schema = schema_for(_Answer)
+    fields = schema["properties"]
+    fields["calls"] |= {"minItems": 1, "maxItems": MOST_CHECKS} if functions or not program else {"maxItems": 0}
+    fields["commands"] |= {"minItems": 1, "maxItems": MOST_CHECKS + 3} if program else {"maxItems": 0}
+    if owners:
+        fields["calls"]["items"]["properties"]["imports"] = {
+            "enum": [f"from {owners[name]} import {name}" for name in functions or owners]
+        }
+    if file := started_file(requirement):
+        start = (
+            f"python -m {_module(file).removesuffix('.__main__')}" if file.endswith("__main__.py") else f"python {file}"
+        )
+        fields["commands"]["items"]["properties"]["command"] = {
+            "type": "string", "pattern": f"^{re.escape(start)}( [^\n]{{1,80}})?$", "maxLength": 200
+        }  # fmt: skip
+    return schema
+
+
+def _as_checks(answer: _Answer, requirement: str) -> list[Check]:
+    usages = usages_in(requirement)
+    calls = [Check(title=call.expression[:100], quote="", calls=[call], commands=[]) for call in answer.calls]
+    session = [
+        command.model_copy(update={"stdout": stated_output(command.command, command.stdout, usages) or command.stdout})
+        for command in answer.commands
+    ]
+    return [*calls, *([Check(title="a session", quote="", calls=[], commands=session)] if session else [])]
 
 
 def _module(path: str) -> str:

@@ -32,14 +32,8 @@ INTERFACE = {
     "parts": [{"signature": "def shout(text: str) -> str", "purpose": "Capitals and a mark.", "quote": "in capitals"}],
 }
 CHECKS = {
-    "checks": [
-        {
-            "title": "empty",
-            "quote": "",
-            "calls": [{"imports": "from shout import shout", "expression": 'shout("")', "expected": '"!"'}],
-            "commands": [],
-        }
-    ]
+    "calls": [{"imports": "from shout import shout", "expression": 'shout("")', "expected": '"!"'}],
+    "commands": [],
 }
 RIGHT = '```python\ndef shout(text: str) -> str:\n    return text.upper() + "!"\n```'
 WRONG = "```python\ndef shout(text: str) -> str:\n    return text.upper()\n```"

@@ -1,0 +1,225 @@
+"""What the two views make of whole runs: states, times, limits, resumed runs, and text that wants to do harm."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from company.events import Event
+from company.terminal import LiveView, PlainView
+
+STEPS = ["prd", "code", "code.do", "verify", "verify.fix", "verify.test"]
+EVIL = "\x1b[2J\x1b]0;owned\x07[bold red]:bug:[/] \u202egnp.exe\r\nnew line"
+
+
+class Run:
+    """A run whose clock the test moves; shows every event to both views."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.live = LiveView(clock=lambda: self.now)
+        self.out = io.StringIO()
+        self.plain = PlainView(Console(file=self.out, width=80, force_terminal=False))
+
+    def emit(self, event: str, after: float = 0.0, **fields: Any) -> None:
+        self.now += after
+        entry: Event = {"event": event, "time": self.now, "item": "", "round": "1", **fields}
+        self.live(entry)
+        self.plain(entry)
+
+    def begin(self, event: str = "run_started", **fields: Any) -> None:
+        what = {
+            "run": "r1",
+            "name": "todo",
+            "sop": "waterfall",
+            "model": "local:m",
+            "sandbox": "bwrap",
+            "repo": "ws/todo",
+        }
+        self.emit(event, **{**what, "steps": STEPS, **fields})
+
+    def call(self, step: str, number: int, seconds: float, tokens: int, item: str = "", store: bool = False) -> None:
+        self.emit("call_started", step=step, call=number, item=item, attempt=1)
+        self.emit(
+            "call_finished", seconds, step=step, call=number, item=item, from_store=store, prompt_tokens=100,
+            completion_tokens=tokens, cached_tokens=0, seconds=seconds, model="local:m",
+        )  # fmt: skip
+
+    def screen(self, width: int = 80, height: int = 24) -> str:
+        console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False, record=True)
+        console.print(self.live)
+        return "\n".join(line.rstrip() for line in console.export_text().splitlines())
+
+    def row(self, step: str) -> str:
+        (line,) = [line for line in self.screen().splitlines() if line.split()[1:2] == [step]]
+        return " ".join(line.split())
+
+
+@pytest.fixture
+def run() -> Run:
+    made = Run()
+    made.begin()
+    return made
+
+
+def test_a_whole_run_as_it_looks_on_a_terminal(run: Run) -> None:
+    run.begin(limits={"calls": 120, "tokens": 200000, "minutes": 30.0, "usd": None})
+    run.emit("step_started", step="prd", role="product_manager", kind="role")
+    run.call("prd", 1, 10.0, 50)
+    run.emit("step_finished", step="prd", seconds=10.0)
+    run.emit("step_started", step="code", role="", kind="for_each")
+    run.emit("step_started", step="code.do", role="engineer", kind="role", item="todo/store.py")
+    run.emit("step_started", step="code.do", role="engineer", kind="role", item="todo/cli.py")
+    run.call("code", 2, 5.0, 40, "todo/store.py")
+    run.emit("step_finished", step="code.do", item="todo/store.py", seconds=5.0)
+    run.emit("call_started", step="code", call=3, item="todo/cli.py", attempt=1)
+    run.emit("call_progress", 2.0, step="code", call=3, item="todo/cli.py", tokens=1)
+    run.emit("call_progress", 4.0, step="code", call=3, item="todo/cli.py", tokens=60)
+    assert run.screen() == "\n".join(
+        [
+            "waterfall → todo   local:m",
+            " step      role             tokens  tok/s        time",
+            " ✓ prd     product_manager      50    5.0        10 s",
+            " ▶ code    engineer            100   15.0        11 s  todo/cli.py",
+            " · verify",
+            "   · fix",
+            "   · test",
+            "2 of 120 calls   290 of 200000 tokens   21 s of 30 min   Ctrl-C stops",
+        ]
+    )
+
+
+def test_a_failed_test_run_stays_failed_when_its_step_ends(run: Run) -> None:
+    run.emit("step_started", step="verify.test", role="", kind="run")
+    run.emit("verdict", 1.0, step="verify.test", passed=False, summary="1 of 2 required tests pass", sandbox="bwrap")
+    run.emit("step_finished", step="verify.test", seconds=1.0)
+    assert run.row("test") == "✗ test 1 s 1 of 2 required tests pass"
+    assert "tests: 1 of 2 required tests pass" in run.screen()
+    run.emit("step_started", step="verify.test", role="", kind="run", round="2")
+    assert run.row("test") == "▶ test 1 s"
+    run.emit("verdict", 1.0, step="verify.test", passed=True, summary="2 of 2 required tests pass", sandbox="bwrap")
+    run.emit("step_finished", step="verify.test", seconds=1.0)
+    assert run.row("test") == "✓ test ×2 2 s 2 of 2 required tests pass"
+
+
+def test_a_loop_has_the_state_of_its_rounds(run: Run) -> None:
+    assert run.row("verify") == "· verify"
+    run.emit("step_started", step="verify.test", role="", kind="run")
+    assert run.row("verify") == "▶ verify"
+    run.emit("step_finished", step="verify.test", seconds=0.0)
+    run.emit("loop_round", step="verify", round=1, until=False)
+    assert run.row("verify") == "✗ verify round 1 is not good yet"
+    run.emit("step_started", step="verify.fix", role="engineer", kind="role")
+    assert run.row("verify") == "▶ verify round 1 is not good yet"
+    run.emit("step_finished", step="verify.fix", seconds=0.0)
+    run.emit("loop_round", step="verify", round=2, until=True)
+    assert run.row("verify") == "✓ verify round 2 is good"
+
+
+def test_items_at_the_same_time_are_counted_and_their_time_is_not_added_up(run: Run) -> None:
+    run.emit("step_started", step="code", role="", kind="for_each")
+    for item in ("a.py", "b.py", "c.py"):
+        run.emit("step_started", step="code.do", role="engineer", kind="role", item=item)
+    for item in ("a.py", "b.py"):
+        run.emit("step_finished", 10.0, step="code.do", item=item, seconds=10.0)
+    assert run.row("code") == "▶ code ×2 engineer 20 s c.py"
+    run.emit("step_finished", 10.0, step="code.do", item="c.py", seconds=30.0)
+    run.emit("step_finished", step="code", seconds=30.0)
+    assert run.row("code") == "✓ code ×3 engineer 30 s"
+
+
+def test_a_long_prompt_a_repair_and_a_failure_are_seen(run: Run) -> None:
+    run.emit("step_started", step="prd", role="product_manager", kind="role")
+    run.emit("call_started", step="prd", call=1, attempt=1)
+    assert run.row("prd").endswith("reading the prompt")
+    run.emit("call_progress", 1.0, step="prd", call=1, tokens=3)
+    assert "reading" not in run.row("prd")
+    run.emit("reply_rejected", step="prd", attempt=1, reason="no JSON")
+    assert run.row("prd").endswith("asking again: no JSON")
+    run.emit("reply_accepted", step="prd", attempt=2)
+    assert "asking" not in run.row("prd")
+    run.emit("step_failed", step="prd", id="prd#1", reason="no usable reply after 3 tries")
+    assert run.row("prd").startswith("✗ prd")
+    assert run.row("prd").endswith("no usable reply after 3 tries")
+
+
+def test_what_was_under_way_when_the_run_stopped_is_marked(run: Run) -> None:
+    run.emit("step_started", step="prd", role="product_manager", kind="role")
+    run.emit("run_finished", 5.0, status="interrupted", reason="", accepted=False, seconds=5.0)
+    run.now += 1000
+    assert run.row("prd") == "■ prd product_manager 5 s"
+    assert "0 tokens   5 s   Ctrl-C" in run.screen()
+
+
+def test_a_resumed_run_shows_what_was_done_before_without_the_pause(run: Run) -> None:
+    run.emit("step_started", step="prd", role="product_manager", kind="role")
+    run.call("prd", 1, 10.0, 50)
+    run.emit("step_finished", step="prd", seconds=10.0)
+    run.emit("step_started", step="code", role="", kind="for_each")
+    run.now += 100_000  # killed, and left alone for a day
+    run.begin("run_resumed")
+    assert run.row("prd") == "✓ prd product_manager 50 5.0 10 s"
+    assert run.row("code") == "■ code 0 s"
+    run.emit("step_started", 5.0, step="code", role="", kind="for_each")
+    assert "1 calls   150 tokens   15 s" in run.screen()
+
+
+def test_a_reply_that_was_paid_for_before_costs_nothing(run: Run) -> None:
+    run.emit("step_started", step="prd", role="product_manager", kind="role")
+    run.call("prd", 1, 0.0, 50, store=True)
+    assert run.row("prd").endswith("kept from before")
+    assert "0 calls   0 tokens" in run.screen()
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 12), (200, 50)])
+def test_however_many_steps_the_picture_fits_and_shows_what_is_at_work(size: tuple[int, int]) -> None:
+    run = Run()
+    run.begin(steps=[f"step{number}" for number in range(100)])
+    run.emit("notice", text="x" * 500)
+    for number in (3, 97):
+        run.emit("step_started", step=f"step{number}", role="engineer", kind="role", item="")
+    lines = run.screen(*size).splitlines()
+    assert len(lines) <= size[1]
+    assert max(map(len, lines)) <= size[0]
+    assert any("▶ step3 " in line for line in lines)
+    assert any("▶ step97 " in line for line in lines)
+    assert "of 100 shown" in lines[1]
+
+
+def test_no_text_of_a_model_steers_the_terminal() -> None:
+    run = Run()
+    run.begin(name=EVIL, sop=EVIL, run=EVIL, model=EVIL, repo=EVIL)
+    run.emit("step_started", step="code.do", role=EVIL, kind="role", item=EVIL)
+    run.emit("call_started", step="code", call=1, item=EVIL, attempt=1)
+    run.emit("call_progress", 20.0, step="code", call=1, item=EVIL, tokens=5)
+    run.emit("reply_rejected", step="code", item=EVIL, attempt=1, reason=EVIL)
+    run.emit("step_failed", step="code.do", item=EVIL, id="x", reason=EVIL)
+    run.emit("step_skipped", step="prd", reason=EVIL)
+    run.emit("verdict", step="verify.test", passed=False, summary=EVIL, sandbox="b")
+    run.emit("commit", step="x", sha="0123456789", author=EVIL, subject=EVIL)
+    run.emit("notice", text=EVIL)
+    for shown in (run.out.getvalue(), run.screen(200)):
+        assert set(shown) & set("\x1b\x07\r\u202e") == set()
+        assert "[bold red]:bug:[/]" in shown
+        assert "\nnew line" not in shown
+
+
+def test_plain_lines_go_on_while_a_call_is_silent(run: Run) -> None:
+    run.emit("call_started", step="prd", call=1, attempt=1)
+    start = run.now
+    for seconds in range(1, 48):
+        run.plain.tick(start + seconds)
+    run.emit("call_progress", 50.0, step="prd", call=1, tokens=7)
+    run.plain.tick(start + 65)
+    run.call("prd", 1, 1.0, 9)
+    run.plain.tick(start + 500)
+    assert run.out.getvalue().splitlines()[1:] == [
+        "prd: reading the prompt for 15 s",
+        "prd: reading the prompt for 30 s",
+        "prd: reading the prompt for 45 s",
+        "prd: 7 tokens so far",
+        "prd: 100 + 9 tokens, 1.0 s, 9.0 tokens/s",
+    ]
