@@ -48,6 +48,17 @@ class Module:
                 self._start = text
         return part in self._parts
 
+    @property
+    def names(self) -> set[str]:
+        """What the module defines, or will: parts, helpers, constants, imports."""
+        imported = {
+            (alias.asname or alias.name).split(".")[0]
+            for line in self._imports
+            for node in ast.parse(line).body
+            for alias in getattr(node, "names", ())
+        }
+        return {*self.wanted, *self._helpers, *self._constants, *imported}
+
     def text(self) -> str:
         """The module so far."""
         definitions = [*self._helpers.values(), *(self._parts[name] for name in self.wanted if name in self._parts)]

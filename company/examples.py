@@ -97,6 +97,12 @@ def usages_in(requirement: str) -> list[Usage]:
     return found
 
 
+def placeholders_in(requirement: str) -> set[str]:
+    """The words in capitals that stand for a value in the requirement's commands: ``NAME``."""
+    words = {word for usage in usages_in(requirement) for word in usage.words}
+    return {word for word in words if re.fullmatch(r"[A-Z][A-Z0-9_]+", word)}
+
+
 def stated_output(command: str, stdout: str, usages: Sequence[Usage]) -> str | None:
     """The text, placeholders filled in, if the requirement quotes each of its lines for this command; else None."""
     try:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from company import publish
 from company.artifacts import FileSpec, Patch, SourceFile, TestFile, TestRun
 from company.assemble import Module, definition, docstring, merge
 from company.errors import DeadlineExceeded, EndpointError, Interrupted, ReplyError, StepFailed
+from company.examples import placeholders_in
+from company.lint import complaints
 from company.llm.client import Message, StepLabel
 from company.llm.gateway import Ask
 from company.llm.names import is_test
@@ -137,6 +140,7 @@ async def _by_parts(
     if not spec.parts and spec.path.endswith("__init__.py"):
         return SourceFile(path=spec.path, content="")
     module = Module(docstring(spec.purpose), tuple(part.name for part in spec.parts))
+    placeholders = placeholders_in(context.requirement)
     if not spec.parts:
         ask = _ask(site, state, context, {**variables, "part": None, "module": ""}, salt)
         return await context.gateway.ask(ask, lambda text: _one_file(text, spec.path))
@@ -147,11 +151,14 @@ async def _by_parts(
         def read(text: str, name: str = part.name) -> None:
             content = _one_file(text, spec.path).content
             try:
-                found = module.add(content, name)
+                wrong = complaints(content, module.names, placeholders)
             except SyntaxError as error:
                 reason = f"Your code is no Python: {error.msg} in line {error.lineno}. Give it again, whole."
                 raise ReplyError(f"the code does not parse: {error.msg}", raw=text, reason=reason) from error
-            if not found:
+            if wrong:
+                reason = "\n".join(["Give the block again, with this mended:", *(f"- {line}" for line in wrong)])
+                raise ReplyError(wrong[0], raw=text, reason=reason)
+            if not module.add(content, name):
                 reason = f"Your code does not define `{name}` at its top level. Give a block that does."
                 raise ReplyError(f"the reply does not define `{name}`", raw=text, reason=reason)
 
@@ -211,7 +218,8 @@ async def _run(site: Site, state: RunState, context: RunContext, scope: Scope) -
                 optional += made.optional
         if not tests:
             tests = {path: data for path, data in tree.items() if is_test(path)}
-        result = _with_sources(await run_tests(context.sandbox, tree, tests, optional=optional, limits=limits), tests)
+        result = await run_tests(context.sandbox, tree, tests, optional=optional, limits=limits)
+        result = _with_findings(result, tests, [value for value in values if isinstance(value, SourceFile)], context)
         context.journal.emit(
             "verdict", step=step.path, passed=result.passed, summary=result.summary, sandbox=result.sandbox
         )
@@ -219,8 +227,8 @@ async def _run(site: Site, state: RunState, context: RunContext, scope: Scope) -
     return {step.path: pack(context.objects, result)}
 
 
-def _with_sources(run: TestRun, tests: Mapping[str, bytes]) -> TestRun:
-    """The run with the text of each test that did not pass."""
+def _with_findings(run: TestRun, tests: Mapping[str, bytes], code: list[SourceFile], context: RunContext) -> TestRun:
+    """The run with the text of each test that did not pass, and with what a machine sees in the code."""
     cases = []
     for case in run.cases:
         path, _, name = case.id.partition("::")
@@ -228,7 +236,13 @@ def _with_sources(run: TestRun, tests: Mapping[str, bytes]) -> TestRun:
         if case.outcome != "passed" and name and path in tests:
             case = case.model_copy(update={"source": definition(tests[path].decode(), name)})
         cases.append(case)
-    return run.model_copy(update={"cases": cases})
+    problems = list(run.problems)
+    placeholders = placeholders_in(context.requirement)
+    for file in code:
+        if file.path.endswith(".py"):
+            with suppress(SyntaxError):  # reported already
+                problems += [f"{file.path}: {line}" for line in complaints(file.content, (), placeholders)]
+    return run.model_copy(update={"cases": cases, "problems": problems})
 
 
 # --- once per item ----------------------------------------------------------------------------------

@@ -91,7 +91,8 @@ def test_a_mistake_in_the_file_says_where_and_what(
     error = mistake()
     assert error.place == place
     assert error.message.startswith(message)
-    assert error.hint.startswith(hint) and bool(error.hint) == bool(hint)
+    assert error.hint.startswith(hint)
+    assert bool(error.hint) == bool(hint)
 
 
 def test_a_file_that_is_not_text_or_cannot_be_read(folder: Path) -> None:
@@ -112,7 +113,8 @@ def test_a_mistake_in_the_environment_names_the_variable(folder: Path, monkeypat
     monkeypatch.delenv("COMPANY_THREADS")
     monkeypatch.setenv("COMPANY_TIERS", "{small")
     error = mistake()
-    assert '"tiers"' in error.message and "COMPANY_TIERS__SMALL" in error.hint
+    assert '"tiers"' in error.message
+    assert "COMPANY_TIERS__SMALL" in error.hint
     monkeypatch.delenv("COMPANY_TIERS")
     (folder / ".env").write_text("COMPANY_SLOTS=0")
     assert mistake().place == ".env or COMPANY_SLOTS"

@@ -291,6 +291,7 @@ async def _interface(gateway: Gateway, talk: Ask, path: str, paths: list[str], r
     question = (
         f"Now only the file `{path}`: its purpose, which of the other files it imports, and the functions and classes "
         "that it defines at its top level. Take names and parameters from the requirement where it gives them. "
+        "If data is kept in a file, the first parts load it (no file yet means no data) and save it. "
         "`quote` holds the words of the requirement that define the part, copied letter for letter."
     )
     schema = schema_for(FileSpec)
@@ -316,7 +317,8 @@ def _with_main(file: FileSpec) -> FileSpec:
     if any(part.name == "main" for part in file.parts):
         return file
     purpose = (
-        "Reads the command line, calls the other functions, prints what the requirement says, returns the exit status"
+        "Reads the arguments (`sys.argv[1:]`, each command with its own number of them), does what the requirement says "
+        "for each command by calling the other functions, and returns the exit status"
     )
     main = Part(signature="def main() -> int", purpose=purpose, quote="")
     return file.model_copy(update={"parts": [*file.parts, main]})

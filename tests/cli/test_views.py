@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from company.cli_model import download_progress
 from company.events import Event
 from company.terminal import LiveView, PlainView
 
@@ -143,7 +144,7 @@ def test_a_long_prompt_a_repair_and_a_failure_are_seen(run: Run) -> None:
     assert "asking" not in run.row("prd")
     run.emit("step_failed", step="prd", id="prd#1", reason="no usable reply after 3 tries")
     assert run.row("prd").startswith("✗ prd")
-    assert run.row("prd").endswith("no usable reply after 3 tries")
+    assert run.row("prd").endswith("no usable reply after 3…")
 
 
 def test_what_was_under_way_when_the_run_stopped_is_marked(run: Run) -> None:
@@ -223,3 +224,28 @@ def test_plain_lines_go_on_while_a_call_is_silent(run: Run) -> None:
         "prd: 7 tokens so far",
         "prd: 100 + 9 tokens, 1.0 s, 9.0 tokens/s",
     ]
+
+
+def progress_of(terminal: bool, *reports: tuple[int, int, str]) -> str:
+    """What a download shows."""
+    out = io.StringIO()
+    console = Console(file=out, width=80, force_terminal=terminal, color_system=None)
+    with download_progress(console) as progress:
+        for report in reports:
+            progress(*report)
+    return out.getvalue()
+
+
+def test_a_download_is_a_line_now_and_then_in_a_log_and_nothing_without_one() -> None:
+    part = [(number * 1_000_000, 100_000_000, "fetching from the hub") for number in range(100)]
+    shown = progress_of(False, *part, (100_000_000, 100_000_000, "checking SHA-256"), (0, 0, "loading m"))
+    assert shown == "fetching from the hub 0% of 100 MB\nchecking SHA-256 100% of 100 MB\nloading m\n"
+    assert progress_of(False) == ""
+
+
+def test_a_download_is_a_bar_on_a_terminal_which_is_gone_when_the_model_loads() -> None:
+    half, whole = (50_000_000, 100_000_000, "fetching"), (100_000_000, 100_000_000, "checking SHA-256")
+    shown = progress_of(True, half, whole, (0, 0, "loading m"))
+    assert "50.0/100.0 MB" in shown or "100.0/100.0 MB" in shown
+    assert shown.endswith("loading m\n")
+    assert progress_of(True) == ""

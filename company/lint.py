@@ -1,0 +1,78 @@
+"""What a machine sees in a piece of generated code before anything runs: names that nothing defines, placeholders left in.
+
+Imports and syntax of a whole repository: `sandbox/checks.py`. Who tells the model: `nodes.py`, `llm/structured.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import symtable
+from collections.abc import Collection, Iterator
+
+_ALWAYS = {*dir(builtins), "__file__", "__name__", "__doc__"}
+
+
+def undefined_names(code: str, known: Collection[str] = ()) -> list[str]:
+    """Names that the code reads and neither it, nor Python, nor `known` defines; none where a star import hides them."""
+    tree = ast.parse(code)
+    if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in ast.walk(tree)):
+        return []
+    top = symtable.symtable(code, "code", "exec")
+    bound = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    bound |= {table.get_name() for table in top.get_children()} | _declared_global(tree)
+    found = [name for name in _global_reads(top) if name not in bound and name not in _ALWAYS and name not in known]
+    return list(dict.fromkeys(found))
+
+
+def _global_reads(table: symtable.SymbolTable) -> Iterator[str]:
+    for symbol in table.get_symbols():
+        if symbol.is_referenced() and (symbol.is_global() or table.get_type() == "module"):
+            yield symbol.get_name()
+    for child in table.get_children():
+        yield from _global_reads(child)
+
+
+def _declared_global(tree: ast.Module) -> set[str]:
+    """Names that some function assigns after a ``global``."""
+    declared = {name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names}
+    stored = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return declared & stored
+
+
+def placeholders_left(code: str, placeholders: Collection[str]) -> list[str]:
+    """Texts of the code that hold a placeholder of the requirement, such as ``NAME exists``; usage lines may."""
+    if not placeholders:
+        return []
+    pattern = re.compile(r"\b(" + "|".join(map(re.escape, placeholders)) + r")\b")
+    found = []
+    tree = ast.parse(code)
+    documented = {id(text) for text in _docstrings(tree)}
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)) or id(node) in documented:
+            continue
+        if pattern.search(node.value) and "usage" not in node.value.lower() and not node.value.isupper():
+            found.append(node.value.strip())
+    return list(dict.fromkeys(found))
+
+
+def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.body:
+            first = node.body[0]
+            if isinstance(first, ast.Expr):
+                yield first.value
+
+
+def complaints(code: str, known: Collection[str], placeholders: Collection[str]) -> list[str]:
+    """One sentence for each thing that must be mended, for the model."""
+    found = [
+        f"`{name}` is used and nowhere defined: define it, import it, or load it inside the function."
+        for name in undefined_names(code, known)[:4]
+    ]
+    found += [
+        f'The text "{text}" still holds a placeholder of the requirement: put the value in its place.'
+        for text in placeholders_left(code, placeholders)[:4]
+    ]
+    return found
