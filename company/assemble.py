@@ -82,18 +82,20 @@ def _call_of_main(text: str) -> str:
 
 
 def merge(old: str, new: str) -> str:
-    """A module with the changes of a reply that gives only what changes: what it defines takes the old one's place.
-
-    A reply that defines everything the old module does, or does not parse beside it, is the new module.
-    """
+    """A module with the changes of a reply that may give the whole module again, or only what changes."""
     try:
         before, after = ast.parse(old), ast.parse(new)
     except SyntaxError:
         return new
+    theirs, ours = ({node.name for node in tree.body if isinstance(node, _Definition)} for tree in (after, before))
+    return new if not theirs or ours <= theirs else graft(old, new)
+
+
+def graft(old: str, new: str) -> str:
+    """A module in which what `new` defines, imports and sets takes the place of what `old` had; both must parse."""
+    before, after = ast.parse(old), ast.parse(new)
     theirs = {node.name: _source(new, node) for node in after.body if isinstance(node, _Definition)}
     ours = [node for node in before.body if isinstance(node, _Definition)]
-    if not theirs or {node.name for node in ours} <= set(theirs):
-        return new
     lines = old.split("\n")
     start = next(
         (node for node in before.body if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)), None

@@ -32,13 +32,17 @@ def download_progress(console: Console) -> Iterator[Callable[[int, int, str], No
     task = bar.add_task("", total=None, visible=False)
     last = ("", 0.0)
 
+    def end() -> None:
+        if bar.live.is_started:  # where it is not, stopping it prints an empty line
+            bar.stop()
+
     def report(done: int, total: int, what: str) -> None:
         nonlocal last
         if total and console.is_terminal:
             bar.start()
             bar.update(task, completed=done, total=total, description=what, visible=True)
             return
-        bar.stop()  # the download is over; there is room for one live display at a time
+        end()  # the download is over; there is room for one live display at a time
         if what != last[0] or time.monotonic() - last[1] > _PLAIN_SECONDS:
             last = (what, time.monotonic())
             share = f" {done / total:.0%} of {total / 1e6:.0f} MB" if total else ""
@@ -47,7 +51,7 @@ def download_progress(console: Console) -> Iterator[Callable[[int, int, str], No
     try:
         yield report
     finally:
-        bar.stop()
+        end()
 
 
 @app.command("list")

@@ -9,6 +9,7 @@ import ast
 import builtins
 import re
 import symtable
+import sys
 from collections.abc import Collection, Iterator
 
 _ALWAYS = {*dir(builtins), "__file__", "__name__", "__doc__"}
@@ -24,6 +25,23 @@ def undefined_names(code: str, known: Collection[str] = ()) -> list[str]:
     bound |= {table.get_name() for table in top.get_children()} | _declared_global(tree)
     found = [name for name in _global_reads(top) if name not in bound and name not in _ALWAYS and name not in known]
     return list(dict.fromkeys(found))
+
+
+def with_imports(code: str) -> str:
+    """The code with the imports of standard modules that it uses and forgot; any other code as it is."""
+    try:
+        missing = [name for name in undefined_names(code) if name in sys.stdlib_module_names]
+    except SyntaxError:
+        return code
+    if not missing:
+        return code
+    body = ast.parse(code).body
+    is_documented = bool(body) and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
+    place = (body[0].end_lineno or 0) if is_documented else 0
+    lines = code.split("\n")
+    space = [""] if is_documented else []
+    lines[place:place] = [*space, *(f"import {name}" for name in sorted(missing))]
+    return "\n".join(lines)
 
 
 def _global_reads(table: symtable.SymbolTable) -> Iterator[str]:

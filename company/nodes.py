@@ -7,20 +7,20 @@ Which step comes when: `compiler.py`. Asking a model: `llm/structured.py`; files
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from company import publish
-from company.artifacts import FileSpec, Patch, SourceFile, TestFile, TestRun
-from company.assemble import Module, definition, docstring, merge
-from company.errors import DeadlineExceeded, EndpointError, Interrupted, ReplyError, StepFailed
+from company.artifacts import FileSpec, Part, Patch, SourceFile, TestFile, TestRun
+from company.assemble import definition, merge
+from company.errors import DeadlineExceeded, EndpointError, Interrupted, StepFailed
 from company.examples import placeholders_in
 from company.lint import complaints
 from company.llm.client import Message, StepLabel
 from company.llm.gateway import Ask
 from company.llm.names import is_test
-from company.llm.replies import parse_code
+from company.llm.parts import mend_part, write_parts
 from company.llm.structured import obtain
 from company.prompts import SYSTEM
 from company.sandbox import Limits as SandboxLimits
@@ -92,14 +92,21 @@ async def _role(site: Site, state: RunState, context: RunContext, scope: Scope, 
     step = site.step
     variables = {entry.name: entry.expr.evaluate(scope) for entry in step.inputs}
     given = {"requirement": context.requirement, **variables}
-    ask = _ask(site, state, context, variables, salt)
-    if step.grain == "function":
-        spec = next(value for value in variables.values() if isinstance(value, FileSpec))
-        result: Any = await _by_parts(site, state, context, variables, spec, salt)
+
+    def question(part: Part | None = None, module: str = "", number: int = 0) -> Ask:
+        return _ask(site, state, context, {**variables, "part": part, "module": module}, salt, number)
+
+    assert step.out
+    result: Any
+    spec = next((value for value in variables.values() if isinstance(value, FileSpec)), None)
+    if step.grain == "function" and spec:
+        result = await write_parts(context.gateway, question, spec, context.requirement)
+    elif step.grain == "function":
+        files = [value for value in _flat(variables.values()) if isinstance(value, SourceFile)]
+        result = await mend_part(context.gateway, question, files, context.requirement)
     else:
-        assert step.out
         result = await obtain(
-            context.gateway, ask, step.out, given, lambda text: context.journal.emit("notice", text=text)
+            context.gateway, question(), step.out, given, lambda text: context.journal.emit("notice", text=text)
         )
     values: Values = {step.path: pack(context.objects, result)}
     changed = result
@@ -111,9 +118,11 @@ async def _role(site: Site, state: RunState, context: RunContext, scope: Scope, 
     return values
 
 
-def _ask(
-    site: Site, state: RunState, context: RunContext, variables: Mapping[str, Any], salt: int, part: int = 0
-) -> Ask:
+def _flat(values: Iterable[Any]) -> list[Any]:
+    return [one for value in values for one in (value if isinstance(value, list) else [value])]
+
+
+def _ask(site: Site, state: RunState, context: RunContext, variables: Mapping[str, Any], salt: int, number: int) -> Ask:
     step = site.step
     assert step.role
     innermost = round_of(site, state).rpartition(".")[2]
@@ -127,48 +136,10 @@ def _ask(
         model=step.model,
         temperature=step.temperature,
         max_tokens=step.max_tokens,
-        # The same words in another round, part or try are another question.
         ident=step_id(site, state),
-        seed=100_000 * salt + 1000 * int(innermost) + 10 * part,
+        # The same words in another round, part or try are another question.
+        seed=100_000 * salt + 1000 * int(innermost) + 10 * number,
     )
-
-
-async def _by_parts(
-    site: Site, state: RunState, context: RunContext, variables: Mapping[str, Any], spec: FileSpec, salt: int
-) -> SourceFile:
-    """One file, one function or class at a time, each time with the file as far as it is written."""
-    if not spec.parts and spec.path.endswith("__init__.py"):
-        return SourceFile(path=spec.path, content="")
-    module = Module(docstring(spec.purpose), tuple(part.name for part in spec.parts))
-    placeholders = placeholders_in(context.requirement)
-    if not spec.parts:
-        ask = _ask(site, state, context, {**variables, "part": None, "module": ""}, salt)
-        return await context.gateway.ask(ask, lambda text: _one_file(text, spec.path))
-    for number, part in enumerate(spec.parts, 1):
-        so_far = module.text() if number > 1 else ""
-        ask = _ask(site, state, context, {**variables, "part": part, "module": so_far}, salt, number)
-
-        def read(text: str, name: str = part.name) -> None:
-            content = _one_file(text, spec.path).content
-            try:
-                wrong = complaints(content, module.names, placeholders)
-            except SyntaxError as error:
-                reason = f"Your code is no Python: {error.msg} in line {error.lineno}. Give it again, whole."
-                raise ReplyError(f"the code does not parse: {error.msg}", raw=text, reason=reason) from error
-            if wrong:
-                reason = "\n".join(["Give the block again, with this mended:", *(f"- {line}" for line in wrong)])
-                raise ReplyError(wrong[0], raw=text, reason=reason)
-            if not module.add(content, name):
-                reason = f"Your code does not define `{name}` at its top level. Give a block that does."
-                raise ReplyError(f"the reply does not define `{name}`", raw=text, reason=reason)
-
-        await context.gateway.ask(ask, read)
-    return SourceFile(path=spec.path, content=module.text())
-
-
-def _one_file(text: str, path: str) -> SourceFile:
-    file = parse_code(text, expected=(path,), single=True)[0]
-    return SourceFile(path=path, content=file.content)
 
 
 def _updated(target: Any, result: Any) -> tuple[Any, Any]:
@@ -201,8 +172,7 @@ def _merged(old: SourceFile | None, new: SourceFile) -> SourceFile:
 
 async def _run(site: Site, state: RunState, context: RunContext, scope: Scope) -> Values:
     step = site.step
-    given: list[Any] = [entry.expr.evaluate(scope) for entry in step.inputs]
-    values = [one for value in given for one in (value if isinstance(value, list) else [value])]
+    values = _flat(entry.expr.evaluate(scope) for entry in step.inputs)
     tree = {path: data for path, data in context.repository.files().items() if not path.startswith(".company/")}
     tree |= {value.path: value.content.encode() for value in values if isinstance(value, SourceFile)}
     limits = SandboxLimits(seconds=step.timeout or context.test_seconds)

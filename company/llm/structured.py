@@ -31,6 +31,7 @@ from company.artifacts import (
 )
 from company.errors import ReplyError, StepFailed, UnsafePath
 from company.examples import calls_in, commands_in, is_program, started_file, stated_output, usages_in
+from company.lint import with_imports
 from company.llm.client import Message
 from company.llm.gateway import Ask, Gateway
 from company.llm.names import is_test
@@ -107,7 +108,7 @@ async def _code(gateway: Gateway, ask: Ask, out: Type, given: Mapping[str, Any])
         if item == ArtifactType("TestFile"):
             made: list[Any] = [TestFile(path=file.path, content=file.content) for file in files]
         else:
-            made = [SourceFile(path=file.path, content=file.content) for file in _no_tests(files, text)]
+            made = [SourceFile(path=file.path, content=_mended_code(file)) for file in _no_tests(files, text)]
         if item == ArtifactType("Patch"):
             return Patch(files=[_settled(file, expected) for file in made])
         return made[0] if single else made
@@ -130,6 +131,10 @@ def expected_files(item: Type, given: Mapping[str, Any], *, single: bool) -> tup
         return tuple(dict.fromkeys(files))
     named = names_in(str(given.get("requirement", "")))
     return tuple(named[:1]) if single else tuple(named)
+
+
+def _mended_code(file: CodeFile) -> str:
+    return with_imports(file.content) if file.path.endswith(".py") else file.content
 
 
 def _safe(files: Sequence[CodeFile], text: str) -> list[CodeFile]:

@@ -100,11 +100,8 @@ def calls(steps: Sequence[Step], limit: int | None, place: Span, report: Diagnos
 
 
 def _worst(step: Step) -> int:
-    once = (
-        (MOST_PARTS if step.grain == "function" else 1)
-        if step.kind == "role"
-        else step.max * sum(map(_worst, step.body))
-    )
+    asked = 1 if step.grain != "function" else 2 if step.out == PATCH else MOST_PARTS
+    once = asked if step.kind == "role" else step.max * sum(map(_worst, step.body))
     return once * (1 + step.retry)
 
 

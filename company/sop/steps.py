@@ -32,6 +32,7 @@ from company.sop.types import (
     COMMAND_RESULT,
     FILE_SPEC,
     FLOAT,
+    PATCH,
     SOURCE_FILE,
     STR,
     TEST_RUN,
@@ -194,14 +195,16 @@ class StepLinker:
             check_prompt(template, fields["prompt"], place, reads, given, scope, self._report)
 
     def _grain(self, node: Node, scope: Scope, fields: dict[str, Any]) -> None:
-        """One function at a time needs a file of the design to go by, and gives that file."""
-        specs = [item.name for item in fields.get("inputs", ()) if self._resolve.quietly(item.expr, scope) == FILE_SPEC]
-        span = node.place("grain")
-        if len(specs) != 1:
-            note = "for instance `for_each: design.files`, `as: file`, and `file` in `in:`"
-            self._report.error("SOP303", "`grain: function` needs exactly one FileSpec in `in:`", span, "", note)
-        if fields["out"] != SOURCE_FILE:
-            self._report.error("SOP610", f"`grain: function` gives a SourceFile, not {fields['out']}", span)
+        """One function at a time: a file of the design to write, or files of code to mend."""
+        types = [self._resolve.quietly(item.expr, scope) for item in fields.get("inputs", ())]
+        span, out = node.place("grain"), fields["out"]
+        wanted: tuple[Type, ...] = (SOURCE_FILE, ListOf(SOURCE_FILE)) if out == PATCH else (FILE_SPEC,)
+        if out not in (SOURCE_FILE, PATCH):
+            self._report.error("SOP610", f"`grain: function` gives a SourceFile or a Patch, not {out}", span)
+        elif sum(kind in wanted for kind in types) != 1:
+            note = "for instance `for_each: design.files`, `as: file`, and `file` in `in:`" if out != PATCH else ""
+            message = f"`grain: function` with `out: {out}` needs exactly one {' or '.join(map(str, wanted))} in `in:`"
+            self._report.error("SOP303", message, span, "", note)
 
     def _for_each(
         self,

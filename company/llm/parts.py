@@ -1,0 +1,145 @@
+"""Code at the grain of functions: a file written one part at a time, a program mended in the one part that must change.
+
+Putting parts together: `assemble.py`; what a machine sees in one: `lint.py`. Whole files: `structured.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from company.artifacts import Artifact, FileSpec, Part, Patch, SourceFile
+from company.assemble import Module, definition, docstring, graft
+from company.errors import ReplyError
+from company.examples import placeholders_in
+from company.lint import complaints, with_imports
+from company.llm.gateway import Ask, Gateway
+from company.llm.replies import parse_code, parse_document, schema_for
+
+Question = Callable[[Part | None, str, int], Ask]
+"""The step's prompt for a part (None: before one is chosen), with the module so far, as question number N."""
+
+
+async def write_parts(gateway: Gateway, question: Question, spec: FileSpec, requirement: str) -> SourceFile:
+    """One file, one function or class at a time, each time with the file as far as it is written."""
+    if not spec.parts and spec.path.endswith("__init__.py"):
+        return SourceFile(path=spec.path, content="")
+    module = Module(docstring(spec.purpose), tuple(part.name for part in spec.parts))
+    placeholders = placeholders_in(requirement)
+    if not spec.parts:
+        whole = await gateway.ask(question(None, "", 0), lambda text: _code(text, spec.path, (), placeholders))
+        return SourceFile(path=spec.path, content=whole)
+    for number, part in enumerate(spec.parts, 1):
+
+        def read(text: str, name: str = part.name) -> None:
+            content = _code(text, spec.path, module.names, placeholders)
+            if not module.add(content, name):
+                raise _without(name, text)
+
+        await gateway.ask(question(part, module.text() if number > 1 else "", number), read)
+    return SourceFile(path=spec.path, content=with_imports(module.text()))
+
+
+class _Choice(Artifact):
+    why: Annotated[str, Field(min_length=1, max_length=240)]
+    change: str
+
+
+async def mend_part(gateway: Gateway, question: Question, files: Sequence[SourceFile], requirement: str) -> Patch:
+    """The one function or class that must change, chosen and given again; the rest of its file stays as it is."""
+    places = _places(files)
+    if len(places) > 1:
+        ask = question(None, "", 1)
+        schema = schema_for(_Choice)
+        schema["properties"]["change"] = {"enum": list(places)}
+        ask = Ask(**{**vars(ask), "schema": schema, "schema_name": "Choice"})
+        chosen = await gateway.ask(ask, lambda text: parse_document(text, _Choice))
+        file, part = places.get(chosen.change) or next(iter(places.values()))
+    else:
+        file, part = next(iter(places.values()))
+
+    def read(text: str) -> SourceFile:
+        known = _names(file.content)
+        content = _code(text, file.path, known, placeholders_in(requirement))
+        if part and not definition(content, part.name):
+            raise _without(part.name, text)
+        mended = with_imports(graft(file.content, content)) if part else content
+        if mended == file.content:
+            reason = "That is the code as it was, which does not work. Change it so that the failing test passes."
+            raise ReplyError("the reply changes nothing", raw=text, reason=reason)
+        return SourceFile(path=file.path, content=mended)
+
+    return Patch(files=[await gateway.ask(question(part, file.content, 2), read)])
+
+
+def _places(files: Sequence[SourceFile]) -> Mapping[str, tuple[SourceFile, Part | None]]:
+    """``path: name`` → where it is; a file without definitions is one place."""
+    found: dict[str, tuple[SourceFile, Part | None]] = {}
+    for file in files:
+        parts = _parts(file.content) if file.path.endswith(".py") else []
+        if not parts:
+            found[file.path] = (file, None)
+        for part in parts:
+            found[f"{file.path}: {part.name}"] = (file, part)
+    return found
+
+
+def _parts(code: str) -> list[Part]:
+    try:
+        body = ast.parse(code).body
+    except SyntaxError:
+        return []
+    found = []
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bare = ast.unparse(node).split("\n")
+            first = next(line for line in bare if line.startswith(("def ", "async def ", "class ")))
+            found.append(Part(signature=first.rstrip(":")[:300], purpose=node.name, quote=""))
+    return found
+
+
+def _names(code: str) -> set[str]:
+    """What a module binds at its top level."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return set()
+    bound: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.alias):
+                bound.add((inner.asname or inner.name).split(".")[0])
+            elif isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                bound.add(inner.id)
+    return bound
+
+
+def _code(text: str, path: str, known: set[str] | tuple[str, ...], placeholders: set[str]) -> str:
+    """The code of a reply, with the standard imports that it forgot.
+
+    Raises:
+        ReplyError: there is none, it does not parse, or a machine sees what is wrong with it.
+    """
+    content: str = parse_code(text, expected=(path,), single=True)[0].content
+    if not path.endswith(".py"):
+        return content
+    try:
+        content = with_imports(content)
+        wrong = complaints(content, known, placeholders)
+    except SyntaxError as error:
+        reason = f"Your code is no Python: {error.msg} in line {error.lineno}. Give it again, whole."
+        raise ReplyError(f"the code does not parse: {error.msg}", raw=text, reason=reason) from error
+    if wrong:
+        reason = "\n".join(["Give the block again, with this mended:", *(f"- {line}" for line in wrong)])
+        raise ReplyError(wrong[0], raw=text, reason=reason)
+    return content
+
+
+def _without(name: str, text: str) -> ReplyError:
+    reason = f"Your code does not define `{name}` at its top level. Give a block that does."
+    return ReplyError(f"the reply does not define `{name}`", raw=text, reason=reason)

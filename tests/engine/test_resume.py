@@ -1,0 +1,198 @@
+"""Runs that are stopped anywhere and go on: the same repository, nothing paid for twice, nothing lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from answering import Answering, answering
+from support import REQUIREMENT, git
+
+ALL = [
+    "start",
+    "prd#1",
+    "design#1",
+    "tests#1",
+    "code.do[shout.py]#1",
+    "verify.test#1",
+    "verify.fix#2",
+    "verify.test#2",
+    "deliver",
+]
+
+
+def begin(folder: Path, port: int, *words: str) -> "subprocess.Popen[str]":
+    """Start the command, in a session of its own."""
+    (folder / "company.toml").write_text(f'[providers.mine]\nbase_url = "http://127.0.0.1:{port}/v1"\n')
+    return subprocess.Popen(
+        [sys.executable, "-m", "company", *words, "--plain", "--json"],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def run(folder: Path, port: int) -> "subprocess.Popen[str]":
+    return begin(folder, port, "run", REQUIREMENT, "--model", "mine:m", "--name", "out")
+
+
+def wait_for(state: Answering, requests: int) -> None:
+    end = time.monotonic() + 60
+    while len(state.bodies) < requests:
+        assert time.monotonic() < end, f"only {len(state.bodies)} requests came"
+        time.sleep(0.005)
+
+
+def steps_of(folder: Path) -> list[str]:
+    log = git(folder / "workspace/out", "log", "--reverse", "--format=%(trailers:key=Company-Step,valueonly)")
+    return [line for line in log.split("\n") if line]
+
+
+def check_whole(folder: Path, state: Answering, *, lost: int) -> None:
+    """The repository is that of a run without a stop; at most `lost` answers were on their way when it died."""
+    assert sorted(steps_of(folder)) == sorted(ALL)
+    repo = folder / "workspace/out"
+    assert git(repo, "status", "--porcelain") == ""
+    assert '"!"' in (repo / "shout.py").read_text()
+    twice = {body: count for body, count in Counter(state.bodies).items() if count > 1}
+    assert sum(count - 1 for count in twice.values()) <= lost
+    assert len(set(state.bodies)) == 6
+
+
+def test_kill_9_at_every_request_then_resume(tmp_path: Path) -> None:
+    for number in range(1, 7):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with answering() as state:
+            state.pause = 0.05
+            process = run(folder, state.port)
+            wait_for(state, number)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            done = begin(folder, state.port, "resume")
+            out, err = done.communicate(timeout=120)
+            assert done.returncode == 0, err
+            check_whole(folder, state, lost=2)  # QA and the engineer may both be waiting
+            assert json.loads(out)["status"] == "delivered"
+
+
+def test_kill_9_again_and_again(tmp_path: Path) -> None:
+    """Between requests too: in commits, tests, checkpoints."""
+    with answering() as state:
+        process = run(tmp_path, state.port)
+        kills = 0
+        for pause in (1.9, 2.1, 2.3, 1.8, 2.5, 2.2, 2.0, 2.7):
+            time.sleep(pause)
+            if process.poll() is not None:
+                break
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            kills += 1
+            process = begin(tmp_path, state.port, "resume")
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert kills > 0
+        check_whole(tmp_path, state, lost=2 * kills)
+
+
+def test_control_c_stops_softly_and_resume_goes_on(tmp_path: Path) -> None:
+    with answering() as state:
+        state.pause = 0.5
+        process = run(tmp_path, state.port)
+        wait_for(state, 2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
+        assert "Ctrl-C again stops at once" in err
+        outcome = json.loads(out)
+        assert outcome["status"] == "interrupted"
+        assert f"company resume {outcome['run']}" in err
+        assert len(state.answered) == outcome["calls"] == 2  # the one under way was waited for, and kept
+        done = begin(tmp_path, state.port, "resume")
+        out, err = done.communicate(timeout=120)
+        assert done.returncode == 0, err
+        assert json.loads(out)["calls"] == 6
+        check_whole(tmp_path, state, lost=0)
+
+
+def test_a_second_control_c_stops_at_once(tmp_path: Path) -> None:
+    with answering() as state:
+        state.pause = 30
+        process = run(tmp_path, state.port)
+        wait_for(state, 1)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
+        assert time.monotonic() - began < 15
+        state.pause = 0
+        done = begin(tmp_path, state.port, "resume")
+        _, err = done.communicate(timeout=120)
+        assert done.returncode == 0, err
+        assert sorted(steps_of(tmp_path)) == sorted(ALL)
+
+
+@pytest.mark.parametrize("damage", ["empty", "garbage", "deleted"])
+def test_a_lost_state_database_is_made_again_from_the_journal(tmp_path: Path, damage: str) -> None:
+    with answering() as state:
+        process = run(tmp_path, state.port)
+        wait_for(state, 5)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        database = tmp_path / "workspace/.company/state.sqlite"
+        for companion in ("-wal", "-shm"):
+            database.with_name(database.name + companion).unlink(missing_ok=True)
+        if damage == "deleted":
+            database.unlink()
+        else:
+            database.write_bytes(b"" if damage == "empty" else b"x" * 9000)
+        done = begin(tmp_path, state.port, "resume")
+        _, err = done.communicate(timeout=120)
+        assert done.returncode == 0, err
+        check_whole(tmp_path, state, lost=2)
+
+
+def test_a_run_is_not_run_twice_at_once(tmp_path: Path) -> None:
+    with answering() as state:
+        state.pause = 3
+        process = run(tmp_path, state.port)
+        wait_for(state, 1)
+        listed = begin(tmp_path, state.port, "resume")
+        _, err = listed.communicate(timeout=60)
+        assert listed.returncode == 2
+        assert "there is no run to go on with" in err
+        identity = next((tmp_path / "workspace/.company/runs").iterdir()).name
+        second = begin(tmp_path, state.port, "resume", identity)
+        _, err = second.communicate(timeout=60)
+        assert second.returncode == 1
+        assert f"pid {process.pid}" in err
+        state.pause = 0
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+
+
+def test_a_finished_run_says_so(tmp_path: Path) -> None:
+    with answering() as state:
+        process = run(tmp_path, state.port)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        done = begin(tmp_path, state.port, "resume", json.loads(out)["run"])
+        _, err = done.communicate(timeout=60)
+        assert done.returncode == 2
+        assert "is finished (delivered)" in err
+
+
+def test_a_second_run_of_the_same_requirement_pays_for_nothing(tmp_path: Path) -> None:
+    with answering() as state:
+        assert run(tmp_path, state.port).wait(timeout=120) == 0
+        asked = len(state.bodies)
+        again = begin(tmp_path, state.port, "run", REQUIREMENT, "--model", "mine:m", "--name", "again")
+        out, err = again.communicate(timeout=120)
+        assert again.returncode == 0, err
+        outcome = json.loads(out)
+        assert (len(state.bodies), outcome["calls"], outcome["cached_steps"]) == (asked, 0, 5)
