@@ -46,13 +46,13 @@ class Prd(Artifact):
 
     title: Annotated[str, Field(min_length=1, max_length=80)]
     """The product's name."""
-    goals: Annotated[list[ShortText], Field(min_length=1, max_length=2)]
+    goals: Annotated[list[ShortText], Field(min_length=1, max_length=3)]
     """What the product is for."""
-    user_stories: Annotated[list[ShortText], Field(min_length=1, max_length=2)]
+    user_stories: Annotated[list[ShortText], Field(min_length=1, max_length=3)]
     """As a …, I want …, so that …"""
     requirements: Annotated[list[Requirement], Field(min_length=1, max_length=8)]
     """What must be true of the product."""
-    acceptance_criteria: Annotated[list[ShortText], Field(min_length=1, max_length=3)]
+    acceptance_criteria: Annotated[list[ShortText], Field(min_length=1, max_length=4)]
     """How one sees that it is: given, when, then."""
     unclear: Annotated[list[ShortText], Field(max_length=2)]
     """What the requirement leaves open, and what was assumed. Empty where nothing is."""

@@ -75,6 +75,56 @@ def placeholders_left(code: str, placeholders: Collection[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def with_values(code: str, placeholders: Collection[str]) -> str:
+    """The code with texts such as ``"NAME exists"`` made ``f"{name} exists"`` in functions that have a parameter `name`."""
+    if not placeholders:
+        return code
+    edits: list[tuple[ast.expr, str]] = []
+    for function in ast.walk(ast.parse(code)):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        names = {argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
+        known = {word for word in placeholders if word.lower() in names}
+        if known:
+            edits += _texts_with(function, known)
+    lines = code.split("\n")
+    for node, text in sorted(edits, key=lambda edit: (edit[0].lineno, edit[0].col_offset), reverse=True):
+        line = lines[node.lineno - 1].encode()  # columns count bytes
+        lines[node.lineno - 1] = (line[: node.col_offset] + text.encode() + line[node.end_col_offset :]).decode()
+    return "\n".join(lines)
+
+
+def _texts_with(
+    function: ast.FunctionDef | ast.AsyncFunctionDef, known: Collection[str]
+) -> Iterator[tuple[ast.expr, str]]:
+    """The texts of a function, on one line, that hold a placeholder, and each as it should be."""
+    pattern = re.compile(r"\b(" + "|".join(map(re.escape, known)) + r")\b")
+    documented = {id(text) for text in _docstrings(ast.Module([function], []))}
+    inside = {id(part) for node in ast.walk(function) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(function):
+        if id(node) in documented or id(node) in inside:
+            continue
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node] if isinstance(node, ast.Constant) else []
+        texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+        whole = "".join(texts)
+        if not pattern.search(whole) or "usage" in whole.lower() or whole.isupper():
+            continue
+        assert isinstance(node, ast.expr)
+        if node.lineno != node.end_lineno:
+            continue
+        made: list[ast.expr] = []
+        for part in parts:
+            if not (isinstance(part, ast.Constant) and isinstance(part.value, str)):
+                made.append(part)
+                continue
+            for number, piece in enumerate(pattern.split(part.value)):
+                if number % 2:
+                    made.append(ast.FormattedValue(ast.Name(piece.lower(), ast.Load()), -1))
+                elif piece:
+                    made.append(ast.Constant(piece))
+        yield node, ast.unparse(ast.JoinedStr(made))
+
+
 def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.body:

@@ -6,7 +6,7 @@ Putting parts together: `assemble.py`; what a machine sees in one: `lint.py`. Wh
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -15,8 +15,8 @@ from company.artifacts import Artifact, FileSpec, Part, Patch, SourceFile
 from company.assemble import Module, definition, docstring, graft
 from company.errors import ReplyError
 from company.examples import placeholders_in
-from company.lint import complaints, with_imports
-from company.llm.gateway import Ask, Gateway
+from company.lint import complaints, with_imports, with_values
+from company.llm.gateway import REPAIRS, Ask, Gateway
 from company.llm.replies import parse_code, parse_document, schema_for
 
 Question = Callable[[Part | None, str, int], Ask]
@@ -30,17 +30,33 @@ async def write_parts(gateway: Gateway, question: Question, spec: FileSpec, requ
     module = Module(docstring(spec.purpose), tuple(part.name for part in spec.parts))
     placeholders = placeholders_in(requirement)
     if not spec.parts:
-        whole = await gateway.ask(question(None, "", 0), lambda text: _code(text, spec.path, (), placeholders))
+        told = _Told()
+        whole = await gateway.ask(
+            question(None, "", 0), lambda text: _code(text, spec.path, (), placeholders, is_strict=told.again())
+        )
         return SourceFile(path=spec.path, content=whole)
     for number, part in enumerate(spec.parts, 1):
+        told = _Told()
 
-        def read(text: str, name: str = part.name) -> None:
-            content = _code(text, spec.path, module.names, placeholders)
+        def read(text: str, name: str = part.name, told: _Told = told) -> None:
+            content = _code(text, spec.path, module.names, placeholders, is_strict=told.again())
             if not module.add(content, name):
                 raise _without(name, text)
 
         await gateway.ask(question(part, module.text() if number > 1 else "", number), read)
     return SourceFile(path=spec.path, content=with_imports(module.text()))
+
+
+class _Told:
+    """A machine's findings are told a few times; a reply that still has them is taken, for the tests to judge."""
+
+    def __init__(self, times: int = 1) -> None:
+        self._left = times
+
+    def again(self) -> bool:
+        """Whether to tell it (again)."""
+        self._left -= 1
+        return self._left >= 0
 
 
 class _Choice(Artifact):
@@ -61,13 +77,15 @@ async def mend_part(gateway: Gateway, question: Question, files: Sequence[Source
     else:
         file, part = next(iter(places.values()))
 
+    told, same = _Told(), _Told(REPAIRS)
+
     def read(text: str) -> SourceFile:
         known = _names(file.content)
-        content = _code(text, file.path, known, placeholders_in(requirement))
+        content = _code(text, file.path, known, placeholders_in(requirement), is_strict=told.again())
         if part and not definition(content, part.name):
             raise _without(part.name, text)
         mended = with_imports(graft(file.content, content)) if part else content
-        if mended == file.content:
+        if mended == file.content and same.again():
             reason = "That is the code as it was, which does not work. Change it so that the failing test passes."
             raise ReplyError("the reply changes nothing", raw=text, reason=reason)
         return SourceFile(path=file.path, content=mended)
@@ -119,18 +137,20 @@ def _names(code: str) -> set[str]:
     return bound
 
 
-def _code(text: str, path: str, known: set[str] | tuple[str, ...], placeholders: set[str]) -> str:
-    """The code of a reply, with the standard imports that it forgot.
+def _code(
+    text: str, path: str, known: Collection[str], placeholders: Collection[str], *, is_strict: bool = True
+) -> str:
+    """The code of a reply, with the standard imports that it forgot and values for placeholders that it left in.
 
     Raises:
-        ReplyError: there is none, it does not parse, or a machine sees what is wrong with it.
+        ReplyError: there is none, it does not parse, or, where that is still told, a machine sees what is wrong with it.
     """
     content: str = parse_code(text, expected=(path,), single=True)[0].content
     if not path.endswith(".py"):
         return content
     try:
-        content = with_imports(content)
-        wrong = complaints(content, known, placeholders)
+        content = with_values(with_imports(content), placeholders)
+        wrong = complaints(content, known, placeholders) if is_strict else []
     except SyntaxError as error:
         reason = f"Your code is no Python: {error.msg} in line {error.lineno}. Give it again, whole."
         raise ReplyError(f"the code does not parse: {error.msg}", raw=text, reason=reason) from error

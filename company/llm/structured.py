@@ -217,7 +217,7 @@ def _checks_schema(requirement: str, owners: Mapping[str, str]) -> dict[str, Any
     schema = schema_for(_Answer)
     fields = schema["properties"]
     fields["calls"] |= {"minItems": 1, "maxItems": MOST_CHECKS} if functions or not program else {"maxItems": 0}
-    fields["commands"] |= {"minItems": 1, "maxItems": MOST_CHECKS + 3} if program else {"maxItems": 0}
+    fields["commands"] |= {"minItems": 1, "maxItems": MOST_CHECKS + 2} if program else {"maxItems": 0}
     if owners:
         fields["calls"]["items"]["properties"]["imports"] = {
             "enum": [f"from {owners[name]} import {name}" for name in functions or owners]

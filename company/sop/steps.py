@@ -189,7 +189,7 @@ class StepLinker:
         given = {item.name: item.expr.span for item in fields.get("inputs", ())}
         if sound and spec and spec.grain == "function":
             self._grain(node, scope, fields)
-            given |= dict.fromkeys(GRAIN_NAMES, node.place("grain"))
+            given |= {name: node.place("grain") for name in GRAIN_NAMES if name in template.variables}
         if sound:
             reads = source.span if source else place
             check_prompt(template, fields["prompt"], place, reads, given, scope, self._report)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from support import CHECKS, INTERFACE, OUTLINE, PRD, RIGHT, WRONG
+from running import CHECKS, INTERFACE, OUTLINE, PRD, RIGHT, WRONG
 
 DOCUMENTS = {"Prd": PRD, "_Outline": OUTLINE, "FileSpec": INTERFACE, "Checks": CHECKS}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import RIGHT, events, git, start
+from running import RIGHT, events, git, start
 
 from company.errors import SopError, UsageError
 

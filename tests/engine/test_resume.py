@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from answering import Answering, answering
-from support import REQUIREMENT, git
+from running import REQUIREMENT, git
 
 ALL = [
     "start",
@@ -92,7 +92,7 @@ def test_kill_9_again_and_again(tmp_path: Path) -> None:
             process.communicate()
             kills += 1
             process = begin(tmp_path, state.port, "resume")
-        out, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
         assert kills > 0
         check_whole(tmp_path, state, lost=2 * kills)
@@ -172,7 +172,7 @@ def test_a_run_is_not_run_twice_at_once(tmp_path: Path) -> None:
         assert second.returncode == 1
         assert f"pid {process.pid}" in err
         state.pause = 0
-        out, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
 
 

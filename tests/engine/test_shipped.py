@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support import INTERFACE, OUTLINE, PRD, RIGHT, WATERFALL, WRONG, events, git, start
+from running import INTERFACE, OUTLINE, PRD, RIGHT, WATERFALL, WRONG, events, git, start
 
 
 def test_waterfall_from_requirement_to_repository(tmp_path: Path) -> None:
