@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-ShortText = Annotated[str, Field(min_length=1, max_length=200)]
+ShortText = Annotated[str, Field(min_length=1, max_length=160)]
 LongText = Annotated[str, Field(min_length=1, max_length=500)]
 FilePath = Annotated[str, Field(min_length=1, max_length=200)]
 """A relative path with ``/``; `paths.safe_path` is what guards the repository."""
@@ -46,13 +46,13 @@ class Prd(Artifact):
 
     title: Annotated[str, Field(min_length=1, max_length=80)]
     """The product's name."""
-    goals: Annotated[list[ShortText], Field(min_length=1, max_length=3)]
+    goals: Annotated[list[ShortText], Field(min_length=1, max_length=2)]
     """What the product is for."""
-    user_stories: Annotated[list[ShortText], Field(min_length=1, max_length=3)]
+    user_stories: Annotated[list[ShortText], Field(min_length=1, max_length=2)]
     """As a …, I want …, so that …"""
-    requirements: Annotated[list[Requirement], Field(min_length=1, max_length=8)]
+    requirements: Annotated[list[Requirement], Field(min_length=1, max_length=6)]
     """What must be true of the product."""
-    acceptance_criteria: Annotated[list[ShortText], Field(min_length=1, max_length=4)]
+    acceptance_criteria: Annotated[list[ShortText], Field(min_length=1, max_length=3)]
     """How one sees that it is: given, when, then."""
     unclear: Annotated[list[ShortText], Field(max_length=2)]
     """What the requirement leaves open, and what was assumed. Empty where nothing is."""
@@ -65,8 +65,13 @@ class Part(Artifact):
     """The exact first line, without the colon."""
     purpose: ShortText
     """What it does, one sentence."""
-    quote: Annotated[str, Field(max_length=300)]
+    quote: Annotated[str, Field(max_length=600)]
     """The requirement's own words that define it; empty where the requirement has none."""
+
+    @property
+    def is_function(self) -> bool:
+        """Whether it is a function rather than a class."""
+        return not self.signature.startswith("class ")
 
     @property
     def name(self) -> str:

@@ -117,6 +117,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         sandbox=context.sandbox.name,
         repo=str(repository.path),
         steps=[step.path for step in procedure.walk()],
+        limits={name: value for name, value in asdict(context.gateway.budget.limits).items() if value is not None},
     )
     status: Status = "failed"
     accepted, entry, reason, hint = False, "", "", ""

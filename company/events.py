@@ -5,7 +5,7 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 
 | event | fields beside `step` |
 |---|---|
-| run_started, run_resumed | run, name, requirement, sop, model, sandbox, repo, steps (the procedure's step paths in order) |
+| run_started, run_resumed | run, name, requirement, sop, model, sandbox, repo, steps (the procedure's step paths in order), limits |
 | step_started | role, kind, item, round |
 | step_skipped | reason |
 | call_started | call (id), attempt, prompt_estimate |

@@ -24,6 +24,7 @@ _PRINTS = re.compile(
     r"[,;:]?\s*(?:(?:then|it|this|which|and|should|must|will)\s+)*(?:prints?|outputs?|shows?|writes?|displays?|->|→|=>)\s*(?:exactly\s+)?([`\"'])(.{1,200}?)\1"
 )
 _QUOTED = re.compile(r"([\"`])([^\"`\n]{1,200}?)\1")
+_SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=[A-Z\"'`a-z(])")
 _PROGRAM = re.compile(r"\bpython3? -?\w|\bcommand[- ]line\b|\bcli\b|\bconsole\b|\bterminal\b|\bscript\b", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\b[A-Z][A-Z_]{2,}\b|<\w+>|\[\w+\]")
 
@@ -65,6 +66,35 @@ def calls_in(requirement: str, modules: Mapping[str, str]) -> list[Check]:
                 )  # fmt: skip
             break
     return list(found.values())
+
+
+def signatures_in(requirement: str) -> dict[str, str]:
+    """Name → first line, of the functions whose parameters the text gives: ``cut(text, width=8)`` is ``def cut(text, width=8)``."""
+    found: dict[str, str] = {}
+    for match in _CALL.finditer(requirement):
+        for end in _ends(requirement, match.end() - 1):
+            call = ast.parse(requirement[match.start() : end], mode="eval").body
+            if isinstance(call, ast.Call) and call.args and _is_signature(call) and match[1] not in found:
+                found[match[1]] = f"def {requirement[match.start() : end]}"
+    return found
+
+
+def _is_signature(call: ast.Call) -> bool:
+    """Whether a call's arguments are names, and its keywords have literal values: what a definition would have."""
+    names = [argument.id for argument in call.args if isinstance(argument, ast.Name)]
+    names += [keyword.arg for keyword in call.keywords if keyword.arg]
+    given = len(call.args) + len(call.keywords)
+    return len(set(names)) == given and all(_is_literal(keyword.value) for keyword in call.keywords)
+
+
+def words_about(name: str, requirement: str) -> str:
+    """The sentences of the requirement that name a function, or the command that its first word is."""
+    sentences = _SENTENCE.split(" ".join(requirement.split()))
+    about = [sentence for sentence in sentences if re.search(rf"(?<![\w.]){re.escape(name)}\b(?!\.py)", sentence)]
+    if not about:
+        verb = re.escape(name.split("_")[0])
+        about = [sentence for sentence in sentences if re.search(rf"[\"`]python3? [^\"`]*\b{verb}\b", sentence)]
+    return " ".join(about)
 
 
 def commands_in(requirement: str) -> list[Command]:

@@ -64,8 +64,6 @@ def file_interface(spec: FileSpec) -> str:
         lines.append("  imports from " + ", ".join(f"`{path}`" for path in spec.depends_on))
     for part in spec.parts:
         lines.append(f"- `{part.signature}`: {part.purpose}")
-        if part.quote:
-            lines.append(f'  requirement: "{part.quote}"')
     return "\n".join(lines)
 
 

@@ -58,7 +58,7 @@ def usable_checks(checks: Checks, modules: Collection[str]) -> tuple[list[Check]
     reasons: list[str] = []
     for check in checks.checks:
         calls, commands = [], []
-        for call in check.calls:
+        for call in map(_with_literal, check.calls):
             problem = _call_problem(call, modules)
             if problem:
                 reasons.append(f"{check.title}: {problem}")
@@ -75,6 +75,22 @@ def usable_checks(checks: Checks, modules: Collection[str]) -> tuple[list[Check]
         elif not check.calls and not check.commands:
             reasons.append(f"{check.title}: it has neither calls nor commands")
     return kept, reasons
+
+
+def _with_literal(call: Call) -> Call:
+    """The call with its value as Python writes it: a model often leaves the quotes of a text out."""
+    expected = call.expected.strip()
+    if _error_name(expected) or _is_literal(expected):
+        return call
+    return call.model_copy(update={"expected": repr(expected)})
+
+
+def _is_literal(text: str) -> bool:
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return False
+    return True
 
 
 def _call_problem(call: Call, modules: Collection[str]) -> str:
@@ -98,12 +114,6 @@ def _call_problem(call: Call, modules: Collection[str]) -> str:
                 and not _is_package(place, modules)
             ):
                 return f"there is no module `{module}` in the design"
-    if _error_name(call.expected):
-        return ""
-    try:
-        ast.literal_eval(call.expected.strip())
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return f"`{call.expected}` is no Python literal"
     return ""
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, Field, create_model
 
 from company.artifacts import (
+    MOST_PARTS,
     Artifact,
     Call,
     Check,
@@ -26,11 +27,21 @@ from company.artifacts import (
     Part,
     Patch,
     ShortText,
+    Signature,
     SourceFile,
     TestFile,
 )
 from company.errors import ReplyError, StepFailed, UnsafePath
-from company.examples import calls_in, commands_in, is_program, started_file, stated_output, usages_in
+from company.examples import (
+    calls_in,
+    commands_in,
+    is_program,
+    signatures_in,
+    started_file,
+    stated_output,
+    usages_in,
+    words_about,
+)
 from company.lint import with_imports
 from company.llm.client import Message
 from company.llm.gateway import Ask, Gateway
@@ -38,7 +49,7 @@ from company.llm.names import is_test
 from company.llm.replies import CodeFile, names_in, parse_code, parse_document, parse_list, schema_for
 from company.paths import safe_path
 from company.sop.types import STR, ArtifactType, ListOf, Type
-from company.testgen import is_named, usable_checks
+from company.testgen import is_named, parameters_of, usable_checks
 
 MOST_EXAMPLES = 8
 """Checks that are taken from the requirement's own examples."""
@@ -277,6 +288,8 @@ async def _design(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: 
     said = Message("assistant", outline.model_dump_json(indent=1))
     talk = ask.follow(said)
     files = [await _interface(gateway, talk, path, paths, requirement) for path in paths]
+    if len(files) == 1 and not re.search(r"\bclass\b", requirement):
+        files = [_with_functions(files[0], requirement)]
     entry = outline.entry_point.strip() if is_program(requirement) else ""
     files = [
         _with_main(file) if file.path == (started_file(requirement) or started_file(entry)) else file for file in files
@@ -293,28 +306,46 @@ async def _design(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: 
 async def _interface(gateway: Gateway, talk: Ask, path: str, paths: list[str], requirement: str) -> FileSpec:
     """What one file defines, asked for alone."""
     others = [other for other in paths if other != path]
+    signatures = signatures_in(requirement)
     question = (
         f"Now only the file `{path}`: its purpose, which of the other files it imports, and the functions and classes "
         "that it defines at its top level. Take names and parameters from the requirement where it gives them. "
-        "If data is kept in a file, the first parts load it (no file yet means no data) and save it. "
-        "`quote` holds the words of the requirement that define the part, copied letter for letter."
+        "If data is kept in a file, the first parts load it (no file yet means no data) and save it."
     )
     schema = schema_for(FileSpec)
     del schema["properties"]["path"]
     schema["required"].remove("path")
+    part = schema["properties"]["parts"]["items"]
+    del part["properties"]["quote"]
+    part["required"].remove("quote")
     edges = schema["properties"]["depends_on"]
     edges["maxItems"] = len(others)
     edges["items"] = {"enum": others} if others else {"type": "string", "maxLength": 1}
     ask = _named(talk.follow(Message("user", question)), schema, "FileSpec")
 
     def read(text: str) -> FileSpec:
-        fields = dict(parse_document(text, _FileAnswer).model_dump())
-        spec = FileSpec.model_validate({"path": path, **fields})
-        parts = {part.name: part for part in (_mended(part, requirement, text) for part in spec.parts)}
-        depends = [other for other in dict.fromkeys(spec.depends_on) if other in others]
-        return spec.model_copy(update={"parts": list(parts.values()), "depends_on": depends})
+        answer = parse_document(text, _FileAnswer)
+        found = [_as_written(part, signatures, requirement, text) for part in answer.parts]
+        depends = [other for other in dict.fromkeys(answer.depends_on) if other in others]
+        unique = list({part.name: part for part in found}.values())
+        return FileSpec(path=path, purpose=answer.purpose, depends_on=depends, parts=unique)
 
     return await gateway.ask(ask, read)
+
+
+def _with_functions(file: FileSpec, requirement: str) -> FileSpec:
+    """The only file has every function whose parameters the requirement gives."""
+    known = {part.name for part in file.parts}
+    missing = [
+        Part(
+            signature=signature,
+            purpose=f"What the requirement says of {name}",
+            quote=words_about(name, requirement)[:600],
+        )
+        for name, signature in signatures_in(requirement).items()
+        if name not in known
+    ]
+    return file.model_copy(update={"parts": [*file.parts, *missing][:MOST_PARTS]})
 
 
 def _with_main(file: FileSpec) -> FileSpec:
@@ -329,23 +360,34 @@ def _with_main(file: FileSpec) -> FileSpec:
     return file.model_copy(update={"parts": [*file.parts, main]})
 
 
+class _PartAnswer(Artifact):
+    signature: Signature
+    purpose: ShortText
+
+
 class _FileAnswer(Artifact):
     purpose: ShortText
     depends_on: list[str]
-    parts: Annotated[list[Part], Field(max_length=8)]
+    parts: Annotated[list[_PartAnswer], Field(max_length=8)]
 
 
-def _mended(part: Part, requirement: str, text: str) -> Part:
-    """A part whose signature is Python and whose quote is one."""
-    signature = part.signature.strip().rstrip(":").strip()
+def _as_written(answer: _PartAnswer, signatures: Mapping[str, str], requirement: str, text: str) -> Part:
+    """A part with the signature that the requirement gives, if it does, and the requirement's own words about it."""
+    signature = answer.signature.strip().rstrip(":").strip()
     try:
         ast.parse(f"{signature}:\n    pass\n")
     except SyntaxError as error:
-        reason = f"`{part.signature}` is no first line of a Python definition. Write for instance `def add(a: int, b: int) -> int`."
-        raise ReplyError(f"`{part.signature}` is no signature: {error.msg}", raw=text, reason=reason) from error
-    plain = " ".join(part.quote.split()).strip("\"'“”")
-    is_quote = plain and plain.casefold() in " ".join(requirement.split()).casefold()
-    return part.model_copy(update={"signature": signature, "quote": plain if is_quote else ""})
+        reason = f"`{answer.signature}` is no first line of a Python definition. Write for instance `def add(a: int, b: int) -> int`."
+        raise ReplyError(f"`{answer.signature}` is no signature: {error.msg}", raw=text, reason=reason) from error
+    part = Part(signature=signature, purpose=answer.purpose, quote="")
+    given = signatures.get(part.name, "")
+    if (
+        given
+        and part.is_function
+        and parameters_of(part) != parameters_of(part.model_copy(update={"signature": given}))
+    ):
+        part = part.model_copy(update={"signature": given})
+    return part.model_copy(update={"quote": words_about(part.name, requirement)[:600]})
 
 
 def _without_circles(files: list[FileSpec], notice: Notice) -> list[FileSpec]:

@@ -61,14 +61,19 @@ async def interrupted(folder: Path, seconds: float, *signals: int) -> tuple[int,
             *COMMAND, *("run", "a module shout.py", "--sop", "zero_shot", "--model", "openai:m", "--name", "s"),
             cwd=folder, env=environment(OPENAI_BASE_URL=server.base_url), stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        while not server.requests:
-            await asyncio.sleep(0.05)
-            assert process.returncode is None
-        for number in signals:
-            await asyncio.sleep(0.3)
-            process.send_signal(number)
-        async with asyncio.timeout(150):
-            _, said = await process.communicate()
+        try:
+            while not server.requests:
+                await asyncio.sleep(0.05)
+                assert process.returncode is None
+            for number in signals:
+                await asyncio.sleep(0.3)
+                process.send_signal(number)
+            async with asyncio.timeout(150):
+                _, said = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         assert process.returncode is not None
         return process.returncode, said.decode()
 

@@ -29,7 +29,7 @@ OUTLINE = {"approach": "One function.", "entry_point": "", "dependencies": []}
 INTERFACE = {
     "purpose": "Says things loudly.",
     "depends_on": [],
-    "parts": [{"signature": "def shout(text: str) -> str", "purpose": "Capitals and a mark.", "quote": "in capitals"}],
+    "parts": [{"signature": "def shout(text: str) -> str", "purpose": "Capitals and a mark."}],
 }
 CHECKS = {
     "calls": [{"imports": "from shout import shout", "expression": 'shout("")', "expected": '"!"'}],

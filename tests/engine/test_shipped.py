@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from running import INTERFACE, OUTLINE, PRD, RIGHT, WATERFALL, WRONG, events, git, start
+from running import OUTLINE, PRD, REQUIREMENT, RIGHT, WATERFALL, WRONG, events, git, start
 
 
 def test_waterfall_from_requirement_to_repository(tmp_path: Path) -> None:
@@ -32,7 +32,11 @@ def test_waterfall_from_requirement_to_repository(tmp_path: Path) -> None:
     assert f"Company-Run: {outcome.run}\nCompany-Step: verify.fix#2\nCompany-Model: script:script.yaml\n" in trailers
     assert json.loads((repo / ".company/artifacts/prd.json").read_text()) == PRD
     design = json.loads((repo / ".company/artifacts/design.json").read_text())
-    assert design["files"] == [{"path": "shout.py", **INTERFACE}]
+    (file,) = design["files"]
+    (part,) = file["parts"]
+    assert file["path"] == "shout.py"
+    assert part["signature"] == "def shout(text: str) -> str"  # as the architect wrote it: the parameters are the same
+    assert part["quote"] == REQUIREMENT  # the user's own words, found by rule
     assert design["approach"] == OUTLINE["approach"]
     assert "```mermaid" in (repo / "docs/design.md").read_text()
     assert "R1 | must" in (repo / "docs/prd.md").read_text()

@@ -1,0 +1,109 @@
+"""Generated code, put together and looked at: parts, patches, forgotten imports, placeholders."""
+
+import ast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from company.assemble import Module, definition, docstring, graft, merge
+from company.lint import complaints, placeholders_left, undefined_names, with_imports, with_values
+
+
+def test_a_module_grows_part_by_part() -> None:
+    module = Module("Says things.", ("load", "main"))
+    assert module.add("import json\nFILE = 'a.json'\n\ndef load():\n    return json.load(open(FILE))\n", "load")
+    assert module.names == {"load", "main", "json", "FILE"}
+    assert not module.add("def other():\n    pass\n", "main")
+    assert module.add(
+        "import json\n\ndef load():\n    return None\n\ndef main(args):\n    # start\n    print(load())\n", "main"
+    )
+    assert module.text() == (
+        '"""Says things."""\n\nimport json\nimport sys\n\nFILE = \'a.json\'\n\n\ndef other():\n    pass\n\n\n'
+        "def load():\n    return json.load(open(FILE))\n\n\ndef main(args):\n    # start\n    print(load())\n\n\n"
+        'if __name__ == "__main__":\n    sys.exit(main(sys.argv[1:]))\n'
+    )
+
+
+def test_a_main_without_arguments_is_called_without() -> None:
+    module = Module("", ("main",))
+    module.add("def main():\n    return 0", "main")
+    assert module.text().endswith("sys.exit(main())\n")
+
+
+OLD = '"""Doc."""\n\nimport os\n\nX = 1\n\n\n@cache\ndef a():\n    return X\n\n\ndef b():\n    return 2\n\n\nif __name__ == "__main__":\n    a()\n'
+
+
+def test_a_patch_of_one_function() -> None:
+    new = "import re\nX = 5\n\ndef b():\n    return 3\n\ndef c():\n    return 4\n"
+    merged = merge(OLD, new)
+    assert merged.startswith('"""Doc."""\nimport re\n')
+    assert "X = 5" in merged
+    assert "X = 1" not in merged
+    assert "@cache\ndef a():\n    return X\n" in merged
+    assert "def b():\n    return 3\n" in merged
+    assert merged.index("def c()") < merged.index('if __name__ == "__main__":')
+    ast.parse(merged)
+
+
+def test_a_whole_module_replaces_the_old_one() -> None:
+    new = "def a():\n    return 1\n\n\ndef b():\n    return 2\n"
+    assert merge(OLD, new) == new
+    assert merge("no python (", new) == new
+    assert merge(OLD, "print(1)") == "print(1)"
+
+
+names = st.sampled_from(["a", "b", "c", "d"])
+modules = st.lists(st.tuples(names, st.integers(0, 9)), min_size=1, max_size=4, unique_by=lambda pair: pair[0]).map(
+    lambda pairs: "\n\n\n".join(f"def {name}():\n    return {value}" for name, value in pairs) + "\n"
+)
+
+
+@given(modules, modules)
+@settings(max_examples=60, deadline=None)
+def test_a_graft_has_the_new_functions_and_keeps_the_others(old: str, new: str) -> None:
+    made = graft(old, new)
+    functions = {node.name for node in ast.parse(made).body if isinstance(node, ast.FunctionDef)}
+    for name in "abcd":
+        expected = definition(new, name) or definition(old, name)
+        assert definition(made, name) == expected
+        assert (name in functions) == bool(expected)
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("def f(a):\n    return a + b", ["b"]),
+        ("import os\nprint(os.sep, json.x)", ["json"]),
+        ("def f():\n    global g\n    g = 1\ndef h():\n    return g", []),
+        ("[x for x in range(3) if x]\nclass A:\n    y = 1\n    def m(self):\n        return self.y", []),
+        ("from x import *\nprint(anything)", []),
+        ("try:\n    pass\nexcept ValueError as e:\n    print(e, __file__)", []),
+        ("def f():\n    return g()\ndef g():\n    return later", ["later"]),
+    ],
+)
+def test_undefined_names(code: str, found: list[str]) -> None:
+    assert undefined_names(code) == found
+
+
+def test_forgotten_standard_imports_are_added_after_the_docstring() -> None:
+    assert (
+        with_imports('"""Doc."""\nprint(json.dumps(1), csv)\n')
+        == '"""Doc."""\n\nimport csv\nimport json\nprint(json.dumps(1), csv)\n'
+    )
+    assert with_imports("print(numpy)\n") == "print(numpy)\n"
+    assert with_imports("print(") == "print("
+
+
+def test_placeholders_get_their_values_where_there_are_some() -> None:
+    code = 'def add(name):\n    """NAME is added."""\n    print("NAME exists", "ü NAME", end="")\n    print("usage: NAME")\n    print("no CITY")\n'
+    made = with_values(code, {"NAME", "CITY"})
+    assert made == code.replace('"NAME exists"', "f'{name} exists'").replace('"ü NAME"', "f'ü {name}'")
+    assert placeholders_left(made, {"NAME", "CITY"}) == ["no CITY"]
+    assert complaints(made, (), {"NAME", "CITY"}) == [
+        'The text "no CITY" still holds a placeholder of the requirement: put the value in its place.'
+    ]
+
+
+def test_a_docstring_is_one_safe_sentence() -> None:
+    assert docstring('It says """hi""". And more.') == "It says '''hi'''."

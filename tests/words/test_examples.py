@@ -1,0 +1,147 @@
+"""What a requirement's own words give by rule, and the tests that are made of it."""
+
+import ast
+
+import pytest
+
+from company.artifacts import Call, Check, Checks, Command, Design, FileSpec, Part
+from company.examples import calls_in, commands_in, is_program, placeholders_in, started_file, stated_output, usages_in
+from company.testgen import from_checks, from_design, parameters_of, usable_checks
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('slug("A b") returns "a-b".', [('slug("A b")', '"a-b"')]),
+        ('so slug("x") is "x", and slug("") gives "".', [('slug("x")', '"x"'), ('slug("")', '""')]),
+        ("slug(3) raises TypeError", [("slug(3)", "raises TypeError")]),
+        ("`slug('a')` should return `'b'`", [("slug('a')", "'b'")]),
+        ("slug([1, 2]) == {'a': (1, 2)} holds", [("slug([1, 2])", "{'a': (1, 2)}")]),
+        ('slug("(") -> ")"', [('slug("(")', '")"')]),
+        ("slug(text) returns the text", []),
+        ('slug(text, width=3) returns "abc"', []),
+        ('other("a") returns "b"', []),
+        ('slug("a") returns what was said', []),
+        ("slug(-1.5) returns -2 and then", [("slug(-1.5)", "-2")]),
+    ],
+)
+def test_calls(text: str, found: list[tuple[str, str]]) -> None:
+    checks = calls_in(text, {"slug": "pkg.slugs"})
+    assert [(check.calls[0].expression, check.calls[0].expected) for check in checks] == found
+    assert all(check.calls[0].imports == "from pkg.slugs import slug" for check in checks)
+
+
+TODO = (
+    'A program todo.py. "python todo.py add TEXT" stores it and prints "added 1". "python todo.py say NAME" prints "hi NAME", '
+    'or "no NAME" and exits with status 1. "python todo.py about" prints "todo 1.0".'
+)
+
+
+def test_commands_and_their_usages() -> None:
+    assert is_program(TODO)
+    assert started_file(TODO) == "todo.py"
+    assert placeholders_in(TODO) == {"TEXT", "NAME"}
+    assert commands_in(TODO) == [Command(command="python todo.py about", stdin="", stdout="todo 1.0", exit_status=0)]
+    assert [usage.outputs for usage in usages_in(TODO)] == [("added 1",), ("hi NAME", "no NAME"), ("todo 1.0",)]
+
+
+@pytest.mark.parametrize(
+    ("command", "said", "stated"),
+    [
+        ("python todo.py add milk", "added 1", "added 1"),
+        ("python todo.py add 'two words'", "added 1", "added 1"),
+        ("python3 todo.py say Ann", "hi Ann", "hi Ann"),
+        ("python todo.py say Ann", "no NAME", "no Ann"),
+        ("python todo.py say Ann", "hi Bob", None),
+        ("python todo.py say", "hi", None),
+        ("python todo.py add milk", "added 2", None),
+        ("python todo.py add 'unclosed", "added 1", None),
+        ("python todo.py add milk", "", None),
+    ],
+)
+def test_what_a_command_may_print(command: str, said: str, stated: str | None) -> None:
+    assert stated_output(command, said, usages_in(TODO)) == stated
+
+
+def test_a_module_is_started_through_its_main() -> None:
+    assert started_file('so that "python -m shop.cart FILE" works') == "shop/cart/__main__.py"
+    assert started_file("a module shop.py with a function") == ""
+    assert not is_program("a module shop.py with a function price()")
+
+
+def check(**more: object) -> Check:
+    return Check.model_validate({"title": "T", "quote": "", "calls": [], "commands": [], **more})
+
+
+def test_made_tests_are_python_and_know_which_decide() -> None:
+    session = [
+        Command(command="python todo.py add milk", stdin="", stdout="added 1", exit_status=0),
+        Command(command="python todo.py say Ann", stdin="x\n", stdout="no Ann", exit_status=1),
+        Command(command="python todo.py list", stdin="", stdout="1 milk", exit_status=0),
+    ]
+    call = Call(imports="from todo import load", expression="load('a')", expected="raises OSError")
+    tests = from_checks(Checks(checks=[check(calls=[call]), check(commands=session)]), TODO)
+    names = [
+        node.name
+        for node in ast.parse(tests.text).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test")
+    ]
+    assert names == ["test_1_t", "test_2_1_todo_py_add_milk", "test_2_2_todo_py_say_ann", "test_2_3_todo_py_list"]
+    assert tests.optional == (
+        "tests/test_requirement.py::test_1_t",
+        "tests/test_requirement.py::test_2_3_todo_py_list",
+    )
+    assert "    with pytest.raises(OSError):\n        load('a')\n" in tests.text
+    assert (
+        "    run('python todo.py add milk')\n    status, output, errors = run('python todo.py say Ann', stdin='x\\n')\n"
+        in tests.text
+    )
+    assert "assert (output or errors) == 'no Ann', errors" in tests.text
+
+
+def test_where_nothing_is_stated_everything_decides() -> None:
+    call = Call(imports="from a import b", expression="b(1)", expected="2")
+    assert from_checks(Checks(checks=[check(calls=[call])]), "add one").optional == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "reason"),
+    [
+        ("calls", {"imports": "from a import b", "expression": "c(1)", "expected": "2"}, "uses nothing of"),
+        ("calls", {"imports": "from a import b", "expression": "b(", "expected": "2"}, "is no Python"),
+        ("calls", {"imports": "from a import b", "expression": "b(1)", "expected": "two"}, "is no Python literal"),
+        ("calls", {"imports": "from z import b", "expression": "b(1)", "expected": "2"}, "no module `z`"),
+        ("commands", {"command": "ls", "stdin": "", "stdout": "", "exit_status": 0}, "does not begin with"),
+        ("commands", {"command": "python a.py | wc", "stdin": "", "stdout": "", "exit_status": 0}, "needs a shell"),
+        (
+            "commands",
+            {"command": "python z.py", "stdin": "", "stdout": "", "exit_status": 0},
+            "not among the design's files",
+        ),
+        ("commands", {"command": "python 'a.py", "stdin": "", "stdout": "", "exit_status": 0}, "is no command line"),
+    ],
+)
+def test_checks_that_cannot_be_run_are_left_out_with_the_reason(
+    kind: str, fields: dict[str, object], reason: str
+) -> None:
+    kept, reasons = usable_checks(Checks(checks=[check(**{kind: [fields]})]), {"a.py"})
+    assert kept == []
+    assert reason in reasons[0]
+
+
+def test_interfaces() -> None:
+    parts = [
+        Part(signature="def add(a: int, *rest: int, key: str = '', **more: int) -> int", purpose="p", quote=""),
+        Part(signature="class Shop(Base)", purpose="p", quote=""),
+    ]
+    spec = FileSpec(path="pkg/a.py", purpose="p", depends_on=[], parts=parts)
+    design = Design(approach="a", files=[spec], entry_point="", dependencies=[])
+    tests = from_design(design, "a function add(a) and more")
+    assert tests
+    ast.parse(tests.text)
+    assert parameters_of(parts[0]) == ["a", "rest", "key", "more"]
+    assert "from pkg.a import add" in tests.text
+    assert "assert inspect.isclass(Shop)" in tests.text
+    assert tests.optional == ("tests/test_interface.py::test_pkg_a_has_shop",) or "Shop" in tests.optional[0]
+    bare = spec.model_copy(update={"parts": []})
+    assert from_design(design.model_copy(update={"files": [bare]}), "") is None
