@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from company import publish
@@ -94,7 +95,8 @@ async def _role(site: Site, state: RunState, context: RunContext, scope: Scope, 
     given = {"requirement": context.requirement, **variables}
 
     def question(part: Part | None = None, module: str = "", number: int = 0) -> Ask:
-        return _ask(site, state, context, {**variables, "part": part, "module": module}, salt, number)
+        ask = _ask(site, state, context, {**variables, "part": part, "module": module}, salt, number)
+        return replace(ask, defines=part.name if part else "")
 
     assert step.out
     result: Any

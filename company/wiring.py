@@ -93,6 +93,17 @@ class RunRecord:
     seconds: float
 
 
+class Notices:
+    """Takes what a model's client has to say to people to the run's journal, once there is one."""
+
+    journal: Journal | None = None
+
+    def __call__(self, text: str) -> None:
+        """Say it."""
+        if self.journal:
+            self.journal.emit("notice", text=text)
+
+
 @dataclass(frozen=True)
 class _Request:
     """What is kept of a run's beginning, so that it can be resumed anywhere."""
@@ -134,12 +145,13 @@ async def run(
         home.mkdir(parents=True, exist_ok=True)
     identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     request = _Request(identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox)
-    async with _models(procedure, settings, model, progress) as models:
+    notices = Notices()
+    async with _models(procedure, settings, model, notices, progress) as models:
         repository = Repository.create(workspace / name)
         folder = home / "runs" / identity
         with disk_errors("write the run's request", folder):
             _keep(folder, request, procedure)
-        return await _sit(request, procedure, settings, home, repository, sandbox, models, listeners, stop)
+        return await _sit(request, procedure, settings, home, repository, sandbox, models, notices, listeners, stop)
 
 
 async def resume(
@@ -169,9 +181,10 @@ async def resume(
     procedure = load_procedure(str(folder / "library" / "sops" / f"{request.sop}.yaml"), library)
     sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
     repository = Repository.open(workspace.resolve() / request.name)
-    async with _models(procedure, settings, request.model, progress) as models:
+    notices = Notices()
+    async with _models(procedure, settings, request.model, notices, progress) as models:
         return await _sit(
-            request, procedure, settings, home, repository, sandbox, models, listeners, stop, resumed=True
+            request, procedure, settings, home, repository, sandbox, models, notices, listeners, stop, resumed=True
         )
 
 
@@ -188,6 +201,7 @@ async def _sit(
     repository: Repository,
     sandbox: Sandbox,
     models: Mapping[str | None, Model],
+    notices: Notices,
     listeners: tuple[Listener, ...],
     stop: asyncio.Event | None,
     *,
@@ -198,6 +212,7 @@ async def _sit(
     with Lock(repository.path):
         report = Report.of(read(folder / "events.jsonl"))
         journal = Journal(folder / "events.jsonl", (report.see, *listeners))
+        notices.journal = journal
         prices = {model.name: _price(model.name, settings) for model in models.values()}
         spent = Spent(
             report.calls, report.prompt_tokens, report.completion_tokens, _cost(report, prices), report.seconds
@@ -251,13 +266,14 @@ def _names(procedure: Procedure, settings: Settings, model: str) -> dict[str | N
 
 @asynccontextmanager
 async def _models(
-    procedure: Procedure, settings: Settings, model: str, progress: Progress | None
+    procedure: Procedure, settings: Settings, model: str, notice: Notices, progress: Progress | None
 ) -> AsyncIterator[dict[str | None, Model]]:
     async with AsyncExitStack() as stack:
         opened: dict[str, Model] = {}
         names = _names(procedure, settings, model)
         for name in dict.fromkeys(names.values()):
-            opened[name] = await stack.enter_async_context(providers.open_model(name, settings, progress=progress))
+            model_ = providers.open_model(name, settings, notice=notice, progress=progress)
+            opened[name] = await stack.enter_async_context(model_)
         yield {called: opened[name] for called, name in names.items()}
 
 

@@ -73,6 +73,8 @@ class Request:
     label: StepLabel
     expects: tuple[str, ...] = ()
     """Paths of the files that a reply of code should hold; dry runs make them."""
+    defines: str = ""
+    """Name of the function or class that the code must define; empty for any. Dry runs make it."""
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ class Ask:
     schema: dict[str, Any] | None = None
     schema_name: str = ""
     expects: tuple[str, ...] = ()
+    defines: str = ""
     model: str | None = None
     """As the step says; None is the run's model."""
     temperature: float | None = None
@@ -143,6 +144,7 @@ class Gateway:
             seed=ask.seed + label.attempt,
             label=label,
             expects=ask.expects,
+            defines=ask.defines,
         )
 
     def _model(self, name: str | None) -> Model:

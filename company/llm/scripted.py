@@ -143,7 +143,7 @@ class DryModel:
             UsageError: the schema has something that no value can be made for.
         """
         if request.schema is None:
-            text = "\n".join(_dry_file(path) for path in request.expects or ("main.py",))
+            text = "\n".join(_dry_file(path, request.defines) for path in request.expects or ("main.py",))
         else:
             value = minimal(request.schema, request.schema.get("$defs", {}))
             text = json.dumps(value, ensure_ascii=False, indent=1)
@@ -167,12 +167,13 @@ def _reply(name: str, request: Request, text: str, finish: str, on_tokens: OnTok
     return reply
 
 
-def _dry_file(path: str) -> str:
+def _dry_file(path: str, defines: str) -> str:
     name = path.rpartition("/")[2]
     if not name.endswith(".py"):
         body = "{}" if name.endswith(".json") else "Dry run: no model wrote this."
         return f"### {path}\n\n```{name.rpartition('.')[2]}\n{body}\n```\n"
-    function = "test_nothing" if name.startswith("test_") or name.endswith("_test.py") else "main"
+    is_test = name.startswith("test_") or name.endswith("_test.py")
+    function = defines or ("test_nothing" if is_test else "main")
     body = f'"""Dry run: no model wrote this."""\n\n\ndef {function}() -> None:\n    """Do nothing."""'
     return f"### {path}\n\n```python\n{body}\n```\n"
 
