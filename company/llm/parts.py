@@ -36,11 +36,11 @@ async def write_parts(gateway: Gateway, question: Question, spec: FileSpec, requ
         )
         return SourceFile(path=spec.path, content=whole)
     for number, part in enumerate(spec.parts, 1):
-        told = _Told()
+        told, absent = _Told(), _Told(REPAIRS)
 
-        def read(text: str, name: str = part.name, told: _Told = told) -> None:
+        def read(text: str, name: str = part.name, told: _Told = told, absent: _Told = absent) -> None:
             content = _code(text, spec.path, module.names, placeholders, is_strict=told.again())
-            if not module.add(content, name):
+            if not module.add(content, name) and absent.again():
                 raise _without(name, text)
 
         await gateway.ask(question(part, module.text() if number > 1 else "", number), read)

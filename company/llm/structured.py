@@ -353,8 +353,8 @@ def _with_main(file: FileSpec) -> FileSpec:
     if any(part.name == "main" for part in file.parts):
         return file
     purpose = (
-        "Reads the arguments (`sys.argv[1:]`, each command with its own number of them), does what the requirement says "
-        "for each command by calling the other functions, and returns the exit status"
+        "Reads `sys.argv[1:]` (each command has its own number of arguments), does what the requirement says by calling "
+        "the other functions, returns the exit status"
     )
     main = Part(signature="def main() -> int", purpose=purpose, quote="")
     return file.model_copy(update={"parts": [*file.parts, main]})

@@ -107,3 +107,12 @@ def test_placeholders_get_their_values_where_there_are_some() -> None:
 
 def test_a_docstring_is_one_safe_sentence() -> None:
     assert docstring('It says """hi""". And more.') == "It says '''hi'''."
+
+
+def test_a_program_always_has_a_main_that_fits_the_design() -> None:
+    from company.artifacts import FileSpec
+    from company.llm.structured import _with_main
+
+    spec = _with_main(FileSpec(path="a.py", purpose="p", depends_on=[], parts=[]))
+    assert [part.name for part in spec.parts] == ["main"]
+    assert _with_main(spec) == spec
