@@ -189,7 +189,9 @@ def test_a_finished_run_says_so(tmp_path: Path) -> None:
 
 def test_a_second_run_of_the_same_requirement_pays_for_nothing(tmp_path: Path) -> None:
     with answering() as state:
-        assert run(tmp_path, state.port).wait(timeout=120) == 0
+        first = run(tmp_path, state.port)
+        _, err = first.communicate(timeout=120)
+        assert first.returncode == 0, err
         asked = len(state.bodies)
         again = begin(tmp_path, state.port, "run", REQUIREMENT, "--model", "mine:m", "--name", "again")
         out, err = again.communicate(timeout=120)
