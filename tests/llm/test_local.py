@@ -212,7 +212,7 @@ def test_missing_runtime_is_told(model: Path, monkeypatch: pytest.MonkeyPatch) -
     async def work() -> None:
         with pytest.raises(UsageError) as caught:
             await server(model).__aenter__()
-        assert "company-sim[local]" in caught.value.hint
+        assert "pip install xllamacpp" in caught.value.hint
 
     run(work)
 
