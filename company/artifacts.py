@@ -6,6 +6,7 @@ How a reply becomes one of these: `llm/structured.py`. How one becomes files of 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -240,6 +241,15 @@ BUILT_IN: dict[str, type[Artifact]] = {
     )
 }  # fmt: skip
 """The artifact names that a procedure may use without declaring them."""
+
+
+def flat(value: Any) -> Iterator[Any]:
+    """An artifact alone, or those of a list, lists in it included."""
+    if isinstance(value, list):
+        for one in value:
+            yield from flat(one)
+    else:
+        yield value
 
 
 def to_json(value: Any) -> Any:

@@ -72,6 +72,7 @@ def print_outcome(outcome: Outcome, console: Console, workspace: Path, settings:
 
 def role_table(outcome: Outcome, settings: Settings) -> list[str]:
     """What each role used, as aligned lines; money where the run cost any or its cost is unknown."""
+    from company.llm.budget import usd
     from company.llm.providers import price_of
     from company.terminal import clean, duration
 
@@ -84,8 +85,9 @@ def role_table(outcome: Outcome, settings: Settings) -> list[str]:
         for name in names:
             total[name] += step[name]
         so_far = paid.setdefault(role, 0.0)
-        usd = (step["prompt_tokens"] * price.input + step["completion_tokens"] * price.output) / 1e6 if price else None
-        paid[role] = None if usd is None or so_far is None else so_far + usd
+        rates = (price.input, price.output) if price else None
+        cost = usd(rates, step["prompt_tokens"], step["completion_tokens"])
+        paid[role] = None if cost is None or so_far is None else so_far + cost
     money = outcome.cost_usd != 0
     lines = [f"{'role':<18}{'calls':>5}{'prompt':>9}{'cached':>8}{'reply':>8}{'tok/s':>7}{'time':>12}"]
     lines[0] += f"{'cost':>9}" if money else ""
@@ -95,8 +97,8 @@ def role_table(outcome: Outcome, settings: Settings) -> list[str]:
         line = (
             f"{role:<18}{used['calls']:>5.0f}{used['prompt_tokens']:>9.0f}{share:>8}{used['completion_tokens']:>8.0f}"
         )
-        cost = "unknown" if (usd := paid[role]) is None else f"${usd:.4f}"
-        lines.append(f"{line}{speed:>7}{duration(used['seconds']):>12}{f'{cost:>9}' if money else ''}")
+        shown = "unknown" if (total_usd := paid[role]) is None else f"${total_usd:.4f}"
+        lines.append(f"{line}{speed:>7}{duration(used['seconds']):>12}{f'{shown:>9}' if money else ''}")
     return lines if sums else []
 
 

@@ -21,6 +21,7 @@ from company import publish
 from company.artifacts import Design
 from company.compiler import compile_procedure, longest
 from company.errors import CompanyError, Interrupted, LimitReached
+from company.nodes import commit_files
 from company.report import Report
 from company.sop.procedure import Procedure
 from company.state import Block, RunContext, RunState, Scope, Site, pack, unpack
@@ -275,16 +276,4 @@ async def _deliver(sitting: Sitting, context: RunContext, state: RunState) -> tu
 
 
 async def _company_commit(context: RunContext, ident: str, files: Mapping[str, bytes | None], subject: str) -> None:
-    if ident in context.committed:
-        return
-    made = await asyncio.to_thread(
-        context.repository.commit,
-        files,
-        subject=subject[:120],
-        author="Company",
-        email_slug="company",
-        trailers={"Company-Run": context.run, "Company-Step": ident},
-    )
-    context.committed.add(ident)
-    if made:
-        context.journal.emit("commit", step=ident, sha=made.sha, author="Company", subject=subject)
+    await commit_files(context, ident, files, subject[:120], "company", "Company")

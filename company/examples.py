@@ -84,7 +84,7 @@ def _is_signature(call: ast.Call) -> bool:
     names = [argument.id for argument in call.args if isinstance(argument, ast.Name)]
     names += [keyword.arg for keyword in call.keywords if keyword.arg]
     given = len(call.args) + len(call.keywords)
-    return len(set(names)) == given and all(_is_literal(keyword.value) for keyword in call.keywords)
+    return len(set(names)) == given and all(is_literal(keyword.value) for keyword in call.keywords)
 
 
 def words_about(name: str, requirement: str) -> str:
@@ -185,13 +185,14 @@ def _is_concrete(text: str) -> bool:
     if not isinstance(call, ast.Call):
         return False
     arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
-    return bool(arguments) and all(_is_literal(argument) for argument in arguments)
+    return bool(arguments) and all(is_literal(argument) for argument in arguments)
 
 
-def _is_literal(node: ast.expr) -> bool:
+def is_literal(node: ast.expr | str) -> bool:
+    """Whether an expression, parsed or as text, is a Python literal."""
     try:
         ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return False
     return True
 

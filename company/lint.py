@@ -63,14 +63,14 @@ def placeholders_left(code: str, placeholders: Collection[str]) -> list[str]:
     """Texts of the code that hold a placeholder of the requirement, such as ``NAME exists``; usage lines may."""
     if not placeholders:
         return []
-    pattern = re.compile(r"\b(" + "|".join(map(re.escape, placeholders)) + r")\b")
+    pattern = _any_of(placeholders)
     found = []
     tree = ast.parse(code)
     documented = {id(text) for text in _docstrings(tree)}
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Constant) and isinstance(node.value, str)) or id(node) in documented:
             continue
-        if pattern.search(node.value) and "usage" not in node.value.lower() and not node.value.isupper():
+        if _has_placeholder(node.value, pattern):
             found.append(node.value.strip())
     return list(dict.fromkeys(found))
 
@@ -98,7 +98,7 @@ def _texts_with(
     function: ast.FunctionDef | ast.AsyncFunctionDef, known: Collection[str]
 ) -> Iterator[tuple[ast.expr, str]]:
     """The texts of a function, on one line, that hold a placeholder, and each as it should be."""
-    pattern = re.compile(r"\b(" + "|".join(map(re.escape, known)) + r")\b")
+    pattern = _any_of(known)
     documented = {id(text) for text in _docstrings(ast.Module([function], []))}
     inside = {id(part) for node in ast.walk(function) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(function):
@@ -107,7 +107,7 @@ def _texts_with(
         parts = node.values if isinstance(node, ast.JoinedStr) else [node] if isinstance(node, ast.Constant) else []
         texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
         whole = "".join(texts)
-        if not pattern.search(whole) or "usage" in whole.lower() or whole.isupper():
+        if not _has_placeholder(whole, pattern):
             continue
         assert isinstance(node, ast.expr)
         if node.lineno != node.end_lineno:
@@ -123,6 +123,15 @@ def _texts_with(
                 elif piece:
                     made.append(ast.Constant(piece))
         yield node, ast.unparse(ast.JoinedStr(made))
+
+
+def _any_of(words: Collection[str]) -> re.Pattern[str]:
+    return re.compile(r"\b(" + "|".join(map(re.escape, words)) + r")\b")
+
+
+def _has_placeholder(text: str, pattern: re.Pattern[str]) -> bool:
+    """Whether a text holds a placeholder that should be a value: usage lines, and texts all in capitals, may."""
+    return bool(pattern.search(text)) and "usage" not in text.lower() and not text.isupper()
 
 
 def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:

@@ -7,16 +7,17 @@ Which step comes when: `compiler.py`. Asking a model: `llm/structured.py`; files
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from company import publish
-from company.artifacts import FileSpec, Part, Patch, SourceFile, TestFile, TestRun
+from company.artifacts import FileSpec, Part, Patch, SourceFile, TestFile, TestRun, flat
 from company.assemble import definition, merge
 from company.errors import DeadlineExceeded, EndpointError, Interrupted, StepFailed
 from company.examples import placeholders_in
+from company.items import in_order, keyed
 from company.lint import complaints
 from company.llm.client import Message, StepLabel
 from company.llm.gateway import Ask
@@ -27,7 +28,7 @@ from company.prompts import SYSTEM
 from company.sandbox import Limits as SandboxLimits
 from company.sandbox import run_command, run_tests
 from company.sop.scopes import is_pytest
-from company.state import RunContext, RunState, Scope, Site, pack, round_of, step_id, unpack
+from company.state import RunContext, RunState, Scope, Site, pack, pack_list, round_of, step_id, unpack
 
 if TYPE_CHECKING:
     from company.sop.procedure import Step
@@ -104,7 +105,7 @@ async def _role(site: Site, state: RunState, context: RunContext, scope: Scope, 
     if step.grain == "function" and spec:
         result = await write_parts(context.gateway, question, spec, context.requirement)
     elif step.grain == "function":
-        files = [value for value in _flat(variables.values()) if isinstance(value, SourceFile)]
+        files = [value for value in flat(list(variables.values())) if isinstance(value, SourceFile)]
         result = await mend_part(context.gateway, question, files, context.requirement)
     else:
         result = await obtain(
@@ -118,10 +119,6 @@ async def _role(site: Site, state: RunState, context: RunContext, scope: Scope, 
         values[step.updates] = pack(context.objects, updated)
     await commit(site, state, context, changed)
     return values
-
-
-def _flat(values: Iterable[Any]) -> list[Any]:
-    return [one for value in values for one in (value if isinstance(value, list) else [value])]
 
 
 def _ask(site: Site, state: RunState, context: RunContext, variables: Mapping[str, Any], salt: int, number: int) -> Ask:
@@ -174,7 +171,7 @@ def _merged(old: SourceFile | None, new: SourceFile) -> SourceFile:
 
 async def _run(site: Site, state: RunState, context: RunContext, scope: Scope) -> Values:
     step = site.step
-    values = _flat(entry.expr.evaluate(scope) for entry in step.inputs)
+    values = list(flat([entry.expr.evaluate(scope) for entry in step.inputs]))
     tree = {path: data for path, data in context.repository.files().items() if not path.startswith(".company/")}
     tree |= {value.path: value.content.encode() for value in values if isinstance(value, SourceFile)}
     limits = SandboxLimits(seconds=step.timeout or context.test_seconds)
@@ -230,8 +227,8 @@ async def _for_each(site: Site, state: RunState, context: RunContext, scope: Sco
             place=str(step.span),
             hint="raise its `max:`, or let the step before make fewer",
         )
-    keys, needs = _keyed(step, items, scope)
-    order = _in_order(step, keys, needs)
+    keys, needs = keyed(step, items, scope)
+    order = in_order(step, keys, needs)
     gate = asyncio.Semaphore(step.parallel)
     results: dict[str, str | None] = {}
     finished = {key: asyncio.Event() for key in keys}
@@ -245,8 +242,9 @@ async def _for_each(site: Site, state: RunState, context: RunContext, scope: Sco
             await finished[need].wait()
         async with gate:
             frame = {**state.get("frame", {}), step.bind: pack(context.objects, item)}
-            frame["deps"] = _packed(context, [results[need] for need in needs[key]])
-            frame["done"] = _packed(context, [results[done] for done in order if done in results])
+            frame["deps"] = pack_list(context.objects, [results[need] for need in needs[key]])
+            if step.parallel == 1:  # the checker lets `done` be read only then
+                frame["done"] = pack_list(context.objects, [results[done] for done in order if done in results])
             inner: RunState = {
                 "values": dict(values),
                 "rounds": {},
@@ -267,51 +265,7 @@ async def _for_each(site: Site, state: RunState, context: RunContext, scope: Sco
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     changed: Values = {path: values[path] for path in outside}
-    return {**changed, step.path: _packed(context, [results[key] for key in keys])}
-
-
-def _packed(context: RunContext, refs: list[str | None]) -> str:
-    return pack(context.objects, [unpack(context.objects, ref) for ref in refs])
-
-
-def _keyed(step: Step, items: list[Any], scope: Scope) -> tuple[list[str], dict[str, list[str]]]:
-    """Each item's key, and the keys that it needs."""
-    keys: list[str] = []
-    needs: dict[str, list[str]] = {}
-    for number, item in enumerate(items, 1):
-        inner = {**{name: scope[name] for name in _names_of(step, scope)}, step.bind: item}
-        key = str(step.key.evaluate(inner)) if step.key else str(number)
-        if key in needs:
-            raise StepFailed(f"two items of `{step.path}` have the key `{key}`", place=str(step.span))
-        keys.append(key)
-        needs[key] = list(step.needs.evaluate(inner)) if step.needs else []
-    for key, wanted in needs.items():
-        for need in wanted:
-            if need not in needs:
-                raise StepFailed(
-                    f"the item `{key}` of `{step.path}` needs `{need}`, which is no item", place=str(step.span)
-                )
-    return keys, needs
-
-
-def _names_of(step: Step, scope: Scope) -> set[str]:
-    read = {r.parts[0] for expr in (step.key, step.needs) if expr for r in expr.references()}
-    return {name for name in read if name != step.bind and name in set(scope)}
-
-
-def _in_order(step: Step, keys: list[str], needs: Mapping[str, list[str]]) -> list[str]:
-    """The keys, each after those that it needs; fails on a circle before anything is paid for."""
-    order: list[str] = []
-    while len(order) < len(keys):
-        ready = [key for key in keys if key not in order and all(need in order for need in needs[key])]
-        if not ready:
-            path = [next(key for key in keys if key not in order)]
-            while path.count(path[-1]) < 2:
-                path.append(next(need for need in needs[path[-1]] if need not in order))
-            circle = " → ".join(path[path.index(path[-1]) :])
-            raise StepFailed(f"the items of `{step.path}` need one another in a circle: {circle}", place=str(step.span))
-        order += ready
-    return order
+    return {**changed, step.path: pack_list(context.objects, [results[key] for key in keys])}
 
 
 # --- the end of a round -----------------------------------------------------------------------------
@@ -366,7 +320,7 @@ async def _keep_best(site: Site, state: RunState, context: RunContext, score: An
         before, now = (_contents(context, source.get(path)) for source in (back, values))
         files |= {name: before.get(name) for name in {**before, **now} if before.get(name) != now.get(name)}
     ident = f"{loop.path}@best#{round_of(site, state)}"
-    await _commit(context, ident, files, f"{loop.path}: go back to the best version so far", "company", "Company")
+    await commit_files(context, ident, files, f"{loop.path}: go back to the best version so far", "company", "Company")
     context.journal.emit("notice", text=f"{loop.path}: round {state['rounds'][loop.path]} was worse and is undone")
     return {"values": back, "rounds": {}}
 
@@ -387,12 +341,13 @@ async def commit(site: Site, state: RunState, context: RunContext, value: Any) -
     files: dict[str, bytes | None] = {**publish.files_of(name, state.get("item", ""), value, context.requirement)}
     slug, title = (step.role.name, step.role.title) if step.role else ("test-runner", "Test Runner")
     subject = publish.subject(name, value, step.updates)
-    await _commit(context, step_id(site, state), files, subject, slug, title)
+    await commit_files(context, step_id(site, state), files, subject, slug, title)
 
 
-async def _commit(
+async def commit_files(
     context: RunContext, ident: str, files: Mapping[str, bytes | None], subject: str, slug: str, title: str
 ) -> None:
+    """One commit under the id of what it belongs to, unless the history has it already."""
     async with context.git:
         if ident in context.committed or not files:
             return
@@ -413,4 +368,4 @@ async def _commit(
             context.journal.emit("commit", step=ident, sha=made.sha, author=title, subject=subject)
 
 
-__all__ = ["Child", "commit", "end_round", "paths_of", "perform"]
+__all__ = ["Child", "commit", "commit_files", "end_round", "paths_of", "perform"]

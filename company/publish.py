@@ -6,7 +6,7 @@ How files reach git: `workspace.py`. Artifacts as Markdown: `markdown.py`; tests
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from company import markdown, testgen
@@ -21,6 +21,7 @@ from company.artifacts import (
     SourceFile,
     TestFile,
     TestRun,
+    flat,
     to_json,
 )
 
@@ -37,7 +38,7 @@ def files_of(step: str, item: str, value: Any, requirement: str) -> dict[str, by
     """
     found: dict[str, bytes] = {}
     documents = []
-    for one in _flat(value):
+    for one in flat(value):
         if isinstance(one, SourceFile | TestFile):
             found[one.path] = one.content.encode()
         elif isinstance(one, Patch):
@@ -69,14 +70,6 @@ def made_tests(value: Any, requirement: str) -> testgen.Tests | None:
     if isinstance(value, Design):
         return testgen.from_design(value, requirement)
     return None
-
-
-def _flat(value: Any) -> Iterator[Any]:
-    for one in value if isinstance(value, list) else [value]:
-        if isinstance(one, list):
-            yield from _flat(one)
-        else:
-            yield one
 
 
 def _file_name(item: str) -> str:

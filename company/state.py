@@ -7,7 +7,7 @@ What a node does with them: `nodes.py`; which nodes there are: `compiler.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
@@ -103,9 +103,19 @@ def pack(objects: Objects, value: Any) -> str:
     return objects.put(_wrap(value))
 
 
+def pack_list(objects: Objects, refs: Sequence[str | None]) -> str:
+    """Keep a list of values that are kept already, by their references alone; returns the list's."""
+    return objects.put({"kind": "references", "value": list(refs)})
+
+
 def unpack(objects: Objects, ref: str | None) -> Any:
     """The value behind a reference, artifacts validated again; None for None."""
-    return None if ref is None else _unwrap(objects.get(ref))
+    if ref is None:
+        return None
+    data = objects.get(ref)
+    if data["kind"] == "references":
+        return [unpack(objects, one) for one in data["value"]]
+    return _unwrap(data)
 
 
 def _wrap(value: Any) -> Any:

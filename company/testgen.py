@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from company.artifacts import Call, Check, Checks, Command, Design, Part
-from company.examples import Usage, stated_output, usages_in
+from company.examples import Usage, is_literal, stated_output, usages_in
 
 CHECKS_PATH = "tests/test_requirement.py"
 INTERFACE_PATH = "tests/test_interface.py"
@@ -80,17 +80,9 @@ def usable_checks(checks: Checks, modules: Collection[str]) -> tuple[list[Check]
 def _with_literal(call: Call) -> Call:
     """The call with its value as Python writes it: a model often leaves the quotes of a text out."""
     expected = call.expected.strip()
-    if _error_name(expected) or _is_literal(expected):
+    if _error_name(expected) or is_literal(expected):
         return call
     return call.model_copy(update={"expected": repr(expected)})
-
-
-def _is_literal(text: str) -> bool:
-    try:
-        ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return False
-    return True
 
 
 def _call_problem(call: Call, modules: Collection[str]) -> str:
@@ -252,7 +244,7 @@ def from_design(design: Design, requirement: str) -> Tests | None:
     for spec in design.files:
         if not spec.path.endswith(".py") or spec.path.endswith("__main__.py") or not spec.parts:
             continue
-        module = spec.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        module = module_of(spec.path)
         if not all(part.isidentifier() for part in module.split(".")):
             continue
         for part in spec.parts:
@@ -266,6 +258,11 @@ def from_design(design: Design, requirement: str) -> Tests | None:
         about="That the modules load and define what the design says.", imports=_imports({"inspect"}, path=False)
     )
     return Tests(INTERFACE_PATH, head + "".join(f"\n\n{function}" for function in functions), tuple(optional))
+
+
+def module_of(path: str) -> str:
+    """What a file is imported as: ``shop/cart.py`` is ``shop.cart``."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def is_named(name: str, requirement: str) -> bool:

@@ -11,7 +11,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from company.engine import NewRun, Outcome, Sitting
 from company.errors import UsageError, WorkspaceBusy, WorkspaceError
 from company.events import Journal, Listener, read
 from company.llm import providers
-from company.llm.budget import Budget, Spent
+from company.llm.budget import Budget, Rates, Spent, usd
 from company.llm.client import Model
 from company.llm.gateway import Gateway
 from company.llm.sources import Progress
@@ -43,34 +43,10 @@ if TYPE_CHECKING:
 
 LONGEST = 20_000
 """Characters of a requirement: more does not fit a small model's context."""
-_NOISE = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "for",
-        "to",
-        "in",
-        "on",
-        "with",
-        "that",
-        "which",
-        "and",
-        "or",
-        "is",
-        "are",
-        "be",
-        "write",
-        "make",
-        "create",
-        "build",
-        "me",
-        "please",
-        "i",
-        "want",
-    ]
+_NOISE = re.compile(
+    r"an?|the|of|for|to|in|on|with|that|which|and|or|is|are|be|write|make|create|build|me|please|i|want"
 )
+"""Words that say nothing of a product; a folder's name does without them."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +109,10 @@ async def run(
     inputs = _inputs(procedure, new.inputs)
     limits: dict[str, Any] = {**asdict(procedure.limits), **new.limits}
     model = "dry" if new.dry_run else new.model or settings.model
-    names = _names(procedure, settings, model).values()
-    for called in names:
+    names = _names(procedure, settings, model)
+    for called in names.values():
         providers.check_name(called, settings)
-    Budget(Limits(**limits), {called: _price(called, settings) for called in names})
+    Budget(Limits(**limits), {called: _price(called, settings) for called in names.values()})
     name = _free_name(new, inputs)
     sandbox = choose(unsafe_no_sandbox=new.unsafe_no_sandbox)
     workspace = new.workspace.resolve()
@@ -146,7 +122,7 @@ async def run(
     identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     request = _Request(identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox)
     notices = Notices()
-    async with _models(procedure, settings, model, notices, progress) as models:
+    async with _models(names, settings, notices, progress) as models:
         repository = Repository.create(workspace / name)
         folder = home / "runs" / identity
         with disk_errors("write the run's request", folder):
@@ -173,7 +149,7 @@ async def resume(
     identity = run or _newest_open(workspace)
     folder = home / "runs" / identity
     request = _request(folder)
-    record = next(record for record in runs(workspace) if record.run == identity)
+    record = _record(folder, workspace)
     if record.status in ("delivered", "unaccepted"):
         raise UsageError(f"the run {identity} is finished ({record.status})", hint=f"its repository is {record.repo}")
     request = replace(request, limits={**request.limits, **(limits or {})})
@@ -182,7 +158,8 @@ async def resume(
     sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
     repository = Repository.open(workspace.resolve() / request.name)
     notices = Notices()
-    async with _models(procedure, settings, request.model, notices, progress) as models:
+    names = _names(procedure, settings, request.model)
+    async with _models(names, settings, notices, progress) as models:
         return await _sit(
             request, procedure, settings, home, repository, sandbox, models, notices, listeners, stop, resumed=True
         )
@@ -190,7 +167,9 @@ async def resume(
 
 def runs(workspace: Path) -> list[RunRecord]:
     """The runs of a workspace, newest first."""
-    return sorted(_records(workspace), key=lambda record: record.started, reverse=True)
+    requests = (workspace / ".company" / "runs").glob("*/request.json")
+    records = [_record(path.parent, workspace) for path in requests]
+    return sorted(records, key=lambda record: record.started, reverse=True)
 
 
 async def _sit(
@@ -266,28 +245,24 @@ def _names(procedure: Procedure, settings: Settings, model: str) -> dict[str | N
 
 @asynccontextmanager
 async def _models(
-    procedure: Procedure, settings: Settings, model: str, notice: Notices, progress: Progress | None
+    names: Mapping[str | None, str], settings: Settings, notice: Notices, progress: Progress | None
 ) -> AsyncIterator[dict[str | None, Model]]:
     async with AsyncExitStack() as stack:
         opened: dict[str, Model] = {}
-        names = _names(procedure, settings, model)
         for name in dict.fromkeys(names.values()):
-            model_ = providers.open_model(name, settings, notice=notice, progress=progress)
-            opened[name] = await stack.enter_async_context(model_)
+            model = providers.open_model(name, settings, notice=notice, progress=progress)
+            opened[name] = await stack.enter_async_context(model)
         yield {called: opened[name] for called, name in names.items()}
 
 
-def _price(name: str, settings: Settings) -> tuple[float, float] | None:
+def _price(name: str, settings: Settings) -> Rates:
     price = providers.price_of(name, settings)
     return (price.input, price.output) if price else None
 
 
-def _cost(report: Report, prices: Mapping[str, tuple[float, float] | None]) -> float:
-    total = 0.0
-    for cost in report.steps.values():
-        price = prices.get(cost.model) or (0.0, 0.0)
-        total += (cost.prompt_tokens * price[0] + cost.completion_tokens * price[1]) / 1e6
-    return total
+def _cost(report: Report, prices: Mapping[str, Rates]) -> float:
+    costs = report.steps.values()
+    return sum(usd(prices.get(cost.model), cost.prompt_tokens, cost.completion_tokens) or 0.0 for cost in costs)
 
 
 # --- requests ---------------------------------------------------------------------------------------
@@ -347,7 +322,11 @@ def _free_name(new: NewRun, inputs: Mapping[str, Any]) -> str:
                 hint="choose another --name, or continue the run that made it with `company resume`",
             )
         return new.name
-    words = [word for word in re.findall(r"[a-z0-9]+", str(next(iter(inputs.values()))).lower()) if word not in _NOISE]
+    words = [
+        word
+        for word in re.findall(r"[a-z0-9]+", str(next(iter(inputs.values()))).lower())
+        if not _NOISE.fullmatch(word)
+    ]
     base = "-".join(words[:4])[:40].strip("-") or "project"
     names = (base if number == 1 else f"{base}-{number}" for number in range(1, 10_000))
     return next(name for name in names if not (new.workspace / name).exists())
@@ -371,25 +350,24 @@ def _request(folder: Path) -> _Request:
         raise WorkspaceError(f"the run's request is damaged: {error}", place=str(folder / "request.json")) from error
 
 
-def _records(workspace: Path) -> Iterator[RunRecord]:
-    for path in (workspace / ".company" / "runs").glob("*/request.json"):
-        request = _request(path.parent)
-        report = Report.of(read(path.parent / "events.jsonl"))
-        repo = workspace / request.name
-        yield RunRecord(
-            run=request.run,
-            name=request.name,
-            repo=repo,
-            sop=request.sop,
-            model=request.model,
-            requirement=str(request.inputs.get("requirement", "")),
-            started=report.started,
-            status=report.status or ("running" if _is_busy(repo) else "interrupted"),
-            accepted=report.accepted if report.status in ("delivered", "unaccepted") else None,
-            calls=report.calls,
-            tokens=report.prompt_tokens + report.completion_tokens,
-            seconds=report.seconds,
-        )
+def _record(folder: Path, workspace: Path) -> RunRecord:
+    request = _request(folder)
+    report = Report.of(read(folder / "events.jsonl"))
+    repo = workspace / request.name
+    return RunRecord(
+        run=request.run,
+        name=request.name,
+        repo=repo,
+        sop=request.sop,
+        model=request.model,
+        requirement=str(request.inputs.get("requirement", "")),
+        started=report.started,
+        status=report.status or ("running" if _is_busy(repo) else "interrupted"),
+        accepted=report.accepted if report.status in ("delivered", "unaccepted") else None,
+        calls=report.calls,
+        tokens=report.prompt_tokens + report.completion_tokens,
+        seconds=report.seconds,
+    )
 
 
 def _is_busy(repo: Path) -> bool:

@@ -11,6 +11,14 @@ from dataclasses import dataclass, field
 from company.errors import LimitReached, UsageError
 from company.sop.procedure import Limits
 
+Rates = tuple[float, float] | None
+"""US dollars for a million prompt tokens and a million completion tokens; None where unknown."""
+
+
+def usd(rates: Rates, prompt_tokens: int, completion_tokens: int) -> float | None:
+    """What tokens cost; None where that is unknown."""
+    return None if rates is None else (prompt_tokens * rates[0] + completion_tokens * rates[1]) / 1e6
+
 
 @dataclass
 class Spent:
@@ -33,8 +41,8 @@ class Budget:
     """
 
     limits: Limits
-    prices: dict[str, tuple[float, float] | None]
-    """Model name → US dollars for a million prompt tokens and completion tokens; None where unknown."""
+    prices: dict[str, Rates]
+    """Of each model, by name."""
     spent: Spent = field(default_factory=Spent)
     _reserved: dict[int, int] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
@@ -77,9 +85,7 @@ class Budget:
         self.spent.calls += 1
         self.spent.prompt_tokens += prompt_tokens
         self.spent.completion_tokens += completion_tokens
-        price = self.prices.get(model)
-        if price:
-            self.spent.usd += (prompt_tokens * price[0] + completion_tokens * price[1]) / 1e6
+        self.spent.usd += usd(self.prices.get(model), prompt_tokens, completion_tokens) or 0.0
 
     def elapsed(self) -> float:
         """Seconds of this sitting and the ones before it."""

@@ -62,6 +62,10 @@ class Ask:
         """The same conversation, gone on with."""
         return replace(self, messages=(*self.messages, *messages))
 
+    def under(self, schema: dict[str, Any], name: str) -> Ask:
+        """The same question, its answer held to a schema."""
+        return replace(self, schema=schema, schema_name=name)
+
 
 class Gateway:
     """What a run asks its models through.

@@ -68,11 +68,11 @@ async def mend_part(gateway: Gateway, question: Question, files: Sequence[Source
     """The one function or class that must change, chosen and given again; the rest of its file stays as it is."""
     places = _places(files)
     if len(places) > 1:
-        ask = question(None, "", 1)
         schema = schema_for(_Choice)
         schema["properties"]["change"] = {"enum": list(places)}
-        ask = Ask(**{**vars(ask), "schema": schema, "schema_name": "Choice"})
-        chosen = await gateway.ask(ask, lambda text: parse_document(text, _Choice))
+        chosen = await gateway.ask(
+            question(None, "", 1).under(schema, "Choice"), lambda text: parse_document(text, _Choice)
+        )
         file, part = places.get(chosen.change) or next(iter(places.values()))
     else:
         file, part = next(iter(places.values()))

@@ -1,6 +1,7 @@
 """What is asked of a model for each type of artifact, and in how many questions; what comes back is valid or an error.
 
-One question with its repairs: `gateway.py`. Text to documents and files: `replies.py`. Code part by part: `parts.py`.
+One question with its repairs: `gateway.py`. Text to documents and files: `replies.py`. Code part by part: `parts.py`; QA's
+checks: `qa.py`.
 A small model asked for a whole design forgets files and writes code into it, so a design is asked for in pieces.
 """
 
@@ -9,7 +10,8 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, create_model
@@ -17,10 +19,7 @@ from pydantic import BaseModel, Field, create_model
 from company.artifacts import (
     MOST_PARTS,
     Artifact,
-    Call,
-    Check,
     Checks,
-    Command,
     Design,
     FileSpec,
     LongText,
@@ -30,34 +29,27 @@ from company.artifacts import (
     Signature,
     SourceFile,
     TestFile,
+    flat,
 )
-from company.errors import ReplyError, StepFailed, UnsafePath
+from company.errors import ReplyError, UnsafePath
 from company.examples import (
-    calls_in,
-    commands_in,
     is_program,
     signatures_in,
     started_file,
-    stated_output,
-    usages_in,
     words_about,
 )
 from company.lint import with_imports
 from company.llm.client import Message
 from company.llm.gateway import Ask, Gateway
 from company.llm.names import is_test
+from company.llm.qa import Notice, ask_for_checks
 from company.llm.replies import CodeFile, names_in, parse_code, parse_document, parse_list, schema_for
 from company.paths import safe_path
 from company.sop.types import STR, ArtifactType, ListOf, Type
-from company.testgen import is_named, parameters_of, usable_checks
+from company.testgen import parameters_of
 
-MOST_EXAMPLES = 8
-"""Checks that are taken from the requirement's own examples."""
-MOST_CHECKS = 5
-"""Checks that QA is asked for."""
 MOST_FILES = 6
 """Files of a design whose requirement names none."""
-Notice = Callable[[str], None]
 Document = TypeVar("Document", bound=BaseModel)
 
 
@@ -78,10 +70,9 @@ async def obtain(gateway: Gateway, ask: Ask, out: Type, given: Mapping[str, Any]
     if model is Design and inner is out:
         return await _design(gateway, ask, given, notice)
     if model is Checks and inner is out:
-        return await _checks(gateway, ask, given, notice)
+        return await ask_for_checks(gateway, ask, given, notice)
     if model and isinstance(out, ListOf):
-        schema = schema_for(model, many=True)
-        named = _named(ask, schema, model.__name__ + "List")
+        named = ask.under(schema_for(model, many=True), model.__name__ + "List")
         return await gateway.ask(named, lambda text: parse_list(text, model))
     if model:
         return await document(gateway, ask, model)
@@ -93,15 +84,7 @@ async def obtain(gateway: Gateway, ask: Ask, out: Type, given: Mapping[str, Any]
 
 async def document(gateway: Gateway, ask: Ask, model: type[Document]) -> Document:
     """One document, held to its schema where the endpoint can."""
-    return await gateway.ask(_with_schema(ask, model), lambda text: parse_document(text, model))
-
-
-def _with_schema(ask: Ask, model: type[BaseModel]) -> Ask:
-    return _named(ask, schema_for(model), model.__name__)
-
-
-def _named(ask: Ask, schema: dict[str, Any], name: str) -> Ask:
-    return Ask(**{**vars(ask), "schema": schema, "schema_name": name})
+    return await gateway.ask(ask.under(schema_for(model), model.__name__), lambda text: parse_document(text, model))
 
 
 # --- code -------------------------------------------------------------------------------------------
@@ -111,7 +94,7 @@ async def _code(gateway: Gateway, ask: Ask, out: Type, given: Mapping[str, Any])
     item = out.item if isinstance(out, ListOf) else out
     single = out in (ArtifactType("SourceFile"), ArtifactType("TestFile"))
     expected = expected_files(item, given, single=single)
-    ask = Ask(**{**vars(ask), "expects": expected})
+    ask = replace(ask, expects=expected)
 
     def read(text: str) -> Any:
         named = () if item == ArtifactType("Patch") else expected
@@ -129,7 +112,7 @@ async def _code(gateway: Gateway, ask: Ask, out: Type, given: Mapping[str, Any])
 
 def expected_files(item: Type, given: Mapping[str, Any], *, single: bool) -> tuple[str, ...]:
     """The paths that a reply of code should hold, as far as the step's inputs tell."""
-    values = [value for entry in given.values() for value in (entry if isinstance(entry, list) else [entry])]
+    values = list(flat(list(given.values())))
     if item == ArtifactType("TestFile"):
         return ("tests/test_requirement.py",) if single else ()
     if specs := [value for value in values if isinstance(value, FileSpec)]:
@@ -179,82 +162,6 @@ def _settled(file: SourceFile, expected: Sequence[str]) -> SourceFile:
     if not alike and file.path == "main.py" and len(expected) == 1:
         alike = list(expected)
     return SourceFile(path=alike[0], content=file.content) if len(alike) == 1 else file
-
-
-# --- checks -----------------------------------------------------------------------------------------
-
-
-class _Answer(Artifact):
-    calls: list[Call]
-    commands: list[Command]
-
-
-async def _checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: Notice) -> Checks:
-    """The requirement's own examples, and what QA adds: calls, and commands that make one session."""
-    requirement = str(given.get("requirement", ""))
-    files = [spec for value in given.values() if isinstance(value, Design) for spec in value.files]
-    modules = {spec.path for spec in files}
-    owners = {part.name: _module(spec.path) for spec in files for part in spec.parts}
-    single = [
-        Check(title="example of a command", quote="", calls=[], commands=[one]) for one in commands_in(requirement)
-    ]
-    stated = [*calls_in(requirement, owners), *single][:MOST_EXAMPLES]
-    examples, _ = usable_checks(Checks(checks=stated), modules)
-    dropped: list[str] = []
-
-    def read(text: str) -> list[Check]:
-        kept, dropped[:] = usable_checks(Checks(checks=_as_checks(parse_document(text, _Answer), requirement)), modules)
-        if not kept:
-            reasons = "\n".join(f"- {reason}" for reason in dropped[:6] or ["there is none"])
-            raise ReplyError("no check can be run", raw=text, reason=f"No check can be run:\n{reasons}")
-        return kept
-
-    try:
-        found = await gateway.ask(_named(ask, _checks_schema(requirement, owners), "Checks"), read)
-    except StepFailed as error:
-        notice(f"QA wrote no check that can be run ({error.message}); the requirement's own examples are tested")
-        return Checks(checks=examples)
-    for reason in dropped:
-        notice(f"a check was left out: {reason}")
-    known = {call.expression for check in examples for call in check.calls}
-    others = [check for check in found if not {call.expression for call in check.calls} & known]
-    return Checks(checks=[*examples, *others])
-
-
-def _checks_schema(requirement: str, owners: Mapping[str, str]) -> dict[str, Any]:
-    """Calls where the requirement names functions, commands where it names a program; both where it names both."""
-    program = is_program(requirement)
-    functions = [name for name in owners if is_named(name, requirement)]
-    schema = schema_for(_Answer)
-    fields = schema["properties"]
-    fields["calls"] |= {"minItems": 1, "maxItems": MOST_CHECKS} if functions or not program else {"maxItems": 0}
-    fields["commands"] |= {"minItems": 1, "maxItems": MOST_CHECKS + 2} if program else {"maxItems": 0}
-    if owners:
-        fields["calls"]["items"]["properties"]["imports"] = {
-            "enum": [f"from {owners[name]} import {name}" for name in functions or owners]
-        }
-    if file := started_file(requirement):
-        start = (
-            f"python -m {_module(file).removesuffix('.__main__')}" if file.endswith("__main__.py") else f"python {file}"
-        )
-        fields["commands"]["items"]["properties"]["command"] = {
-            "type": "string", "pattern": f"^{re.escape(start)}( [^\n]{{1,80}})?$", "maxLength": 200
-        }  # fmt: skip
-    return schema
-
-
-def _as_checks(answer: _Answer, requirement: str) -> list[Check]:
-    usages = usages_in(requirement)
-    calls = [Check(title=call.expression[:100], quote="", calls=[call], commands=[]) for call in answer.calls]
-    session = [
-        command.model_copy(update={"stdout": stated_output(command.command, command.stdout, usages) or command.stdout})
-        for command in answer.commands
-    ]
-    return [*calls, *([Check(title="a session", quote="", calls=[], commands=session)] if session else [])]
-
-
-def _module(path: str) -> str:
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 # --- design -----------------------------------------------------------------------------------------
@@ -321,7 +228,7 @@ async def _interface(gateway: Gateway, talk: Ask, path: str, paths: list[str], r
     edges = schema["properties"]["depends_on"]
     edges["maxItems"] = len(others)
     edges["items"] = {"enum": others} if others else {"type": "string", "maxLength": 1}
-    ask = _named(talk.follow(Message("user", question)), schema, "FileSpec")
+    ask = talk.follow(Message("user", question)).under(schema, "FileSpec")
 
     def read(text: str) -> FileSpec:
         answer = parse_document(text, _FileAnswer)
@@ -392,20 +299,16 @@ def _as_written(answer: _PartAnswer, signatures: Mapping[str, str], requirement:
 
 def _without_circles(files: list[FileSpec], notice: Notice) -> list[FileSpec]:
     """The files with imports that lead in a circle left out: the later file's import goes."""
-    reach: dict[str, set[str]] = {}
-    made: list[FileSpec] = []
+    imports: dict[str, list[str]] = {}
+
+    def leads_to(path: str, goal: str) -> bool:
+        return path == goal or any(leads_to(other, goal) for other in imports.get(path, ()))
+
     for file in files:
-        kept = []
+        kept = imports[file.path] = []
         for path in file.depends_on:
-            if file.path in reach.get(path, set()) | {path}:
+            if leads_to(path, file.path):
                 notice(f"the design's import of `{path}` by `{file.path}` leads in a circle and was left out")
             else:
                 kept.append(path)
-        made.append(file.model_copy(update={"depends_on": kept}))
-        reach[file.path] = set(kept)
-        for known in reach.values():
-            for path in list(known):
-                known |= reach.get(path, set())
-        for path, known in list(reach.items()):
-            reach[path] = known.union(*(reach.get(other, set()) for other in known)) if known else known
-    return made
+    return [file.model_copy(update={"depends_on": imports[file.path]}) for file in files]

@@ -1,0 +1,94 @@
+"""What QA is asked for: calls and one session of commands, beside the examples that the requirement itself gives.
+
+Examples by rule: `company/examples.py`; the test file that checks become: `company/testgen.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from company.artifacts import Artifact, Call, Check, Checks, Command, Design
+from company.errors import ReplyError, StepFailed
+from company.examples import calls_in, commands_in, is_program, started_file, stated_output, usages_in
+from company.llm.gateway import Ask, Gateway
+from company.llm.replies import parse_document, schema_for
+from company.testgen import is_named, module_of, usable_checks
+
+MOST_EXAMPLES = 8
+"""Checks that are taken from the requirement's own examples."""
+MOST_CHECKS = 5
+"""Checks that QA is asked for."""
+Notice = Callable[[str], None]
+
+
+class _Answer(Artifact):
+    calls: list[Call]
+    commands: list[Command]
+
+
+async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: Notice) -> Checks:
+    """The requirement's own examples, and what QA adds: calls, and commands that make one session."""
+    requirement = str(given.get("requirement", ""))
+    files = [spec for value in given.values() if isinstance(value, Design) for spec in value.files]
+    modules = {spec.path for spec in files}
+    owners = {part.name: module_of(spec.path) for spec in files for part in spec.parts}
+    single = [
+        Check(title="example of a command", quote="", calls=[], commands=[one]) for one in commands_in(requirement)
+    ]
+    stated = [*calls_in(requirement, owners), *single][:MOST_EXAMPLES]
+    examples, _ = usable_checks(Checks(checks=stated), modules)
+    dropped: list[str] = []
+
+    def read(text: str) -> list[Check]:
+        kept, dropped[:] = usable_checks(Checks(checks=_as_checks(parse_document(text, _Answer), requirement)), modules)
+        if not kept:
+            reasons = "\n".join(f"- {reason}" for reason in dropped[:6] or ["there is none"])
+            raise ReplyError("no check can be run", raw=text, reason=f"No check can be run:\n{reasons}")
+        return kept
+
+    try:
+        found = await gateway.ask(ask.under(_schema(requirement, owners), "Checks"), read)
+    except StepFailed as error:
+        notice(f"QA wrote no check that can be run ({error.message}); the requirement's own examples are tested")
+        return Checks(checks=examples)
+    for reason in dropped:
+        notice(f"a check was left out: {reason}")
+    known = {call.expression for check in examples for call in check.calls}
+    others = [check for check in found if not {call.expression for call in check.calls} & known]
+    return Checks(checks=[*examples, *others])
+
+
+def _schema(requirement: str, owners: Mapping[str, str]) -> dict[str, Any]:
+    """Calls where the requirement names functions, commands where it names a program; both where it names both."""
+    program = is_program(requirement)
+    functions = [name for name in owners if is_named(name, requirement)]
+    schema = schema_for(_Answer)
+    fields = schema["properties"]
+    fields["calls"] |= {"minItems": 1, "maxItems": MOST_CHECKS} if functions or not program else {"maxItems": 0}
+    fields["commands"] |= {"minItems": 1, "maxItems": MOST_CHECKS + 2} if program else {"maxItems": 0}
+    if owners:
+        fields["calls"]["items"]["properties"]["imports"] = {
+            "enum": [f"from {owners[name]} import {name}" for name in functions or owners]
+        }
+    if file := started_file(requirement):
+        start = (
+            f"python -m {module_of(file).removesuffix('.__main__')}"
+            if file.endswith("__main__.py")
+            else f"python {file}"
+        )
+        fields["commands"]["items"]["properties"]["command"] = {
+            "type": "string", "pattern": f"^{re.escape(start)}( [^\n]{{1,80}})?$", "maxLength": 200
+        }  # fmt: skip
+    return schema
+
+
+def _as_checks(answer: _Answer, requirement: str) -> list[Check]:
+    usages = usages_in(requirement)
+    calls = [Check(title=call.expression[:100], quote="", calls=[call], commands=[]) for call in answer.calls]
+    session = [
+        command.model_copy(update={"stdout": stated_output(command.command, command.stdout, usages) or command.stdout})
+        for command in answer.commands
+    ]
+    return [*calls, *([Check(title="a session", quote="", calls=[], commands=session)] if session else [])]
