@@ -249,3 +249,16 @@ def test_a_name_that_exists_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing is ever overwritten"):
         start(tmp_path, "zero_shot", [{"reply": RIGHT}])
     assert (tmp_path / "ws" / "out" / "precious").read_text() == "mine"
+
+
+def test_a_repair_that_never_gives_its_function_is_a_round_without_a_change(own: Path) -> None:
+    text = sop(
+        TESTS
+        + LOOP.replace("updates: code,", "updates: code, grain: function,").replace(
+            "    max: 3\n", "    max: 2\n    on_max: continue\n"
+        )
+    )
+    fixes = [{"step": "verify.fix", "reply": code(f"def other{number}():\n    pass")} for number in range(3)]
+    outcome = start(own, text, [*loop_script(HALF), *fixes], user_dir=own)
+    assert outcome.status == "delivered"
+    assert (outcome.repo / "shout.py").read_text() == HALF + "\n"
