@@ -89,8 +89,10 @@ class Elsewhere:
 
     def __init__(self, model: Path) -> None:
         code = (
+            "import signal\n"
             "from pathlib import Path\n"
             "from company.llm.local import LocalServer, serve_forever\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
             f"server = LocalServer(Path({str(model)!r}), name='tiny', context=256, slots=1, threads=1)\n"
             "serve_forever(server, ready=lambda running: print(running.base_url))\n"
         )
