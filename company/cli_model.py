@@ -77,12 +77,12 @@ def list_() -> None:
 
 
 @app.command()
-def pull(name: Annotated[str, typer.Argument(help="Name in the catalogue.")] = "") -> None:
+def pull(name: Annotated[str, typer.Argument(help="Name in the catalogue, with or without `local:`.")] = "") -> None:
     """Fetch an embedded model once, verified by its SHA-256; goes on where an earlier pull stopped."""
     from company.llm import catalogue, download
     from company.terminal import console_on_stderr
 
-    model = catalogue.get(name or catalogue.DEFAULT)
+    model = catalogue.get(name.removeprefix("local:") or catalogue.DEFAULT)
     with download_progress(console_on_stderr()) as progress:
         path = download.pull(model, progress=progress)
     print(path)
@@ -100,7 +100,7 @@ def serve(
     from company.settings import load_settings
 
     settings = load_settings()
-    called, path = locate(name or catalogue.DEFAULT)
+    called, path = locate(name.removeprefix("local:") or catalogue.DEFAULT)
     server = LocalServer(
         path, name=called, context=settings.context, slots=settings.slots, threads=settings.threads, port=port
     )

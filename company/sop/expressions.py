@@ -146,6 +146,15 @@ def extent(text: str, node: ast.expr) -> tuple[int, int]:
     return lead + len(data[:start].decode("utf-8", "replace")), lead + len(data[:end].decode("utf-8", "replace"))
 
 
+def last_name(text: str, node: ast.expr) -> tuple[int, int]:
+    """Where the last name of a dotted name stands, as written: python may spell the same name with other letters."""
+    start, end = extent(text, node)
+    if not isinstance(node, ast.Attribute):
+        return start, end
+    after = extent(text, node.value)[1]
+    return end - len(text[after:end].lstrip(" \n\r\t\x0b\x0c.)")), end
+
+
 def _flat(text: str) -> str:
     """The text on one line and without leading space; what follows keeps its distance from the end."""
     return "".join(" " if char in "\n\r\t\x0b\x0c" else char for char in text).lstrip(" ")

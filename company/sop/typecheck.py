@@ -9,7 +9,7 @@ import ast
 from collections.abc import Mapping, Sequence
 
 from company.sop.diagnostics import did_you_mean
-from company.sop.expressions import FUNCTIONS, Explain, Problem, chain, extent
+from company.sop.expressions import FUNCTIONS, Explain, Problem, chain, extent, last_name
 from company.sop.types import (
     BOOL,
     FLOAT,
@@ -89,7 +89,6 @@ class Typer:
         if name in self._env:
             found = self._env[name]
             return found.item if isinstance(found, Nullable) and (name,) in self._sure else found
-        end = extent(self._text, node)[1]
         if name in SPELLED:
             problem = ("SOP501", f"there is no `{name}` here", f"write `{SPELLED[name]}`")
         elif self._explain:
@@ -97,7 +96,7 @@ class Typer:
         else:
             problem = ("SOP501", f"there is no `{name}` here", did_you_mean(name, self._env))
         code, message, label = problem
-        self.problems.append(Problem(code, message, end - len(name), end, label))
+        self.problems.append(Problem(code, message, *last_name(self._text, node), label))
         return UNKNOWN
 
     @staticmethod
@@ -118,7 +117,6 @@ class Typer:
         fields = base.fields if isinstance(base, ArtifactType | Record) else {}
         if node.attr in fields:
             return fields[node.attr]
-        end = extent(self._text, node)[1]
         what = str(base) if isinstance(base, ArtifactType) else f"`{ast.unparse(node.value)}` ({base})"
         if isinstance(base, Record):
             what = f"`{ast.unparse(node.value)}`"
@@ -132,7 +130,7 @@ class Typer:
             notes.append(f"`{ast.unparse(node.value)}` is a {base}")
         kind = "step" if isinstance(base, Record) else "field"
         message = f"{what} has no {kind} `{node.attr}`"
-        self.problems.append(Problem("SOP204", message, end - len(node.attr), end, label, tuple(notes)))
+        self.problems.append(Problem("SOP204", message, *last_name(self._text, node), label, tuple(notes)))
         return UNKNOWN
 
     # --- operators

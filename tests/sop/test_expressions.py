@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from company.artifacts import BUILT_IN, FileSpec, Part, Review, SourceFile, TestRun
@@ -184,6 +184,8 @@ def test_what_checks_evaluates(text: str) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=60))
+@example("ﬀ")  # python reads it as the name `ff`
+@example("prd.ﬀ")
 def test_no_text_crashes_it(text: str) -> None:
     kind, problems = Expression(text, AT).check(ENV)
     assert problems or isinstance(kind, Type)
