@@ -16,7 +16,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Union
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from company.errors import UnsafePath, WorkspaceError
 from company.paths import write_atomic
@@ -35,6 +36,7 @@ _CONFIG = [
 _KINDS = {FOLDER: "a folder", 0o120000: "a symbolic link", 0o160000: "a repository of its own"}
 EMPTY_TREE = bytes.fromhex("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
 """The id of the tree without entries."""
+_environment = Lock()
 _TRAILER = re.compile(r"([A-Za-z][A-Za-z0-9-]*): (.*)")
 
 
@@ -85,7 +87,22 @@ def hardened(path: Path) -> type[git.Repo]:
     class Repo(git.Repo):
         GitCommandWrapperType = Door
 
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            with _no_git_variables():
+                super().__init__(*arguments, **options)
+
     return Repo
+
+
+@contextmanager
+def _no_git_variables() -> Iterator[None]:
+    """Hide what a git hook or a user's shell sets for another repository: GitPython reads it in this process."""
+    with _environment:
+        hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("GIT_")}
+        try:
+            yield
+        finally:
+            os.environ.update(hidden)
 
 
 @contextmanager

@@ -85,9 +85,10 @@ def _problem(name: str) -> str:
 
 
 def _unsafe(text: str, problem: str) -> UnsafePath:
-    shown = text if len(text) <= 80 else f"{text[:77]}..."
+    shown = ascii(text)
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
     return UnsafePath(
-        f"the path {shown!a} {problem}",
+        f"the path {shown} {problem}",
         hint="use a relative path with plain names, such as src/main.py",
     )
 
