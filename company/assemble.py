@@ -138,6 +138,15 @@ def definition(code: str, name: str) -> str:
     return next((_source(code, node) for node in found), "")
 
 
+def elided(code: str, name: str, signature: str) -> str:
+    """A module with what it defines under a name at its top level left out but for its first line; it must parse."""
+    lines = code.split("\n")
+    for node in reversed(ast.parse(code).body):
+        if isinstance(node, _Definition) and node.name == name:
+            lines[_first_line(node) - 1 : node.end_lineno] = [f"{signature}:", "    ...  # left out"]
+    return "\n".join(lines)
+
+
 def docstring(text: str) -> str:
     """The first sentence of a text as it may stand between the quotes of a docstring."""
     return re.split(r"(?<=[.!?])\s", " ".join(text.split()))[0].replace("\\", "\\\\").replace('"""', "'''").rstrip('"')

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from company.artifacts import Call, Check, Command
 
-_CALL = re.compile(r"(?<![\w.])([A-Za-z_]\w*)\(")
+CALL = re.compile(r"(?<![\w.])([A-Za-z_]\w*)\(")
 _GIVES = re.compile(
     r"[`'\"]*\s*(?:should |must |will |would )?(?:returns?|gives?|is|are|equals?|yields?|becomes|evaluates to|->|→|=>|==|=)\s*(?:the (?:list|string|number|dict\w*|tuple)\s+)?[`]*",
     re.IGNORECASE,
@@ -24,19 +24,24 @@ _PRINTS = re.compile(
     r"[,;:]?\s*(?:(?:then|it|this|which|and|should|must|will)\s+)*(?:prints?|outputs?|shows?|writes?|displays?|->|→|=>)\s*(?:exactly\s+)?([`\"'])(.{1,200}?)\1"
 )
 _QUOTED = re.compile(r"([\"`])([^\"`\n]{1,200}?)\1")
-_SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=[A-Z\"'`a-z(])")
-_PROGRAM = re.compile(r"\bpython3? -?\w|\bcommand[- ]line\b|\bcli\b|\bconsole\b|\bterminal\b|\bscript\b", re.IGNORECASE)
+_STARTED = re.compile(r"\bpython3? (?:-m ([\w.]+)|([\w./-]+\.py)\b)")
+_PROGRAM = re.compile(r"\bcommand[- ]line\b|\bcli\b|\bconsole\b|\bterminal\b|\bscript\b", re.IGNORECASE)
+_OTHER_USE = re.compile(
+    r"\b(?:anything else|other(?:wise| command)|unknown command|(?:no|without|wrong) arguments?)\b|\busage\b",
+    re.IGNORECASE,
+)
+_VALUE = r"('[^'\n]{1,40}'|[A-Za-z0-9_.,:/@+-]{1,40})"
 _PLACEHOLDER = re.compile(r"\b[A-Z][A-Z_]{2,}\b|<\w+>|\[\w+\]")
 
 
 def is_program(requirement: str) -> bool:
     """Whether the words ask for something that is started from a command line, rather than imported."""
-    return bool(_PROGRAM.search(requirement))
+    return bool(_STARTED.search(requirement) or _PROGRAM.search(requirement))
 
 
 def started_file(requirement: str) -> str:
     """The file that the words say is run: ``python todo.py`` is ``todo.py``, ``python -m shop`` ``shop/__main__.py``."""
-    match = re.search(r"\bpython3? (?:-m ([\w.]+)|([\w./-]+\.py)\b)", requirement)
+    match = _STARTED.search(requirement)
     if not match:
         return ""
     return match[2] or match[1].replace(".", "/") + "/__main__.py"
@@ -49,11 +54,11 @@ def calls_in(requirement: str, modules: Mapping[str, str]) -> list[Check]:
         modules: name of a function or class → the module that defines it.
     """
     found: dict[tuple[str, str], Check] = {}
-    for match in _CALL.finditer(requirement):
+    for match in CALL.finditer(requirement):
         name = match[1]
         if name not in modules:
             continue
-        for end in _ends(requirement, match.end() - 1):
+        for end in call_ends(requirement, match.end() - 1):
             text = requirement[match.start() : end]
             if not _is_concrete(text):
                 continue
@@ -66,35 +71,6 @@ def calls_in(requirement: str, modules: Mapping[str, str]) -> list[Check]:
                 )  # fmt: skip
             break
     return list(found.values())
-
-
-def signatures_in(requirement: str) -> dict[str, str]:
-    """Name → first line, of the functions whose parameters the text gives: ``cut(text, width=8)`` is ``def cut(text, width=8)``."""
-    found: dict[str, str] = {}
-    for match in _CALL.finditer(requirement):
-        for end in _ends(requirement, match.end() - 1):
-            call = ast.parse(requirement[match.start() : end], mode="eval").body
-            if isinstance(call, ast.Call) and call.args and _is_signature(call) and match[1] not in found:
-                found[match[1]] = f"def {requirement[match.start() : end]}"
-    return found
-
-
-def _is_signature(call: ast.Call) -> bool:
-    """Whether a call's arguments are names, and its keywords have literal values: what a definition would have."""
-    names = [argument.id for argument in call.args if isinstance(argument, ast.Name)]
-    names += [keyword.arg for keyword in call.keywords if keyword.arg]
-    given = len(call.args) + len(call.keywords)
-    return len(set(names)) == given and all(is_literal(keyword.value) for keyword in call.keywords)
-
-
-def words_about(name: str, requirement: str) -> str:
-    """The sentences of the requirement that name a function, or the command that its first word is."""
-    sentences = _SENTENCE.split(" ".join(requirement.split()))
-    about = [sentence for sentence in sentences if re.search(rf"(?<![\w.]){re.escape(name)}\b(?!\.py)", sentence)]
-    if not about:
-        verb = re.escape(name.split("_")[0])
-        about = [sentence for sentence in sentences if re.search(rf"[\"`]python3? [^\"`]*\b{verb}\b", sentence)]
-    return " ".join(about)
 
 
 def commands_in(requirement: str) -> list[Command]:
@@ -125,6 +101,31 @@ def usages_in(requirement: str) -> list[Usage]:
         outputs = tuple(quoted[2] for quoted in _QUOTED.finditer(said))
         found.append(Usage(tuple((match[2] or match[3]).split()), outputs))
     return found
+
+
+def command_pattern(start: str, requirement: str) -> str:
+    """A regular expression for commands that begin with `start`: those that the text quotes, with any values.
+
+    Where it quotes none, any words may follow. Where it says what comes of a wrong command, one may be typed.
+    """
+    begin = start.split()
+    forms: dict[str, None] = {}
+    for usage in usages_in(requirement):
+        if list(usage.words[: len(begin)]) == begin and not any(
+            word[:1] in "[<(" or "..." in word for word in usage.words
+        ):
+            rest = usage.words[len(begin) :]
+            forms["".join(f" {_form(word, first=not place)}" for place, word in enumerate(rest))] = None
+    if not forms:
+        return f"^{re.escape(start)}( [^\n]{{1,80}})?$"
+    if _OTHER_USE.search(requirement):
+        forms |= {"": None, " [a-z]{1,12}": None}
+    return f"^{re.escape(start)}({'|'.join(forms)})$"
+
+
+def _form(word: str, *, first: bool) -> str:
+    is_literal_word = re.fullmatch(r"--?[a-z][a-z0-9-]*" if not first else r"-{0,2}[a-z][a-z0-9_-]*", word)
+    return word if is_literal_word else _VALUE
 
 
 def placeholders_in(requirement: str) -> set[str]:
@@ -167,7 +168,7 @@ def _fill(text: str, bound: Mapping[str, str]) -> str:
     return re.sub(r"\b[A-Z][A-Z0-9_]*\b", lambda match: bound.get(match[0], match[0]), text)
 
 
-def _ends(text: str, opening: int) -> Iterator[int]:
+def call_ends(text: str, opening: int) -> Iterator[int]:
     """The place after the bracket that closes the one at `opening`; brackets inside strings do not count."""
     for end in range(opening + 1, min(len(text), opening + 300) + 1):
         if text[end - 1] == ")":

@@ -59,6 +59,25 @@ def _declared_global(tree: ast.Module) -> set[str]:
     return declared & stored
 
 
+def hidden_methods(code: str) -> list[tuple[str, str]]:
+    """Class and method, where the class gives an attribute of its objects the name of one of its own methods."""
+    found = []
+    for owner in ast.walk(ast.parse(code)):
+        if not isinstance(owner, ast.ClassDef):
+            continue
+        methods = {
+            node.name: node
+            for node in owner.body
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.decorator_list
+        }
+        for node in ast.walk(owner):
+            if not (isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in methods):
+                continue
+            if isinstance(node.value, ast.Name) and node.value.id == "self":
+                found.append((owner.name, node.attr))
+    return list(dict.fromkeys(found))
+
+
 def placeholders_left(code: str, placeholders: Collection[str]) -> list[str]:
     """Texts of the code that hold a placeholder of the requirement, such as ``NAME exists``; usage lines may."""
     if not placeholders:
@@ -151,5 +170,9 @@ def complaints(code: str, known: Collection[str], placeholders: Collection[str])
     found += [
         f'The text "{text}" still holds a placeholder of the requirement: put the value in its place.'
         for text in placeholders_left(code, placeholders)[:4]
+    ]
+    found += [
+        f"`{name}` of class `{owner}` is a method, and `self.{name} = …` hides it: give the attribute another name."
+        for owner, name in hidden_methods(code)[:4]
     ]
     return found

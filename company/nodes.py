@@ -95,9 +95,11 @@ async def _role(site: Site, state: RunState, context: RunContext, scope: Scope, 
     variables = {entry.name: entry.expr.evaluate(scope) for entry in step.inputs}
     given = {"requirement": context.requirement, **variables}
 
-    def question(part: Part | None = None, module: str = "", number: int = 0) -> Ask:
-        ask = _ask(site, state, context, {**variables, "part": part, "module": module}, salt, number)
-        return replace(ask, defines=part.name if part else "")
+    judged = next((name for name, value in variables.items() if isinstance(value, TestRun)), "")
+
+    def question(part: Part | None = None, module: str = "", number: int = 0, run: TestRun | None = None) -> Ask:
+        shown = {**variables, **({judged: run} if judged and run else {}), "part": part, "module": module}
+        return replace(_ask(site, state, context, shown, salt, number), defines=part.name if part else "")
 
     assert step.out
     result: Any
@@ -106,7 +108,8 @@ async def _role(site: Site, state: RunState, context: RunContext, scope: Scope, 
         result = await write_parts(context.gateway, question, spec, context.requirement)
     elif step.grain == "function":
         files = [value for value in flat(list(variables.values())) if isinstance(value, SourceFile)]
-        result = await mend_part(context.gateway, question, files, context.requirement)
+        turn = int(round_of(site, state).rpartition(".")[2]) if site.loops else 0
+        result = await mend_part(context.gateway, question, files, context.requirement, variables.get(judged), turn)
     else:
         result = await obtain(
             context.gateway, question(), step.out, given, lambda text: context.journal.emit("notice", text=text)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from company.artifacts import Call, Check, Checks, Command, Design, Part
@@ -52,14 +53,21 @@ class Tests(NamedTuple):
     """Ids: ``tests/test_requirement.py::test_3_empty_text``."""
 
 
-def usable_checks(checks: Checks, modules: Collection[str]) -> tuple[list[Check], list[str]]:
-    """The checks that can be run, and why each other one cannot. `modules` are the design's paths; empty if unknown."""
+def usable_checks(
+    checks: Checks, modules: Collection[str], parts: Mapping[str, Part] = MappingProxyType({})
+) -> tuple[list[Check], list[str]]:
+    """The checks that can be run, and why each other one cannot.
+
+    Args:
+        modules: the design's paths; empty if unknown.
+        parts: the design's functions by name: what they return is not of another type.
+    """
     kept: list[Check] = []
     reasons: list[str] = []
     for check in checks.checks:
         calls, commands = [], []
         for call in map(_with_literal, check.calls):
-            problem = _call_problem(call, modules)
+            problem = _call_problem(call, modules) or _type_problem(call, parts)
             if problem:
                 reasons.append(f"{check.title}: {problem}")
             else:
@@ -107,6 +115,29 @@ def _call_problem(call: Call, modules: Collection[str]) -> str:
             ):
                 return f"there is no module `{module}` in the design"
     return ""
+
+
+_RETURNS: Mapping[str, tuple[type, ...]] = MappingProxyType({
+    "int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "bytes": (bytes,), "None": (type(None),),
+    "list": (list,), "dict": (dict,), "tuple": (tuple,), "set": (set,),
+})  # fmt: skip
+
+
+def _type_problem(call: Call, parts: Mapping[str, Part]) -> str:
+    """Whether a check expects of a function what its signature says it never returns."""
+    expression = ast.parse(call.expression.strip(), mode="eval").body
+    name = expression.func.id if isinstance(expression, ast.Call) and isinstance(expression.func, ast.Name) else ""
+    if name not in parts or not is_literal(call.expected.strip()):
+        return ""
+    node = ast.parse(f"{parts[name].signature}:\n    pass\n").body[0]
+    returns = node.returns if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else None
+    wanted = ast.unparse(returns).partition("[")[0] if returns and "|" not in ast.unparse(returns) else ""
+    value = ast.literal_eval(call.expected.strip())
+    if wanted not in _RETURNS or (
+        isinstance(value, _RETURNS[wanted]) and isinstance(value, bool) <= (wanted == "bool")
+    ):
+        return ""
+    return f"`{name}` returns {wanted}, and the check wants {call.expected.strip()[:60]}"
 
 
 def _is_package(place: str, modules: Collection[str]) -> bool:

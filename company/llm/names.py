@@ -63,6 +63,9 @@ def names_in(requirement: str) -> list[str]:
     for sentence in _SENTENCE.split(requirement):
         named = [name for match in _PACKAGE.finditer(sentence) if (name := _package(match))]
         packages.update(named)
+        packages.update(
+            match[1].partition("/")[0] for match in _FILE.finditer(sentence) if "/" in match[1].removeprefix("./")
+        )
         if named:
             package = named[0]
         home = package if named or _GOES_ON.match(sentence) or _MODULES.search(sentence) else ""

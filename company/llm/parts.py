@@ -6,21 +6,27 @@ Putting parts together: `assemble.py`; what a machine sees in one: `lint.py`. Wh
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
 
-from company.artifacts import Artifact, FileSpec, Part, Patch, SourceFile
-from company.assemble import Module, definition, docstring, graft
-from company.errors import ReplyError
+from company.artifacts import Artifact, FileSpec, Part, Patch, SourceFile, TestRun
+from company.assemble import Module, definition, docstring, elided, graft
+from company.errors import ReplyError, StepFailed
 from company.examples import placeholders_in
+from company.interfaces import words_about
 from company.lint import complaints, with_imports, with_values
 from company.llm.gateway import REPAIRS, Ask, Gateway
 from company.llm.replies import parse_code, parse_document, schema_for
+from company.markdown import fenced
 
-Question = Callable[[Part | None, str, int], Ask]
-"""The step's prompt for a part (None: before one is chosen), with the module so far, as question number N."""
+Question = Callable[[Part | None, str, int, TestRun | None], Ask]
+"""The step's prompt for a part (None: before one is chosen), with the module so far, as question number N.
+
+Last comes what of the step's test run concerns it; None leaves the run as the step has it.
+"""
 
 
 async def write_parts(gateway: Gateway, question: Question, spec: FileSpec, requirement: str) -> SourceFile:
@@ -32,7 +38,7 @@ async def write_parts(gateway: Gateway, question: Question, spec: FileSpec, requ
     if not spec.parts:
         told = _Told()
         whole = await gateway.ask(
-            question(None, "", 0), lambda text: _code(text, spec.path, (), placeholders, is_strict=told.again())
+            question(None, "", 0, None), lambda text: _code(text, spec.path, (), placeholders, is_strict=told.again())
         )
         return SourceFile(path=spec.path, content=whole)
     for number, part in enumerate(spec.parts, 1):
@@ -43,7 +49,7 @@ async def write_parts(gateway: Gateway, question: Question, spec: FileSpec, requ
             if not module.add(content, name) and absent.again():
                 raise _without(name, text)
 
-        await gateway.ask(question(part, module.text() if number > 1 else "", number), read)
+        await gateway.ask(question(part, module.text() if number > 1 else "", number, None), read)
     return SourceFile(path=spec.path, content=with_imports(module.text()))
 
 
@@ -64,42 +70,85 @@ class _Choice(Artifact):
     change: str
 
 
-async def mend_part(gateway: Gateway, question: Question, files: Sequence[SourceFile], requirement: str) -> Patch:
-    """The one function or class that must change, chosen and given again; the rest of its file stays as it is."""
-    places = _places(files)
-    if len(places) > 1:
+async def mend_part(
+    gateway: Gateway, question: Question, files: Sequence[SourceFile], requirement: str, run: TestRun | None, turn: int
+) -> Patch:
+    """One function or class written anew; the rest of its file stays as it is.
+
+    A small model that sees what it wrote writes it again, so the old text is left out of what it sees.
+
+    Args:
+        run: the tests that failed; where they tell which function is at fault, the model is not asked.
+        turn: how often this was asked before: each time another of the suspects has its turn.
+    """
+    places = _places(files, requirement)
+    suspects = _suspects(run, places)
+    if suspects:
+        chosen = suspects[turn % len(suspects)]
+    elif len(places) > 1:
         schema = schema_for(_Choice)
         schema["properties"]["change"] = {"enum": list(places)}
-        chosen = await gateway.ask(
-            question(None, "", 1).under(schema, "Choice"), lambda text: parse_document(text, _Choice)
+        answer = await gateway.ask(
+            question(None, "", 1, run).under(schema, "Choice"), lambda text: parse_document(text, _Choice)
         )
-        file, part = places.get(chosen.change) or next(iter(places.values()))
+        chosen = answer.change if answer.change in places else next(iter(places))
+    elif places:
+        chosen = next(iter(places))
     else:
-        file, part = next(iter(places.values()))
-
-    told, absent, same = _Told(), _Told(REPAIRS), _Told(REPAIRS)
+        raise StepFailed("there is no code to mend", hint="give the step the code: `in: [code, …]`")
+    file, part = places[chosen]
+    told, absent = _Told(), _Told(REPAIRS)
 
     def read(text: str) -> SourceFile:
-        known = _names(file.content)
-        content = _code(text, file.path, known, placeholders_in(requirement), is_strict=told.again())
+        content = _code(text, file.path, _names(file.content), placeholders_in(requirement), is_strict=told.again())
         if part and not definition(content, part.name):
             if absent.again():
                 raise _without(part.name, text)
             return file  # a repair that never comes is a round without a change, no reason to lose the run
-        mended = with_imports(graft(file.content, content)) if part else content
-        if mended == file.content and same.again():
-            reason = "That is the code as it was, which does not work. Change it so that the failing test passes."
-            raise ReplyError("the reply changes nothing", raw=text, reason=reason)
-        return SourceFile(path=file.path, content=mended)
+        return SourceFile(path=file.path, content=with_imports(graft(file.content, content)) if part else content)
 
-    return Patch(files=[await gateway.ask(question(part, file.content, 2), read)])
+    shown = elided(file.content, part.name, part.signature) if part else file.content
+    asked = question(part, fenced(file.path, shown), 2, _about(run, part))
+    return Patch(files=[await gateway.ask(asked, read)])
 
 
-def _places(files: Sequence[SourceFile]) -> Mapping[str, tuple[SourceFile, Part | None]]:
+_FRAME = re.compile(r"""([\w./-]+\.py)(?::\d+: in |", line \d+, in )(\w+)""")
+
+
+def _suspects(run: TestRun | None, places: Mapping[str, _Place]) -> list[str]:
+    """The places that failing tests point at, those of tests that decide first: where it broke, else what is called."""
+    wrong = [case for case in run.cases if case.outcome != "passed"] if run else []
+    found: dict[str, None] = {}
+    for case in sorted(wrong, key=lambda case: not case.required):
+        frames = [(match[1], match[2]) for match in _FRAME.finditer(case.message)]
+        broke = [key for path, name in frames for key in places if _is_at(key, path, name)][-1:]
+        called = [key for key in places if re.search(rf"\b{re.escape(key.rpartition(' ')[2])}\(", case.source)]
+        found |= dict.fromkeys(broke or called)
+    return list(found)
+
+
+def _is_at(key: str, path: str, name: str) -> bool:
+    file, _, part = key.partition(": ")
+    return part == name and (path == file or path.endswith(f"/{file}"))
+
+
+def _about(run: TestRun | None, part: Part | None) -> TestRun | None:
+    """The run with those of its failures that speak of a part; as it is where none does."""
+    if run is None or part is None:
+        return run
+    named = re.compile(rf"\b{re.escape(part.name)}\b")
+    cases = [case for case in run.cases if case.outcome != "passed" and named.search(case.source + case.message)]
+    return run.model_copy(update={"cases": cases}) if cases else run
+
+
+_Place = tuple[SourceFile, Part | None]
+
+
+def _places(files: Sequence[SourceFile], requirement: str) -> Mapping[str, _Place]:
     """``path: name`` → where it is; a file without definitions is one place."""
-    found: dict[str, tuple[SourceFile, Part | None]] = {}
+    found: dict[str, _Place] = {}
     for file in files:
-        parts = _parts(file.content) if file.path.endswith(".py") else []
+        parts = _parts(file.content, requirement) if file.path.endswith(".py") else []
         if not parts:
             found[file.path] = (file, None)
         for part in parts:
@@ -107,7 +156,7 @@ def _places(files: Sequence[SourceFile]) -> Mapping[str, tuple[SourceFile, Part 
     return found
 
 
-def _parts(code: str) -> list[Part]:
+def _parts(code: str, requirement: str) -> list[Part]:
     try:
         body = ast.parse(code).body
     except SyntaxError:
@@ -117,7 +166,8 @@ def _parts(code: str) -> list[Part]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             bare = ast.unparse(node).split("\n")
             first = next(line for line in bare if line.startswith(("def ", "async def ", "class ")))
-            found.append(Part(signature=first.rstrip(":")[:300], purpose=node.name, quote=""))
+            quote = words_about(node.name, requirement)[:600]
+            found.append(Part(signature=first.rstrip(":")[:300], purpose=node.name, quote=quote))
     return found
 
 

@@ -5,13 +5,13 @@ Examples by rule: `company/examples.py`; the test file that checks become: `comp
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+import ast
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from company.artifacts import Artifact, Call, Check, Checks, Command, Design
 from company.errors import ReplyError, StepFailed
-from company.examples import calls_in, commands_in, is_program, started_file, stated_output, usages_in
+from company.examples import calls_in, command_pattern, commands_in, is_program, started_file, stated_output, usages_in
 from company.llm.gateway import Ask, Gateway
 from company.llm.replies import parse_document, schema_for
 from company.testgen import is_named, module_of, usable_checks
@@ -34,6 +34,7 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
     files = [spec for value in given.values() if isinstance(value, Design) for spec in value.files]
     modules = {spec.path for spec in files}
     owners = {part.name: module_of(spec.path) for spec in files for part in spec.parts}
+    parts = {part.name: part for spec in files for part in spec.parts}
     single = [
         Check(title="example of a command", quote="", calls=[], commands=[one]) for one in commands_in(requirement)
     ]
@@ -42,7 +43,8 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
     dropped: list[str] = []
 
     def read(text: str) -> list[Check]:
-        kept, dropped[:] = usable_checks(Checks(checks=_as_checks(parse_document(text, _Answer), requirement)), modules)
+        asked = _as_checks(parse_document(text, _Answer), requirement)
+        kept, dropped[:] = usable_checks(Checks(checks=asked), modules, parts)
         if not kept:
             reasons = "\n".join(f"- {reason}" for reason in dropped[:6] or ["there is none"])
             raise ReplyError("no check can be run", raw=text, reason=f"No check can be run:\n{reasons}")
@@ -55,9 +57,19 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
         return Checks(checks=examples)
     for reason in dropped:
         notice(f"a check was left out: {reason}")
-    known = {call.expression for check in examples for call in check.calls}
-    others = [check for check in found if not {call.expression for call in check.calls} & known]
-    return Checks(checks=[*examples, *others])
+    return Checks(checks=_each_once([*examples, *found]))
+
+
+def _each_once(checks: Sequence[Check]) -> list[Check]:
+    """The checks without those that call what an earlier one calls: a model repeats itself, with other values."""
+    known: set[str] = set()
+    kept = []
+    for check in checks:
+        called = {ast.unparse(ast.parse(call.expression.strip(), mode="eval")) for call in check.calls}
+        if not called & known:
+            kept.append(check)
+        known |= called
+    return kept
 
 
 def _schema(requirement: str, owners: Mapping[str, str]) -> dict[str, Any]:
@@ -79,7 +91,7 @@ def _schema(requirement: str, owners: Mapping[str, str]) -> dict[str, Any]:
             else f"python {file}"
         )
         fields["commands"]["items"]["properties"]["command"] = {
-            "type": "string", "pattern": f"^{re.escape(start)}( [^\n]{{1,80}})?$", "maxLength": 200
+            "type": "string", "pattern": command_pattern(start, requirement), "maxLength": 200
         }  # fmt: skip
     return schema
 

@@ -8,9 +8,8 @@ A small model asked for a whole design forgets files and writes code into it, so
 from __future__ import annotations
 
 import ast
-import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
@@ -32,12 +31,8 @@ from company.artifacts import (
     flat,
 )
 from company.errors import ReplyError, UnsafePath
-from company.examples import (
-    is_program,
-    signatures_in,
-    started_file,
-    words_about,
-)
+from company.examples import is_program, started_file
+from company.interfaces import classes_in, functions_in, section_of, signatures_in, words_about
 from company.lint import with_imports
 from company.llm.client import Message
 from company.llm.gateway import Ask, Gateway
@@ -195,8 +190,6 @@ async def _design(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: 
     said = Message("assistant", outline.model_dump_json(indent=1))
     talk = ask.follow(said)
     files = [await _interface(gateway, talk, path, paths, requirement) for path in paths]
-    if len(files) == 1 and not re.search(r"\bclass\b", requirement):
-        files = [_with_functions(files[0], requirement)]
     entry = outline.entry_point.strip() if is_program(requirement) else ""
     files = [
         _with_main(file) if file.path == (started_file(requirement) or started_file(entry)) else file for file in files
@@ -213,7 +206,7 @@ async def _design(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: 
 async def _interface(gateway: Gateway, talk: Ask, path: str, paths: list[str], requirement: str) -> FileSpec:
     """What one file defines, asked for alone."""
     others = [other for other in paths if other != path]
-    signatures = signatures_in(requirement)
+    section = section_of(path, paths, requirement)
     question = (
         f"Now only the file `{path}`: its purpose, which of the other files it imports, and the functions and classes "
         "that it defines at its top level. Take names and parameters from the requirement where it gives them. "
@@ -229,30 +222,35 @@ async def _interface(gateway: Gateway, talk: Ask, path: str, paths: list[str], r
     edges["maxItems"] = len(others)
     edges["items"] = {"enum": others} if others else {"type": "string", "maxLength": 1}
     ask = talk.follow(Message("user", question)).under(schema, "FileSpec")
+    about_others = [section_of(other, paths, requirement) for other in others]
+    elsewhere = {name for words in about_others for name in (*classes_in(words), *functions_in(words))}
 
     def read(text: str) -> FileSpec:
         answer = parse_document(text, _FileAnswer)
-        found = [_as_written(part, signatures, requirement, text) for part in answer.parts]
+        found = [_as_written(part, functions_in(section), requirement, text) for part in answer.parts]
         depends = [other for other in dict.fromkeys(answer.depends_on) if other in others]
-        unique = list({part.name: part for part in found}.values())
-        return FileSpec(path=path, purpose=answer.purpose, depends_on=depends, parts=unique)
+        parts = _as_stated(found, section, elsewhere)
+        return FileSpec(path=path, purpose=answer.purpose, depends_on=depends, parts=parts)
 
     return await gateway.ask(ask, read)
 
 
-def _with_functions(file: FileSpec, requirement: str) -> FileSpec:
-    """The only file has every function whose parameters the requirement gives."""
-    known = {part.name for part in file.parts}
-    missing = [
-        Part(
-            signature=signature,
-            purpose=f"What the requirement says of {name}",
-            quote=words_about(name, requirement)[:600],
+def _as_stated(found: Sequence[Part], section: str, elsewhere: Collection[str]) -> list[Part]:
+    """The parts that a file's words give, whether or not the model thought of them, with those that it added itself.
+
+    Not among them are methods of the file's classes, and what the words give to another file.
+    """
+    classes, functions = classes_in(section), functions_in(section)
+    stated = {name: f"class {name}" for name in classes} | functions
+    methods = {name for words in classes.values() for name in signatures_in(words)} - functions.keys()
+    added = {part.name: part for part in found}
+    for name, signature in stated.items():
+        made = Part(
+            signature=signature, purpose=f"What the requirement says of {name}", quote=words_about(name, section)[:600]
         )
-        for name, signature in signatures_in(requirement).items()
-        if name not in known
-    ]
-    return file.model_copy(update={"parts": [*file.parts, *missing][:MOST_PARTS]})
+        added.setdefault(name, made)
+    wrong = (methods | set(elsewhere)) - stated.keys()
+    return [part for name, part in added.items() if name not in wrong][:MOST_PARTS]
 
 
 def _with_main(file: FileSpec) -> FileSpec:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from company.assemble import Module, definition, docstring, graft, merge
-from company.lint import complaints, placeholders_left, undefined_names, with_imports, with_values
+from company.assemble import Module, definition, docstring, elided, graft, merge
+from company.lint import complaints, hidden_methods, placeholders_left, undefined_names, with_imports, with_values
 
 
 def test_a_module_grows_part_by_part() -> None:
@@ -116,3 +116,31 @@ def test_a_program_always_has_a_main_that_fits_the_design() -> None:
     spec = _with_main(FileSpec(path="a.py", purpose="p", depends_on=[], parts=[]))
     assert [part.name for part in spec.parts] == ["main"]
     assert _with_main(spec) == spec
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        (
+            "class S:\n    def __init__(self):\n        self.items = {}\n    def items(self):\n        return 1",
+            [("S", "items")],
+        ),
+        ("class S:\n    def __init__(self):\n        self._items = {}\n    def items(self):\n        return 1", []),
+        ("class S:\n    @property\n    def a(self):\n        return 1\n    def b(self):\n        self.a = 2", []),
+        ("class S:\n    def a(self, other):\n        other.a = 1", []),
+        ("class S:\n    def a(self):\n        return self.a", []),
+    ],
+)
+def test_an_attribute_that_hides_a_method_is_seen(code: str, found: list[tuple[str, str]]) -> None:
+    assert hidden_methods(code) == found
+    assert bool(complaints(code, (), ())) is bool(found)
+
+
+def test_what_is_written_anew_is_left_out_of_what_is_shown() -> None:
+    code = "import re\n\n\n@cached\ndef a(x):\n    return 1\n\n\ndef b(): return a(1)\n\n\nclass C:\n    def a(self):\n        pass\n"
+    shown = elided(code, "a", "def a(x)")
+    assert "return 1" not in shown
+    assert "def a(x):\n    ...  # left out\n\n\ndef b(): return a(1)\n" in shown
+    assert "    def a(self):\n        pass\n" in shown
+    ast.parse(elided(code, "b", "def b()"))
+    assert elided(code, "absent", "def absent()") == code

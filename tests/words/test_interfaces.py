@@ -1,0 +1,116 @@
+"""What a requirement's words say of interfaces: whose functions, methods, classes; and what the design makes of it."""
+
+import re
+
+import pytest
+
+from company.artifacts import Part
+from company.examples import command_pattern, is_program
+from company.interfaces import classes_in, functions_in, section_of, signatures_in, words_about
+from company.llm.names import names_in
+from company.llm.structured import _as_stated
+
+SHOP = (
+    "Make a package shop. shop/cart.py has a class Cart: Cart() is empty; add(name, price) adds a thing; total() returns the "
+    "sum. shop/text.py has price_line(name, price, width=20), one line, and headline(text), in capitals. shop/cart.py also has "
+    "merge(a, b), which makes one of two."
+)
+PATHS = ["shop/cart.py", "shop/text.py"]
+
+
+def test_each_file_has_the_words_that_follow_its_name() -> None:
+    assert section_of("shop/text.py", PATHS, SHOP) == (
+        "shop/text.py has price_line(name, price, width=20), one line, and headline(text), in capitals. "
+    )
+    assert "merge(a, b)" in section_of("shop/cart.py", PATHS, SHOP)
+    assert section_of("one.py", ["one.py"], SHOP) == SHOP
+    assert section_of("other.py", [*PATHS, "other.py"], SHOP) == ""
+    assert section_of("a.py", ["a.py", "b.py"], "no file is named") == "no file is named"
+
+
+def test_functions_are_told_from_methods() -> None:
+    assert functions_in(section_of("shop/text.py", PATHS, SHOP)) == {
+        "price_line": "def price_line(name, price, width=20)",
+        "headline": "def headline(text)",
+    }
+    assert list(classes_in(SHOP)) == ["Cart"]
+    assert "add" not in functions_in(section_of("shop/cart.py", PATHS, SHOP))
+    assert signatures_in("cut(text) cuts; cut(text, width) is no second one; f(1) is an example") == {
+        "cut": "def cut(text)"
+    }
+
+
+def test_the_words_about_a_class_are_those_about_its_methods_too() -> None:
+    assert words_about("Cart", section_of("shop/cart.py", PATHS, SHOP)).startswith("class Cart: Cart() is empty; add(")
+    assert words_about("headline", SHOP).startswith("shop/text.py has")
+    assert words_about("absent", SHOP) == ""
+
+
+def part(signature: str) -> Part:
+    return Part(signature=signature, purpose="p", quote="")
+
+
+def test_a_design_has_what_the_words_give_and_nothing_of_another_file() -> None:
+    section = "shop/cart.py has a class Cart: add(name, price) adds a thing; total() returns the sum."
+    found = [part("def add(name: str, price: float) -> None"), part("def load() -> dict"), part("def headline(text)")]
+    parts = _as_stated(found, section, {"headline"})
+    assert [each.signature for each in parts] == ["def load() -> dict", "class Cart"]
+    assert "total()" in parts[1].quote
+    text = _as_stated([part("def headline(text: str) -> str")], section_of("shop/text.py", PATHS, SHOP), {"Cart"})
+    assert [each.signature for each in text] == [
+        "def headline(text: str) -> str",
+        "def price_line(name, price, width=20)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        ("Write a Python module durations.py for lengths of time.", False),
+        ("Write it so that python todo.py list prints all", True),
+        ("so that `python -m shop` works", True),
+        ("A command-line tool", True),
+        ("A module for the Python 3 standard", False),
+    ],
+)
+def test_what_is_started_is_a_program(text: str, program: bool) -> None:
+    assert is_program(text) is program
+
+
+def test_a_module_run_is_a_package_where_its_files_are_named() -> None:
+    text = 'I need a package grades. In grades/a.py: f(x). grades/__main__.py makes "python -m grades FILE" work.'
+    assert names_in(text) == ["grades/a.py", "grades/__main__.py"]
+    assert names_in('a file grades.py, so that "python -m grades" works') == ["grades.py"]
+
+
+USES = (
+    '"python a.py add NAME PHONE" adds. "python a.py list" lists. "python a.py list --all" lists more. '
+    "Called with anything else it prints its usage."
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "may"),
+    [
+        ("python a.py add Ann 12", True),
+        ("python a.py add 'Ann Lee' 12", True),
+        ("python a.py add Ann Lee 12", False),
+        ("python a.py add Ann", False),
+        ("python a.py list", True),
+        ("python a.py list --all", True),
+        ("python a.py list all", False),
+        ("python a.py", True),
+        ("python a.py frobnicate", True),
+        ("python b.py list", False),
+        ("python a.py list; rm x", False),
+    ],
+)
+def test_commands_are_typed_as_the_requirement_writes_them(command: str, may: bool) -> None:
+    pattern = command_pattern("python a.py", USES)
+    assert bool(re.fullmatch(pattern, command)) is may
+
+
+def test_without_quoted_commands_any_words_may_follow() -> None:
+    assert re.fullmatch(command_pattern("python a.py", "a script a.py"), "python a.py x 'y z'")
+    assert not re.fullmatch(command_pattern("python a.py", '"python a.py go"'), "python a.py")
+    assert re.fullmatch(command_pattern("python a.py", '"python a.py show [NAME]"'), "python a.py anything at all")

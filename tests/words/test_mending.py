@@ -1,0 +1,70 @@
+"""What is mended, by rule: which function a failing test points at, what its writer sees, which checks are left out."""
+
+import pytest
+
+from company.artifacts import Call, Check, Checks, Part, SourceFile, TestCase, TestRun
+from company.llm.parts import _about, _places, _suspects
+from company.testgen import usable_checks
+
+FILES = [
+    SourceFile(
+        path="shop/cart.py", content="def total(x):\n    return 1\n\n\nclass Cart:\n    def add(self):\n        pass\n"
+    ),
+    SourceFile(path="main.py", content="def main():\n    return 0\n"),
+]
+
+
+def judged(*cases: tuple[str, str, bool]) -> TestRun:
+    made = [
+        TestCase(id=f"t::{n}", outcome="failed", message=message, required=required, source=source)
+        for n, (source, message, required) in enumerate(cases)
+    ]
+    return TestRun(
+        passed=False, cases=made, summary="", output="", problems=[], status="ran", score=0.0, sandbox="bubblewrap"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cases", "suspects"),
+    [
+        ([], []),
+        ([("assert total(2) == 1", "E  assert", True)], ["shop/cart.py: total"]),
+        ([("run('python main.py')", 'File "/box/main.py", line 3, in main\n  File "/box/shop/cart.py", line 9, in total', True)],
+         ["shop/cart.py: total"]),
+        ([("assert Cart().add(1)", "shop/cart.py:7: in add\nE  x", True)], ["shop/cart.py: Cart"]),
+        ([("run('python main.py')", "E  assert '' == 'x'", True)], []),
+        ([("assert subtotal(2)", "", True)], []),
+        ([("assert total(1)", "", False), ("assert Cart()", "", True)], ["shop/cart.py: Cart", "shop/cart.py: total"]),
+    ],
+)  # fmt: skip
+def test_a_failing_test_points_at_what_is_written_anew(cases: list[tuple[str, str, bool]], suspects: list[str]) -> None:
+    assert _suspects(judged(*cases), _places(FILES, "")) == suspects
+
+
+def test_what_is_shown_of_a_run_is_about_the_part() -> None:
+    run = judged(("assert total(2)", "", True), ("assert Cart()", "", True))
+    total, cart = (
+        Part(signature="def total(x)", purpose="p", quote=""),
+        Part(signature="class Cart", purpose="p", quote=""),
+    )
+    narrowed = [_about(run, part) for part in (total, cart, Part(signature="def main()", purpose="p", quote=""), None)]
+    assert [[case.source for case in each.cases] for each in narrowed if each] == [
+        ["assert total(2)"], ["assert Cart()"], ["assert total(2)", "assert Cart()"], ["assert total(2)", "assert Cart()"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("signature", "expected", "is_kept"),
+    [
+        ("def f(x) -> int", "5", True), ("def f(x) -> int", "'5'", False), ("def f(x) -> int", "True", False),
+        ("def f(x) -> float", "5", True), ("def f(x) -> bool", "1", False), ("def f(x) -> list[str]", "['a']", True),
+        ("def f(x) -> list[str]", "{'a': 1}", False), ("def f(x) -> str | None", "5", True), ("def f(x)", "5", True),
+        ("def f(x) -> Thing", "5", True), ("def f(x) -> int", "raises ValueError", True),
+    ],
+)  # fmt: skip
+def test_a_check_wants_no_other_type_than_the_signature_gives(signature: str, expected: str, is_kept: bool) -> None:
+    call = Call(imports="from a import f", expression="f(1)", expected=expected)
+    asked = Checks(checks=[Check(title="t", quote="", calls=[call], commands=[])])
+    kept, reasons = usable_checks(asked, {"a.py"}, {"f": Part(signature=signature, purpose="p", quote="")})
+    assert bool(kept) is is_kept
+    assert is_kept or "returns" in reasons[0]
