@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,8 @@ _CONFIG = [
 _KINDS = {FOLDER: "a folder", 0o120000: "a symbolic link", 0o160000: "a repository of its own"}
 EMPTY_TREE = bytes.fromhex("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
 """The id of the tree without entries."""
+_PAGES = 64 * 1024
+"""Bytes; a disk with less is full as far as git is concerned."""
 _environment = Lock()
 _TRAILER = re.compile(r"([A-Za-z][A-Za-z0-9-]*): (.*)")
 
@@ -118,7 +121,7 @@ def git_errors(path: Path) -> Iterator[None]:
         raise _no_git() from error
     except git.GitCommandError as error:
         said = str(error.stderr).strip().removeprefix("stderr: ").strip("' \n")
-        raise WorkspaceError(f"git failed: {said}", place=str(path), hint=_way_out(said)) from error
+        raise WorkspaceError(f"git failed: {said}", place=str(path), hint=_way_out(said, path)) from error
     except (git.GitError, ValueError, AssertionError) as error:
         raise WorkspaceError(
             f"the repository cannot be read: {error}",
@@ -131,14 +134,21 @@ def _no_git() -> WorkspaceError:
     return WorkspaceError("git is not installed", hint="install git, version 2.32 or newer")
 
 
-def _way_out(said: str) -> str:
+def _way_out(said: str, path: Path) -> str:
     if ".lock" in said and "File exists" in said:
         return "wait for the other git command to end, then run `company resume`: it clears what a killed one left"
     if "but expected" in said or "reference already exists" in said:
         return "someone else committed to this branch meanwhile; leave the branch alone and run `company resume`"
-    if "No space left" in said:
+    if "No space left" in said or _is_full(path):  # git does not say it of every file
         return "free some space, then run `company resume`"
     return "mend what git names, then run `company resume`"
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path if path.exists() else path.parent).free < _PAGES
+    except OSError:
+        return False
 
 
 def head(repo: git.Repo) -> tuple[str | None, bytes | None]:

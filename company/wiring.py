@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 import secrets
+import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from company import engine
 from company.cache import Objects, Replies
 from company.engine import NewRun, Outcome, Sitting
-from company.errors import UsageError, WorkspaceBusy, WorkspaceError
+from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceError
 from company.events import Journal, Listener, read
 from company.llm import providers
 from company.llm.budget import Budget, Rates, Spent, usd
@@ -123,10 +124,8 @@ async def run(
     request = _Request(identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox)
     notices = Notices()
     async with _models(names, settings, notices, progress) as models:
-        repository = Repository.create(workspace / name)
         folder = home / "runs" / identity
-        with disk_errors("write the run's request", folder):
-            _keep(folder, request, procedure)
+        repository = _made(workspace / name, folder, request, procedure)
         return await _sit(request, procedure, settings, home, repository, sandbox, models, notices, listeners, stop)
 
 
@@ -328,8 +327,24 @@ def _free_name(new: NewRun, inputs: Mapping[str, Any]) -> str:
         if not _NOISE.fullmatch(word)
     ]
     base = "-".join(words[:4])[:40].strip("-") or "project"
-    names = (base if number == 1 else f"{base}-{number}" for number in range(1, 10_000))
+    names = [base, *(f"{base}-{number}" for number in range(2, 10_000))]
     return next(name for name in names if not (new.workspace / name).exists())
+
+
+def _made(path: Path, folder: Path, request: _Request, procedure: Procedure) -> Repository:
+    """A new repository, and what a resumed sitting needs; both or neither."""
+    made: list[Path] = [folder]
+    try:
+        repository = Repository.create(path)
+        made.append(path)
+        with disk_errors("write the run's request", folder):
+            _keep(folder, request, procedure)
+    except CompanyError as error:
+        for new in made:
+            shutil.rmtree(new, ignore_errors=True)
+        error.hint = error.hint.replace("run `company resume`", "give the command again")
+        raise
+    return repository
 
 
 def _keep(folder: Path, request: _Request, procedure: Procedure) -> None:

@@ -259,3 +259,64 @@ def test_the_settings_that_init_writes_are_the_defaults(tmp_path: Path, monkeypa
     assert written.tiers == {"small": "local:qwen2.5-coder-0.5b"}
     assert written.providers["mine"].key == "MINE_API_KEY"
     assert written.model_copy(update={"tiers": {}, "providers": {}}) == Settings.model_construct()
+
+
+REQUIREMENT = (
+    'A module shout.py with a function shout(text) that returns it in capitals with "!": shout("hi") returns "HI!".'
+)
+FULL = """
+free=$1; shift
+mkdir full/ws
+head -c $(( $(df --output=avail -B1 full | tail -1) - free )) /dev/zero >full/ballast
+"$@" run --name s --json --model script:script.yaml --sop waterfall --workspace full/ws -- "$REQUIREMENT" >first 2>said; echo $? >status
+ls -A full/ws >left
+rm full/ballast
+if grep -q 'give the command again' said
+then "$@" run --name s --json --model script:script.yaml --sop waterfall --workspace full/ws -- "$REQUIREMENT" >second
+else "$@" resume --json --workspace full/ws >second; fi
+"""
+
+
+@pytest.mark.parametrize("free", [5_000, 20_000, 60_000, 120_000, 200_000, 300_000, 400_000, 500_000])
+def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(tmp_path: Path, free: int) -> None:
+    """A real one, of 3 MB in a namespace of its own; `free` bytes are left when the run begins."""
+    script = [
+        {"step": "prd", "reply": PRD},
+        {"step": "design", "reply": {"approach": "One function.", "entry_point": "", "dependencies": []}},
+        {"step": "design", "reply": INTERFACE},
+        {"step": "tests", "reply": {"calls": [CALL], "commands": []}},
+        {"step": "code", "reply": RIGHT.replace("### shout.py\n", "")},
+    ]
+    (tmp_path / "script.yaml").write_text(yaml.safe_dump(script))
+    (tmp_path / "full").mkdir()
+    disk = ("bwrap", "--dev-bind", "/", "/", "--size", "3000000", "--tmpfs", str(tmp_path / "full"))
+    words = [*disk, "bash", "-euc", FULL.replace('\n"$@" run', '\nset +e\n"$@" run'), "bash", str(free), *COMMAND]
+    done = subprocess.run(
+        words,
+        cwd=tmp_path,
+        env=environment(REQUIREMENT=REQUIREMENT),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    said = (tmp_path / "said").read_text()
+    assert (tmp_path / "status").read_text() == "1\n", done.stderr + said
+    assert "free some space" in said
+    assert "Traceback" not in said
+    outcome = json.loads((tmp_path / "second").read_text())
+    assert (outcome["status"], outcome["accepted"], outcome["calls"]) == ("delivered", True, 5)
+    if "give the command again" in said:
+        assert (tmp_path / "left").read_text() == ".company\n", "what could not begin leaves no repository"
+
+
+PRD = {
+    "title": "Shout", "goals": ["say things loudly"], "user_stories": ["As a user, I want capitals"],
+    "requirements": [{"id": "R1", "priority": "must", "text": "shout returns capitals"}],
+    "acceptance_criteria": ["it is loud"], "unclear": [],
+}  # fmt: skip
+INTERFACE = {
+    "purpose": "Says things loudly.", "depends_on": [],
+    "parts": [{"signature": "def shout(text)", "purpose": "Capitals and a mark."}],
+}  # fmt: skip
+CALL = {"imports": "from shout import shout", "expression": 'shout("")', "expected": '"!"'}
