@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -66,10 +67,19 @@ class Module:
         if not start and "main" in self._parts:
             self._imports["import sys"] = None
             start = f'if __name__ == "__main__":\n    sys.exit({_call_of_main(self._parts["main"])})'
-        blocks = ["\n".join(self._imports), "\n".join(dict.fromkeys(self._constants.values()))]
+        constants = list(dict.fromkeys(self._constants.values()))
+        late = [text for text in constants if _reads(text, {*self.wanted, *self._helpers})]
+        blocks = ["\n".join(self._imports), "\n".join(text for text in constants if text not in late)]
         head = f'"""{self.about}"""' if self.about else ""
         body = "\n\n".join(block for block in (head, *blocks) if block)
-        return "\n\n\n".join(block for block in (body, *definitions, start) if block) + "\n"
+        return "\n\n\n".join(block for block in (body, *definitions, "\n".join(late), start) if block) + "\n"
+
+
+def _reads(text: str, names: Collection[str]) -> bool:
+    """Whether a statement reads one of the names when it runs."""
+    return any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(ast.parse(text).body[0]) if not (
+        isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    ))  # fmt: skip
 
 
 def _call_of_main(text: str) -> str:
@@ -114,14 +124,20 @@ def graft(old: str, new: str) -> str:
             continue
         names = _names(brought) if isinstance(brought, _Assignment) else []
         replaced = next((constants[name] for name in names if name in constants), None)
-        if replaced:
-            edits.append((replaced.lineno - 1, replaced.end_lineno or replaced.lineno, _source(new, brought)))
+        end = replaced.end_lineno or replaced.lineno if replaced else 0
+        text = _source(new, brought)
+        if replaced and set(_names(replaced)) <= set(names):
+            edits.append((replaced.lineno - 1, end, text))
+        elif replaced:
+            edits.append((end, end, text))
+        elif not isinstance(brought, ast.Import | ast.ImportFrom) and _reads(
+            text, {*theirs, *(node.name for node in ours)}
+        ):
+            edits.append((place, place, text + "\n\n"))
         else:
-            added.append(_source(new, brought))
-    head = 0
-    if before.body and isinstance(before.body[0], ast.Expr) and isinstance(before.body[0].value, ast.Constant):
-        head = before.body[0].end_lineno or 0
+            added.append(text)
     if added:
+        head = top_of(old)
         edits.append((head, head, "\n".join(added)))
     for first, last, text in sorted(edits, reverse=True):
         lines[first:last] = text.split("\n")
@@ -136,6 +152,17 @@ def definition(code: str, name: str) -> str:
         return ""
     found = (node for node in ast.walk(tree) if isinstance(node, _Definition) and node.name == name)
     return next((_source(code, node) for node in found), "")
+
+
+def top_of(code: str) -> int:
+    """The number of lines before the place where a module's imports may stand; it must parse."""
+    last = 1 if code.startswith("#!") else 0
+    for number, node in enumerate(ast.parse(code).body):
+        is_docstring = not number and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if not is_docstring and not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+            break
+        last = node.end_lineno or last
+    return last
 
 
 def elided(code: str, name: str, signature: str) -> str:

@@ -11,6 +11,7 @@ import os
 import re
 import sqlite3
 import time
+import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
@@ -136,6 +137,10 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
             task.uncancel()
     except CompanyError as error:
         reason, hint = str(error), error.hint
+    except Exception as error:  # noqa: BLE001 - a defect of ours must not cost the run
+        reason = f"a defect of company: {type(error).__name__}: {error}"
+        hint = "please report it with the run's events.jsonl, which has the details"
+        context.journal.emit("notice", text=traceback.format_exc())
     report = sitting.report
     context.journal.emit(
         "run_finished", status=status, reason=reason, hint=hint, accepted=accepted, seconds=round(report.seconds, 3)

@@ -32,6 +32,7 @@ _OTHER_USE = re.compile(
 )
 _VALUE = r"('[^'\n]{1,40}'|[A-Za-z0-9_.,:/@+-]{1,40})"
 _PLACEHOLDER = re.compile(r"\b[A-Z][A-Z_]{2,}\b|<\w+>|\[\w+\]")
+_BRACKETED = re.compile(r"<\w+>|\[\w+\]")
 
 
 def is_program(requirement: str) -> bool:
@@ -74,13 +75,21 @@ def calls_in(requirement: str, modules: Mapping[str, str]) -> list[Check]:
 
 
 def commands_in(requirement: str) -> list[Command]:
-    """Single commands with what they print, where neither has a placeholder: ``python a.py 3`` prints ``9``."""
+    """One session of commands with what they print, where neither has a placeholder: ``python a.py 3`` prints ``9``.
+
+    It ends before the first of which the text does not say what it prints: who knows what that leaves behind.
+    """
     found: dict[str, Command] = {}
+    placeholders = placeholders_in(requirement)
     for match in _COMMAND.finditer(requirement):
         command = match[2] or match[3]
         said = _PRINTS.match(requirement, match.end())
-        if said and not _PLACEHOLDER.search(command.partition(" ")[2]) and not _PLACEHOLDER.search(said[2]):
-            found[command] = Command(command=command, stdin="", stdout=said[2], exit_status=0)
+        if _PLACEHOLDER.search(command.partition(" ")[2]):
+            continue
+        if not said:
+            break
+        if not placeholders & set(re.findall(r"\w+", said[2])) and not _BRACKETED.search(said[2]):
+            found.setdefault(command, Command(command=command, stdin="", stdout=said[2], exit_status=0))
     return list(found.values())
 
 

@@ -6,6 +6,8 @@ They are not asked of a model, which forgets them. Calls and commands with their
 from __future__ import annotations
 
 import ast
+import builtins
+import keyword
 import re
 from collections.abc import Sequence
 
@@ -13,12 +15,17 @@ from company.examples import CALL, call_ends, is_literal
 
 _SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=[A-Z\"'`a-z(])")
 _CLASS = re.compile(r"\bclass(?:es)? `?([A-Z]\w*)`?")
+_CLASS_ENDS = re.compile(
+    r"\bclass(?:es)? `?[A-Z]|\bfunctions?\b|(?<=[.;])\s+(?:It|The (?:file|module)|This (?:file|module)) (?:also )?has\b"
+)
+_ANNOUNCED = re.compile(r"\b(?:function|def|called|named)\s+[`'\"]?$")
 
 
 def section_of(path: str, paths: Sequence[str], requirement: str) -> str:
     """The words that are about one file: from each place that names it to the next that names another of `paths`.
 
-    All of them where there is one file, or where the text names the others only.
+    All of them where there is one file. None where functions are named before their files (``cut(text) in text.py``):
+    then the order of the words does not tell whose they are.
     """
     if len(paths) < 2:
         return requirement
@@ -26,44 +33,59 @@ def section_of(path: str, paths: Sequence[str], requirement: str) -> str:
     for each in paths:
         marks += [(match.start(), each) for match in re.finditer(rf"(?<![\w/.]){re.escape(each)}\b", requirement)]
     marks.sort()
+    if not marks or signatures_in(requirement[: marks[0][0]]):
+        return ""
     ends = [start for start, _ in marks[1:]] + [len(requirement)]
-    own = [requirement[start:end] for (start, each), end in zip(marks, ends, strict=False) if each == path]
-    return " ".join(own) if own else "" if marks else requirement
+    return " ".join(requirement[start:end] for (start, each), end in zip(marks, ends, strict=True) if each == path)
 
 
 def classes_in(text: str) -> dict[str, str]:
-    """Name → the words about it, of the classes that a text describes; what it says of its methods is among them."""
-    marks = [*_CLASS.finditer(text)]
-    ends = [match.start() for match in marks[1:]] + [len(text)]
+    """Name → the words about it, of the classes that a text describes; what it says of its methods is among them.
+
+    They go to the next class, or to where the text comes to functions.
+    """
     found: dict[str, str] = {}
-    for match, end in zip(marks, ends, strict=False):
-        found.setdefault(match[1], " ".join(text[match.start() : end].split()))
+    for match in _CLASS.finditer(text):
+        end = _CLASS_ENDS.search(text, match.end())
+        words = text[match.start() : end.start() if end else len(text)]
+        found.setdefault(match[1], " ".join(words.split()))
     return found
 
 
 def signatures_in(requirement: str) -> dict[str, str]:
-    """Name → first line, of the functions whose parameters the text gives: ``cut(text, width=8)`` is ``def cut(text, width=8)``."""
+    """Name → first line, of the functions whose parameters the text gives: ``cut(text, width=8)`` is ``def cut(text, width=8)``.
+
+    None is what only looks like it: ``file(s)``, ``O(n)``, a call of what Python has already.
+    """
     found: dict[str, str] = {}
     for match in CALL.finditer(requirement):
+        name = match[1]
+        is_known = hasattr(builtins, name) and not _ANNOUNCED.search(requirement[: match.start()])
+        if name in found or keyword.iskeyword(name) or is_known or name[0].isupper():
+            continue
         for end in call_ends(requirement, match.end() - 1):
-            call = ast.parse(requirement[match.start() : end], mode="eval").body
-            if isinstance(call, ast.Call) and call.args and _is_signature(call) and match[1] not in found:
-                found[match[1]] = f"def {requirement[match.start() : end]}"
+            call = ast.parse(f"f{requirement[match.end() - 1 : end]}", mode="eval").body
+            if isinstance(call, ast.Call) and call.args and _is_signature(call):
+                found[name] = f"def {name}{' '.join(requirement[match.end() - 1 : end].split())}"
     return found
 
 
 def _is_signature(call: ast.Call) -> bool:
     """Whether a call's arguments are names, and its keywords have literal values: what a definition would have."""
     names = [argument.id for argument in call.args if isinstance(argument, ast.Name)]
-    names += [keyword.arg for keyword in call.keywords if keyword.arg]
+    names += [each.arg for each in call.keywords if each.arg]
     given = len(call.args) + len(call.keywords)
-    return len(set(names)) == given and all(is_literal(keyword.value) for keyword in call.keywords)
+    is_plural = names in (["s"], ["es"], ["ies"])
+    return not is_plural and len(set(names)) == given and all(is_literal(each.value) for each in call.keywords)
 
 
 def functions_in(section: str) -> dict[str, str]:
     """Name → first line, of the functions that a file's section gives parameters for; methods of its classes are none."""
-    methods = {name for words in classes_in(section).values() for name in signatures_in(words)}
-    return {name: line for name, line in signatures_in(section).items() if name not in methods}
+    classes = classes_in(section).values()
+    plain = section
+    for words in classes:
+        plain = " ".join(plain.split()).replace(words, " ")
+    return signatures_in(plain)
 
 
 def words_about(name: str, requirement: str) -> str:

@@ -12,6 +12,8 @@ import symtable
 import sys
 from collections.abc import Collection, Iterator
 
+from company.assemble import top_of
+
 _ALWAYS = {*dir(builtins), "__file__", "__name__", "__doc__"}
 
 
@@ -35,11 +37,8 @@ def with_imports(code: str) -> str:
         return code
     if not missing:
         return code
-    body = ast.parse(code).body
-    is_documented = bool(body) and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
-    place = (body[0].end_lineno or 0) if is_documented else 0
-    lines = code.split("\n")
-    space = [""] if is_documented else []
+    place, lines = top_of(code), code.split("\n")
+    space = [""] if place and not lines[place - 1].startswith("from") else []
     lines[place:place] = [*space, *(f"import {name}" for name in sorted(missing))]
     return "\n".join(lines)
 
@@ -98,16 +97,16 @@ def with_values(code: str, placeholders: Collection[str]) -> str:
     """The code with texts such as ``"NAME exists"`` made ``f"{name} exists"`` in functions that have a parameter `name`."""
     if not placeholders:
         return code
-    edits: list[tuple[ast.expr, str]] = []
+    edits: dict[tuple[int, int], tuple[ast.expr, str]] = {}
     for function in ast.walk(ast.parse(code)):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         names = {argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
         known = {word for word in placeholders if word.lower() in names}
         if known:
-            edits += _texts_with(function, known)
+            edits |= {(node.lineno, node.col_offset): (node, text) for node, text in _texts_with(function, known)}
     lines = code.split("\n")
-    for node, text in sorted(edits, key=lambda edit: (edit[0].lineno, edit[0].col_offset), reverse=True):
+    for _, (node, text) in sorted(edits.items(), reverse=True):
         line = lines[node.lineno - 1].encode()  # columns count bytes
         lines[node.lineno - 1] = (line[: node.col_offset] + text.encode() + line[node.end_col_offset :]).decode()
     return "\n".join(lines)

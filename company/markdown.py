@@ -58,12 +58,12 @@ def fenced(path: str, content: str) -> str:
 
 
 def file_interface(spec: FileSpec) -> str:
-    """What the design says of one file, as text for a prompt."""
+    """What the design says of one file, as text for a prompt; what a part does only where the requirement does not say it."""
     lines = [f"`{spec.path}`: {spec.purpose}"]
     if spec.depends_on:
         lines.append("  imports from " + ", ".join(f"`{path}`" for path in spec.depends_on))
     for part in spec.parts:
-        lines.append(f"- `{part.signature}`: {part.purpose}")
+        lines.append(f"- `{part.signature}`" + ("" if part.quote else f": {part.purpose}"))
     return "\n".join(lines)
 
 

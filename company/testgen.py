@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from company.artifacts import Call, Check, Checks, Command, Design, Part
-from company.examples import Usage, is_literal, stated_output, usages_in
+from company.examples import Usage, calls_in, is_literal, stated_output, usages_in
 
 CHECKS_PATH = "tests/test_requirement.py"
 INTERFACE_PATH = "tests/test_interface.py"
@@ -175,18 +175,18 @@ def from_checks(checks: Checks, requirement: str) -> Tests:
 
     Those that the requirement does not state in so many words are optional, as long as it states any.
     """
-    usages = usages_in(requirement)
+    usages, examples = usages_in(requirement), _examples(checks, requirement)
     functions: list[str] = []
     stated: dict[str, bool] = {}
     for number, check in enumerate(checks.checks, 1):
         if check.calls:
             name = f"test_{number}_{_slug(check.title)}"
             functions.append(_calls(name, check))
-            stated[name] = all(_is_stated(call, requirement) for call in check.calls)
+            stated[name] = all(_plain_call(call) in examples for call in check.calls)
         for place, command in enumerate(check.commands, 1):
             name = f"test_{number}_{place}_{_slug(command.command.partition(' ')[2])}"
             functions.append(_session(name, check, place))
-            stated[name] = is_stated_command(command, requirement, usages)
+            stated[name] = is_stated_command(command, usages)
     commands = any(check.commands for check in checks.checks)
     used = {"pytest"} if any(_error_name(call.expected) for check in checks.checks for call in check.calls) else set()
     if commands:
@@ -197,25 +197,27 @@ def from_checks(checks: Checks, requirement: str) -> Tests:
     return Tests(CHECKS_PATH, text, tuple(optional) if any(stated.values()) else ())
 
 
-def _is_stated(call: Call, requirement: str) -> bool:
-    """Whether the requirement itself gives the expression with its value."""
-    words, expected = _plain(requirement), call.expected.strip()
-    value = _error_name(expected) or expected.strip("'\"")
-    return bool(value) and _plain(call.expression) in words and _plain(value) in words
+def _examples(checks: Checks, requirement: str) -> set[tuple[str, str]]:
+    """The calls with their values that the requirement itself gives, as far as the checks import them."""
+    called = [call for check in checks.checks for call in check.calls]
+    names = {
+        alias.name for call in called for node in ast.parse(call.imports).body for alias in getattr(node, "names", ())
+    }
+    stated = calls_in(requirement, dict.fromkeys(names, "it"))
+    return {_plain_call(call) for check in stated for call in check.calls}
 
 
-def is_stated_command(command: Command, requirement: str, usages: Sequence[Usage]) -> bool:
+def _plain_call(call: Call) -> tuple[str, str]:
+    """Expression and value however they are quoted and spaced."""
+    expected = call.expected.strip()
+    value = expected if _error_name(expected) else ast.unparse(ast.parse(expected, mode="eval"))
+    return ast.unparse(ast.parse(call.expression.strip(), mode="eval")), value
+
+
+def is_stated_command(command: Command, usages: Sequence[Usage]) -> bool:
     """Whether the requirement quotes the command, or one with placeholders in its place, with what it prints."""
     said = command.stdout.rstrip()
-    if said and stated_output(command.command, said, usages) == said:
-        return True
-    words = _plain(requirement)
-    lines = [_plain(line) for line in said.splitlines() if line.strip()]
-    return bool(lines) and _plain(command.command) in words and all(line in words for line in lines)
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\s+", " ", text.replace('"', "'")).strip().casefold()
+    return bool(said) and stated_output(command.command, said, usages) == said
 
 
 def _slug(title: str) -> str:

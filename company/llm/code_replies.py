@@ -63,7 +63,7 @@ _EXTENSIONS = {
 _ELISION = re.compile(
     r"^\s*(?:#|//)\s*[\[(<]?\s*(?:\.{3}|…)?\s*\(?(?:the\s+)?(?:rest of|existing|remaining|other|previous)\s+(?:the\s+|your\s+)?"
     r"(?:code|file|function|method|import|implementation|class|program|script|content)\w*"
-    r"(?:.*(?:\.{3}|…|unchanged|the same|as before|remain|goes here|stays)|\s*(?:here)?[\])>]?\s*$)",
+    r"(?:.*(?:\.{3}|…|unchanged|the same|as before|remain|goes here|stays)|\s*here[\])>]?\s*$)",
     re.IGNORECASE,
 )
 

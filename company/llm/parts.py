@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
@@ -18,6 +19,7 @@ from company.errors import ReplyError, StepFailed
 from company.examples import placeholders_in
 from company.interfaces import words_about
 from company.lint import complaints, with_imports, with_values
+from company.llm.client import Message
 from company.llm.gateway import REPAIRS, Ask, Gateway
 from company.llm.replies import parse_code, parse_document, schema_for
 from company.markdown import fenced
@@ -30,7 +32,7 @@ Last comes what of the step's test run concerns it; None leaves the run as the s
 
 
 async def write_parts(gateway: Gateway, question: Question, spec: FileSpec, requirement: str) -> SourceFile:
-    """One file, one function or class at a time, each time with the file as far as it is written."""
+    """One file, one function or class at a time, as a talk: each question follows what was written before."""
     if not spec.parts and spec.path.endswith("__init__.py"):
         return SourceFile(path=spec.path, content="")
     module = Module(docstring(spec.purpose), tuple(part.name for part in spec.parts))
@@ -41,15 +43,21 @@ async def write_parts(gateway: Gateway, question: Question, spec: FileSpec, requ
             question(None, "", 0, None), lambda text: _code(text, spec.path, (), placeholders, is_strict=told.again())
         )
         return SourceFile(path=spec.path, content=whole)
+    talk: tuple[Message, ...] = ()
     for number, part in enumerate(spec.parts, 1):
         told, absent = _Told(), _Told(REPAIRS)
 
-        def read(text: str, name: str = part.name, told: _Told = told, absent: _Told = absent) -> None:
+        def read(text: str, name: str = part.name, told: _Told = told, absent: _Told = absent) -> str:
             content = _code(text, spec.path, module.names, placeholders, is_strict=told.again())
             if not module.add(content, name) and absent.again():
                 raise _without(name, text)
+            return content
 
-        await gateway.ask(question(part, module.text() if number > 1 else "", number, None), read)
+        asked = question(part, module.text() if number > 1 else "", number, None)
+        if talk:
+            asked = replace(asked, messages=(*talk, asked.messages[-1]))
+        written = await gateway.ask(asked, read)
+        talk = (*asked.messages, Message("assistant", f"```python\n{written.strip()}\n```"))
     return SourceFile(path=spec.path, content=with_imports(module.text()))
 
 
@@ -163,7 +171,7 @@ def _parts(code: str, requirement: str) -> list[Part]:
         return []
     found = []
     for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name.isascii():
             bare = ast.unparse(node).split("\n")
             first = next(line for line in bare if line.startswith(("def ", "async def ", "class ")))
             quote = words_about(node.name, requirement)[:600]

@@ -35,10 +35,9 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
     modules = {spec.path for spec in files}
     owners = {part.name: module_of(spec.path) for spec in files for part in spec.parts}
     parts = {part.name: part for spec in files for part in spec.parts}
-    single = [
-        Check(title="example of a command", quote="", calls=[], commands=[one]) for one in commands_in(requirement)
-    ]
-    stated = [*calls_in(requirement, owners), *single][:MOST_EXAMPLES]
+    commands = commands_in(requirement)[:MOST_EXAMPLES]
+    session = [Check(title="examples of commands", quote="", calls=[], commands=commands)] if commands else []
+    stated = [*calls_in(requirement, owners)[:MOST_EXAMPLES], *session]
     examples, _ = usable_checks(Checks(checks=stated), modules)
     dropped: list[str] = []
 

@@ -30,7 +30,7 @@ from company.artifacts import (
     TestFile,
     flat,
 )
-from company.errors import ReplyError, UnsafePath
+from company.errors import ReplyError, StepFailed, UnsafePath
 from company.examples import is_program, started_file
 from company.interfaces import classes_in, functions_in, section_of, signatures_in, words_about
 from company.lint import with_imports
@@ -43,8 +43,8 @@ from company.paths import safe_path
 from company.sop.types import STR, ArtifactType, ListOf, Type
 from company.testgen import parameters_of
 
-MOST_FILES = 6
-"""Files of a design whose requirement names none."""
+MOST_FILES = 8
+"""Files of a design."""
 Document = TypeVar("Document", bound=BaseModel)
 
 
@@ -131,7 +131,10 @@ def _safe(files: Sequence[CodeFile], text: str) -> list[CodeFile]:
     made = []
     for file in files:
         try:
-            made.append(CodeFile(safe_path(file.path), file.content))
+            path = safe_path(file.path)
+            if path.split("/")[0] == ".company":
+                raise UnsafePath(f"the path {path} is among the run's own records")
+            made.append(CodeFile(path, file.content))
         except UnsafePath as error:
             reason = f"{error.message}. Use a relative path with plain names, such as src/main.py."
             raise ReplyError(
@@ -174,12 +177,17 @@ class _Planned(Artifact):
 
 
 class _OpenOutline(_Outline):
-    files: Annotated[list[_Planned], Field(min_length=1, max_length=MOST_FILES)]
+    files: Annotated[list[_Planned], Field(min_length=1, max_length=6)]
 
 
 async def _design(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: Notice) -> Design:
     requirement = str(given.get("requirement", ""))
     paths = names_in(requirement)
+    if len(paths) > MOST_FILES:
+        raise StepFailed(
+            f"the requirement names {len(paths)} files, and a design holds at most {MOST_FILES}",
+            hint="ask for a part of it first; what is delivered can be the beginning of the rest",
+        )
     outline: _Outline
     if paths:
         outline = await document(gateway, ask, _Outline)
@@ -189,7 +197,7 @@ async def _design(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: 
         paths = paths or ["main.py"]
     said = Message("assistant", outline.model_dump_json(indent=1))
     talk = ask.follow(said)
-    files = [await _interface(gateway, talk, path, paths, requirement) for path in paths]
+    files = [await _interface(gateway, talk, path, paths, requirement, notice) for path in paths]
     entry = outline.entry_point.strip() if is_program(requirement) else ""
     files = [
         _with_main(file) if file.path == (started_file(requirement) or started_file(entry)) else file for file in files
@@ -203,7 +211,9 @@ async def _design(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: 
     )
 
 
-async def _interface(gateway: Gateway, talk: Ask, path: str, paths: list[str], requirement: str) -> FileSpec:
+async def _interface(
+    gateway: Gateway, talk: Ask, path: str, paths: list[str], requirement: str, notice: Notice
+) -> FileSpec:
     """What one file defines, asked for alone."""
     others = [other for other in paths if other != path]
     section = section_of(path, paths, requirement)
@@ -230,6 +240,9 @@ async def _interface(gateway: Gateway, talk: Ask, path: str, paths: list[str], r
         found = [_as_written(part, functions_in(section), requirement, text) for part in answer.parts]
         depends = [other for other in dict.fromkeys(answer.depends_on) if other in others]
         parts = _as_stated(found, section, elsewhere)
+        if left_out := parts[MOST_PARTS - 1 :]:  # one is left for `main`
+            notice(f"`{path}` has too many parts; left out: {', '.join(part.name for part in left_out)}")
+        parts = parts[: MOST_PARTS - 1]
         return FileSpec(path=path, purpose=answer.purpose, depends_on=depends, parts=parts)
 
     return await gateway.ask(ask, read)
@@ -250,7 +263,7 @@ def _as_stated(found: Sequence[Part], section: str, elsewhere: Collection[str]) 
         )
         added.setdefault(name, made)
     wrong = (methods | set(elsewhere)) - stated.keys()
-    return [part for name, part in added.items() if name not in wrong][:MOST_PARTS]
+    return [part for name, part in added.items() if name not in wrong]
 
 
 def _with_main(file: FileSpec) -> FileSpec:

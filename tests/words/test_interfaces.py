@@ -25,7 +25,8 @@ def test_each_file_has_the_words_that_follow_its_name() -> None:
     assert "merge(a, b)" in section_of("shop/cart.py", PATHS, SHOP)
     assert section_of("one.py", ["one.py"], SHOP) == SHOP
     assert section_of("other.py", [*PATHS, "other.py"], SHOP) == ""
-    assert section_of("a.py", ["a.py", "b.py"], "no file is named") == "no file is named"
+    assert section_of("a.py", ["a.py", "b.py"], "no file is named") == ""
+    assert section_of("a.py", ["a.py", "b.py"], "cut(text, width) in a.py, and paste(text) in b.py") == ""
 
 
 def test_functions_are_told_from_methods() -> None:
