@@ -207,8 +207,7 @@ def _drive(start: Start, workspace: Path, settings: Settings, *, plain: bool, as
         hint = f"`company resume{where(workspace)}` goes on with what it has"
         raise Broken(f"the run broke off: {error}", hint=hint) from error
     print_outcome(outcome, console, workspace, settings)
-    if as_json:
-        print(json.dumps(outcome.to_json(), ensure_ascii=False))
+    print(json.dumps(outcome.to_json(), ensure_ascii=False) if as_json else outcome.repo)
     sys.exit(EXIT[outcome.status])
 
 

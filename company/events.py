@@ -16,6 +16,7 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 | commit | sha, author, subject |
 | step_finished | item, round, seconds |
 | loop_round | round, until (bool) |
+| step_failed | id, reason, anew (bool: replies that came before it are not used again) |
 | notice | text |
 | run_finished | status, reason, accepted, seconds |
 """

@@ -65,8 +65,8 @@ async def _with_retries(
 ) -> Values:
     step = site.step
     allowed = step.timeout or (None if child else context.step_timeout)
+    salt = context.failures.get(ident, 0)
     for attempt in range(step.retry + 1):
-        salt = context.failures.get(ident, 0) + attempt
         try:
             async with asyncio.timeout(allowed) as clock:
                 if step.kind == "role":
@@ -79,8 +79,10 @@ async def _with_retries(
             if isinstance(error, TimeoutError) and not clock.expired():
                 raise
             fault = error if isinstance(error, _TRIED_AGAIN) else StepFailed(f"it took longer than {allowed:g} s")
+            anew = isinstance(error, StepFailed)  # an outage is no reason to pay again for what was answered before it
+            salt += anew
             if attempt == step.retry:
-                context.journal.emit("step_failed", step=step.path, id=ident, reason=fault.message)
+                context.journal.emit("step_failed", step=step.path, id=ident, reason=fault.message, anew=anew)
                 fault.place = fault.place or f"step {ident}"
                 raise fault from error
             context.journal.emit("notice", text=f"{ident}: {fault.message}; trying the step again")

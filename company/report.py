@@ -97,7 +97,7 @@ class Report:
         elif name == "step_finished":
             self.done[event["id"]] = event["values"]
         elif name == "step_failed":
-            self.failures[event["id"]] = self.failures.get(event["id"], 0) + 1
+            self.failures[event["id"]] = self.failures.get(event["id"], 0) + event.get("anew", True)
             self.failed += 1
         elif name == "run_finished":
             self.status, self.reason = event["status"], event["reason"]

@@ -6,6 +6,7 @@ How git is called and read: `gitdoor.py`. Which paths are allowed and how files 
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -106,11 +107,7 @@ class Repository:
         """
         with disk_errors("create the repository", path):
             if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
-                raise WorkspaceError(
-                    "there is something here already, and nothing is ever overwritten",
-                    place=str(path),
-                    hint="choose another --name, or continue the run that made it with `company resume`",
-                )
+                raise _taken(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             made = path.with_name(f".new-{secrets.token_hex(8)}")
             made.mkdir()
@@ -121,7 +118,12 @@ class Repository:
                     ).close()
                 (made / ".git/info").mkdir()
                 write_atomic(made / ".git/info/attributes", _ATTRIBUTES)
-                made.rename(path)
+                try:
+                    made.rename(path)
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+                    raise _taken(path) from error  # by another run, since we looked
             finally:
                 shutil.rmtree(made, ignore_errors=True)
         return cls(path)
@@ -362,6 +364,14 @@ class Repository:
         """A commit's first parent; None for the first commit, and where a shallow clone ends."""
         shallow = self._dot_git / "shallow"
         return None if shallow.exists() and sha in shallow.read_text().split() else gitdoor.parent_of(raw)
+
+
+def _taken(path: Path) -> WorkspaceError:
+    return WorkspaceError(
+        "there is something here already, and nothing is ever overwritten",
+        place=str(path),
+        hint="choose another --name, or continue the run that made it with `company resume`",
+    )
 
 
 def _normalised(files: Mapping[str, bytes | None]) -> dict[str, bytes | None]:

@@ -57,7 +57,7 @@ class Budget:
             )
 
     def reserve(self, tokens: int) -> int:
-        """Claim one call that may use so many tokens; returns a ticket for `settle`.
+        """Claim one call that may use so many tokens; returns a ticket for `release`.
 
         Raises:
             LimitReached: a limit is used up.

@@ -146,6 +146,9 @@ class DryModel:
             text = "\n".join(_dry_file(path, request.defines) for path in request.expects or ("main.py",))
         else:
             value = minimal(request.schema, request.schema.get("$defs", {}))
+            if request.schema_name == "Checks":  # a check that can be run, of what a dry file has
+                for call in value["calls"]:
+                    call |= {"expression": f"callable({call['imports'].rpartition(' ')[2]})", "expected": "True"}
             text = json.dumps(value, ensure_ascii=False, indent=1)
         return _reply(self.name, request, text, "stop", on_tokens)
 
