@@ -20,6 +20,8 @@ class Answering:
         self.bodies: list[str] = []
         self.answered: list[str] = []
         self.pause = 0.0
+        self.down_from = 1_000_000
+        """The number of the request from which on the server refuses all."""
         self.port = 0
         self._lock = threading.Lock()
 
@@ -61,7 +63,7 @@ def answering() -> Iterator[Answering]:
             raw = self.rfile.read(int(self.headers["content-length"])).decode()
             answer = state.handle(raw)
             try:
-                self.send_response(200)
+                self.send_response(401 if len(state.bodies) >= state.down_from else 200)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(answer)))
                 self.end_headers()

@@ -176,6 +176,23 @@ def test_a_run_is_not_run_twice_at_once(tmp_path: Path) -> None:
         assert process.returncode == 0, err
 
 
+@pytest.mark.parametrize("down_from", [2, 3, 5])
+def test_an_endpoint_that_fails_costs_no_answer_that_came_before(tmp_path: Path, down_from: int) -> None:
+    with answering() as state:
+        state.down_from = down_from
+        process = run(tmp_path, state.port)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 1, err
+        assert "Traceback" not in err
+        asked = len(state.bodies)
+        assert asked in (down_from, down_from + 1)  # QA and engineer ask at the same time
+        state.down_from = 1_000_000
+        done = begin(tmp_path, state.port, "resume")
+        _, err = done.communicate(timeout=120)
+        assert done.returncode == 0, err
+        check_whole(tmp_path, state, lost=asked - down_from + 1)
+
+
 def test_a_finished_run_says_so(tmp_path: Path) -> None:
     with answering() as state:
         process = run(tmp_path, state.port)

@@ -1,6 +1,7 @@
 """Generated code, put together and looked at: parts, patches, forgotten imports, placeholders."""
 
 import ast
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -144,3 +145,48 @@ def test_what_is_written_anew_is_left_out_of_what_is_shown() -> None:
     assert "    def a(self):\n        pass\n" in shown
     ast.parse(elided(code, "b", "def b()"))
     assert elided(code, "absent", "def absent()") == code
+
+
+def test_a_constant_that_names_a_function_stands_after_it() -> None:
+    module = Module("", ("add", "main"))
+    module.add("LIMIT = 3\ndef add(x):\n    return x + LIMIT\n", "add")
+    module.add("COMMANDS = {'add': add}\ndef main():\n    return COMMANDS['add'](1)\n", "main")
+    space: dict[str, Any] = {}
+    exec(module.text().replace("sys.exit(main())", "pass"), space)
+    assert space["main"]() == 4
+    grafted = graft(
+        "def a():\n    return 1\n\n\nif __name__ == '__main__':\n    a()\n", "T = {'a': a}\ndef b():\n    return T\n"
+    )
+    space = {}
+    exec(grafted, space)
+    assert space["b"]()["a"]() == 1
+
+
+def test_part_of_a_tuple_of_constants_is_set_after_it() -> None:
+    space: dict[str, Any] = {}
+    exec(graft("A, B = 1, 2\n", "A = 3\n"), space)
+    assert (space["A"], space["B"]) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "",
+        "#!/usr/bin/env python3\n",
+        '"""Doc."""\n',
+        "from __future__ import annotations\n",
+        '#!/bin/x\n"""Doc."""\n\nfrom __future__ import annotations\n',
+    ],
+)
+def test_imports_go_where_python_allows_them(head: str) -> None:
+    code = head + "X = json.dumps(1)\n"
+    for made in (with_imports(code), graft(head + "X = 1\n", "import json\nY = json.dumps(1)\n")):
+        assert made.startswith(head.split("\n")[0])
+        exec(compile(made, "m", "exec"), {})
+
+
+def test_a_text_in_a_nested_function_is_filled_in_once() -> None:
+    code = "def a(name):\n    def b(name):\n        return 'NAME exists'\n    return b(name)\n"
+    made = with_values(code, {"NAME"})
+    assert made.count("{name} exists") == 1
+    ast.parse(made)

@@ -144,3 +144,29 @@ def test_interfaces() -> None:
     assert tests.optional == ("tests/test_interface.py::test_pkg_a_has_shop",) or "Shop" in tests.optional[0]
     bare = spec.model_copy(update={"parts": []})
     assert from_design(design.model_copy(update={"files": [bare]}), "") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "commands"),
+    [
+        (
+            "`python roman.py 14` prints `XIV`, `python roman.py 4` prints `IV`.",
+            ["python roman.py 14", "python roman.py 4"],
+        ),
+        ("After `python todo.py add milk`, `python todo.py list` prints `1 milk`.", []),
+        ("`python a.py 1` prints `one`. After `python a.py set x`, `python a.py get` prints `x`.", ["python a.py 1"]),
+        ('"python hi.py NAME" greets; "python hi.py ann" prints "hi NAME".', []),
+    ],
+)
+def test_examples_of_commands_are_one_session_as_far_as_its_state_is_known(text: str, commands: list[str]) -> None:
+    assert [command.command for command in commands_in(text)] == commands
+
+
+def test_a_value_that_only_occurs_somewhere_is_not_stated() -> None:
+    text = 'votes("a b a") returns 2 for at most 3 names. "python v.py list" prints one line per entry such as "1 [ ] buy milk".'
+    calls = [Call(imports="from v import votes", expression="votes('a b a')", expected=value) for value in ("2", "3")]
+    session = [
+        Command(command="python v.py list", stdin="", stdout=said, exit_status=0) for said in ("1", "1 [ ] buy milk")
+    ]
+    tests = from_checks(Checks(checks=[*(check(calls=[call]) for call in calls), check(commands=session)]), text)
+    assert [name.split("::")[1] for name in tests.optional] == ["test_2_t", "test_3_1_v_py_list"]

@@ -115,3 +115,28 @@ def test_without_quoted_commands_any_words_may_follow() -> None:
     assert re.fullmatch(command_pattern("python a.py", "a script a.py"), "python a.py x 'y z'")
     assert not re.fullmatch(command_pattern("python a.py", '"python a.py go"'), "python a.py")
     assert re.fullmatch(command_pattern("python a.py", '"python a.py show [NAME]"'), "python a.py anything at all")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("ops.py with import(path) and export(path)", ["export"]),
+        ("either one(s) or(two) of the word(s) in the file(s), in O(n) time", []),
+        ("cut(text) returns text so that len(text) is at most 20", ["cut"]),
+        ("a function format(text, width) that formats", ["format"]),
+        ("merge(first,\n  second) merges", ["merge"]),
+        ("Account(owner) is made, f(1) is called, g() too", []),
+    ],
+)
+def test_what_only_looks_like_a_function_is_none(text: str, names: list[str]) -> None:
+    found = signatures_in(text)
+    assert list(found) == names
+    for line in found.values():
+        assert Part(signature=line, purpose="p", quote="").name in names
+
+
+def test_the_words_about_a_class_end_where_functions_begin() -> None:
+    text = "bank.py with a class Account with deposit(amount). It also has a function load(path) and save(path)."
+    assert list(functions_in(text)) == ["load", "save"]
+    parts = _as_stated([part("def load(path)"), part("def deposit(amount)")], text, ())
+    assert [each.name for each in parts] == ["load", "Account", "save"]
