@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from company.engine import NewRun, Outcome
     from company.errors import CompanyError
+    from company.records import runs
     from company.settings import Settings, load_settings
     from company.sop.library import Library
     from company.sop.linker import load_procedure
     from company.sop.procedure import Procedure
-    from company.wiring import resume, run, runs
+    from company.wiring import resume, run
 
 _HOMES = {
     "CompanyError": "errors",
@@ -32,7 +33,7 @@ _HOMES = {
     "load_settings": "settings",
     "resume": "wiring",
     "run": "wiring",
-    "runs": "wiring",
+    "runs": "records",
 }
 __all__ = [
     "CompanyError",

@@ -115,13 +115,13 @@ def runs(
     import time
     from dataclasses import asdict
 
-    from company import wiring
+    from company import records
     from company.terminal import clean, duration
 
-    records = wiring.runs(workspace)
-    if not records:
+    found = records.runs(workspace)
+    if not found:
         print(f"there are no runs in {workspace}", file=sys.stderr)
-    for record in records:
+    for record in found:
         if as_json:
             print(json.dumps({**asdict(record), "repo": str(record.repo)}, ensure_ascii=False))
             continue
@@ -139,14 +139,12 @@ def show(
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """List what a run made, or print one artifact."""
-    from company import wiring
+    from company.records import find
     from company.sop.diagnostics import did_you_mean
     from company.terminal import harmless
 
-    records = [record for record in wiring.runs(workspace) if run in (record.run, record.name)]
-    if not records:
-        raise UsageError(f"there is no run `{run}` in {workspace}", hint="`company runs` lists them")
-    repo = records[0].repo
+    record = find(workspace, run)
+    repo = record.repo
     found = {path.stem: path for path in sorted((repo / "docs").glob("*.md"))}
     asked = {"requirement": repo / ".company/requirement.md", "sop": repo / ".company/sop.yaml"}
     found |= {name: path for name, path in asked.items() if path.is_file()}
@@ -158,6 +156,6 @@ def show(
             raise UsageError(f"the run has no artifact `{artifact}`", hint=hint)
         print(harmless(found[artifact].read_text("utf-8", "replace")), end="")
         return
-    print(f"{records[0].run}  {records[0].status}  {repo}")
+    print(f"{record.run}  {record.status}  {repo}")
     for name, path in found.items():
         print(f"  {name:<32} {path.relative_to(repo)}")

@@ -310,13 +310,13 @@ def paths_of(step: Step) -> list[str]:
 
 
 async def _keep_best(site: Site, state: RunState, context: RunContext, score: Any) -> RunState:
-    """Remember a round that is better than all before; undo one that is worse."""
+    """Remember a round that is better than all before; undo one that is not."""
     loop, values = site.step, state.get("values", {})
     own = [path for inner in loop.body for path in paths_of(inner)]
     changed = [inner.updates for top in loop.body for inner in top.walk() if inner.updates]
     known = state.get("scores", {}).get(loop.path) if state["rounds"][loop.path] > 1 else None
     measure = float(score) if score is not None else float("-inf")
-    if known is None or measure >= known:
+    if known is None or measure > known:
         kept = {f"{loop.path}@best/{path}": values.get(path) for path in (*own, *changed)}
         return {"values": kept, "rounds": {}, "scores": {loop.path: measure}}
     back = {path: values.get(f"{loop.path}@best/{path}") for path in (*own, *changed)}
@@ -326,7 +326,7 @@ async def _keep_best(site: Site, state: RunState, context: RunContext, score: An
         files |= {name: before.get(name) for name in {**before, **now} if before.get(name) != now.get(name)}
     ident = f"{loop.path}@best#{round_of(site, state)}"
     await commit_files(context, ident, files, f"{loop.path}: go back to the best version so far", "company", "Company")
-    context.journal.emit("notice", text=f"{loop.path}: round {state['rounds'][loop.path]} was worse and is undone")
+    context.journal.emit("notice", text=f"{loop.path}: round {state['rounds'][loop.path]} was no better and is undone")
     return {"values": back, "rounds": {}}
 
 

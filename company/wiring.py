@@ -1,4 +1,4 @@
-"""The one module that chooses concrete parts: which model, which sandbox, which folders; and the runs of a workspace.
+"""The one module that chooses concrete parts: which model, which sandbox, which folders.
 
 What a run does with them: `engine.py`. Settings: `settings.py`. A workspace is a folder of repositories with a
 `.company/` beside them: `state.sqlite`, `objects/`, `replies/` and, for each run, its request, procedure and journal.
@@ -7,21 +7,20 @@ What a run does with them: `engine.py`. Settings: `settings.py`. A workspace is 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import secrets
 import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from company import engine
 from company.cache import Objects, Replies
 from company.engine import NewRun, Outcome, Sitting
-from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceError
+from company.errors import CompanyError, UsageError
 from company.events import Journal, Listener, read
 from company.llm import providers
 from company.llm.budget import Budget, Rates, Spent, usd
@@ -30,6 +29,7 @@ from company.llm.gateway import Gateway
 from company.llm.sources import Progress
 from company.paths import disk_errors
 from company.prompts import Prompts
+from company.records import Request, find, keep, newest_open, read_request
 from company.report import Report
 from company.sandbox import Sandbox, choose
 from company.sop.library import Library
@@ -37,7 +37,7 @@ from company.sop.linker import load_procedure
 from company.sop.procedure import Limits, Procedure
 from company.sop.types import BOOL, FLOAT, INT, STR, ListOf, OneOf
 from company.state import RunContext
-from company.workspace import Lock, Repository, write_atomic
+from company.workspace import Lock, Repository
 
 if TYPE_CHECKING:
     from company.settings import Settings
@@ -50,26 +50,6 @@ _NOISE = re.compile(
 """Words that say nothing of a product; a folder's name does without them."""
 
 
-@dataclass(frozen=True)
-class RunRecord:
-    """One run of a workspace, for the list."""
-
-    run: str
-    name: str
-    repo: Path
-    sop: str
-    model: str
-    requirement: str
-    started: float
-    """Seconds since the epoch."""
-    status: str
-    """As its outcome; ``running`` while its process lives, ``interrupted`` if it was killed."""
-    accepted: bool | None
-    calls: int
-    tokens: int
-    seconds: float
-
-
 class Notices:
     """Takes what a model's client has to say to people to the run's journal, once there is one."""
 
@@ -79,19 +59,6 @@ class Notices:
         """Say it."""
         if self.journal:
             self.journal.emit("notice", text=text)
-
-
-@dataclass(frozen=True)
-class _Request:
-    """What is kept of a run's beginning, so that it can be resumed anywhere."""
-
-    run: str
-    name: str
-    sop: str
-    model: str
-    inputs: Mapping[str, Any]
-    limits: Mapping[str, Any]
-    unsafe_no_sandbox: bool
 
 
 async def run(
@@ -121,7 +88,7 @@ async def run(
     with disk_errors("create the workspace", new.workspace):
         home.mkdir(parents=True, exist_ok=True)
     identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    request = _Request(identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox)
+    request = Request(identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox)
     notices = Notices()
     async with _models(names, settings, notices, progress) as models:
         folder = home / "runs" / identity
@@ -145,12 +112,11 @@ async def resume(
         WorkspaceBusy: it is running.
     """
     home = workspace.resolve() / ".company"
-    identity = run or _newest_open(workspace)
-    folder = home / "runs" / identity
-    request = _request(folder)
-    record = _record(folder, workspace)
+    record = find(workspace, run) if run else newest_open(workspace)
+    folder = home / "runs" / record.run
+    request = read_request(folder)
     if record.status in ("delivered", "unaccepted"):
-        raise UsageError(f"the run {identity} is finished ({record.status})", hint=f"its repository is {record.repo}")
+        raise UsageError(f"the run {record.run} is finished ({record.status})", hint=f"its repository is {record.repo}")
     request = replace(request, limits={**request.limits, **(limits or {})})
     library = Library(folder / "library", folder / "library")
     procedure = load_procedure(str(folder / "library" / "sops" / f"{request.sop}.yaml"), library)
@@ -164,15 +130,8 @@ async def resume(
         )
 
 
-def runs(workspace: Path) -> list[RunRecord]:
-    """The runs of a workspace, newest first."""
-    requests = (workspace / ".company" / "runs").glob("*/request.json")
-    records = [_record(path.parent, workspace) for path in requests]
-    return sorted(records, key=lambda record: record.started, reverse=True)
-
-
 async def _sit(
-    request: _Request,
+    request: Request,
     procedure: Procedure,
     settings: Settings,
     home: Path,
@@ -331,72 +290,17 @@ def _free_name(new: NewRun, inputs: Mapping[str, Any]) -> str:
     return next(name for name in names if not (new.workspace / name).exists())
 
 
-def _made(path: Path, folder: Path, request: _Request, procedure: Procedure) -> Repository:
+def _made(path: Path, folder: Path, request: Request, procedure: Procedure) -> Repository:
     """A new repository, and what a resumed sitting needs; both or neither."""
     made: list[Path] = [folder]
     try:
         repository = Repository.create(path)
         made.append(path)
         with disk_errors("write the run's request", folder):
-            _keep(folder, request, procedure)
+            keep(folder, request, procedure)
     except CompanyError as error:
         for new in made:
             shutil.rmtree(new, ignore_errors=True)
         error.hint = error.hint.replace("run `company resume`", "give the command again")
         raise
     return repository
-
-
-def _keep(folder: Path, request: _Request, procedure: Procedure) -> None:
-    """Write down what a resumed sitting needs: the request, and every file of the procedure as it was."""
-    for name, text in {f"sops/{procedure.name}.yaml": procedure.text, **procedure.sources}.items():
-        path = folder / "library" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, text.encode())
-    write_atomic(folder / "request.json", json.dumps(asdict(request), indent=1).encode())
-
-
-def _request(folder: Path) -> _Request:
-    try:
-        return _Request(**json.loads((folder / "request.json").read_text("utf-8")))
-    except FileNotFoundError as error:
-        raise UsageError(f"there is no run {folder.name} here", hint="`company runs` lists them") from error
-    except (ValueError, TypeError) as error:
-        raise WorkspaceError(f"the run's request is damaged: {error}", place=str(folder / "request.json")) from error
-
-
-def _record(folder: Path, workspace: Path) -> RunRecord:
-    request = _request(folder)
-    report = Report.of(read(folder / "events.jsonl"))
-    repo = workspace / request.name
-    return RunRecord(
-        run=request.run,
-        name=request.name,
-        repo=repo,
-        sop=request.sop,
-        model=request.model,
-        requirement=str(request.inputs.get("requirement", "")),
-        started=report.started,
-        status=report.status or ("running" if _is_busy(repo) else "interrupted"),
-        accepted=report.accepted if report.status in ("delivered", "unaccepted") else None,
-        calls=report.calls,
-        tokens=report.prompt_tokens + report.completion_tokens,
-        seconds=report.seconds,
-    )
-
-
-def _is_busy(repo: Path) -> bool:
-    if not (repo / ".git").is_dir():
-        return False
-    try:
-        with Lock(repo):
-            return False
-    except WorkspaceBusy:
-        return True
-
-
-def _newest_open(workspace: Path) -> str:
-    for record in runs(workspace):
-        if record.status not in ("delivered", "unaccepted", "running"):
-            return record.run
-    raise UsageError("there is no run to go on with here", hint="`company runs --workspace DIR` lists them")

@@ -195,7 +195,7 @@ class LoopStep(StepSpec):
     max: int = Field(ge=1, le=100)
     """Most rounds."""
     best: Expr | None = None
-    """A number, higher is better: a round that ends lower is undone, so the best round so far is what goes on."""
+    """A number, higher is better: a round that ends no higher is undone, so the best round so far is what goes on."""
     on_max: Literal["continue", "fail", "gate"] = "fail"
     """After the last round without success: go on with what there is, fail the run, or ask a person."""
 
