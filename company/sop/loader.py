@@ -108,7 +108,9 @@ def load(source: SourceText, report: Diagnostics) -> Node | None:
         return None
     root = builder.root
     if root is None or root.value is None:
-        report.error("SOP106", "there is no procedure in the file", source.whole(), "it begins with `sop: 1`")
+        is_role = source.path.parent.name == "roles"
+        what, way = ("role", "it has `title:` and `profile:`") if is_role else ("procedure", "it begins with `sop: 1`")
+        report.error("SOP106", f"there is no {what} in the file", source.whole(), way)
         return None
     if not root.is_map:
         report.error("SOP303", "the file is not a mapping", root.span, "it begins with `sop: 1`")

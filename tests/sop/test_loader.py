@@ -112,3 +112,11 @@ def test_no_edit_of_a_procedure_crashes_the_linker(at: int, length: int, word: s
         assert "--> x.yaml:" in error.report
     else:
         assert procedure.text == text
+
+
+def test_an_empty_role_is_called_a_role(tmp_path: Path) -> None:
+    report = Diagnostics()
+    assert load(SourceText(tmp_path / "roles/critic.yaml", "roles/critic.yaml", "# nothing yet\n"), report) is None
+    said = render(report.errors())
+    assert "there is no role in the file" in said
+    assert "it has `title:` and `profile:`" in said
