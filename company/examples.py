@@ -30,7 +30,7 @@ _OTHER_USE = re.compile(
     r"\b(?:anything else|other(?:wise| command)|unknown command|(?:no|without|wrong) arguments?)\b|\busage\b",
     re.IGNORECASE,
 )
-_VALUE = r"('[^'\n]{1,40}'|[A-Za-z0-9_.,:/@+-]{1,40})"
+_VALUE = r"('[^'\n]{1,40}'|[A-Za-z0-9_.:/@+-]{1,20})"
 _PLACEHOLDER = re.compile(r"\b[A-Z][A-Z_]{2,}\b|<\w+>|\[\w+\]")
 _BRACKETED = re.compile(r"<\w+>|\[\w+\]")
 
@@ -125,11 +125,12 @@ def command_pattern(start: str, requirement: str) -> str:
         ):
             rest = usage.words[len(begin) :]
             forms["".join(f" {_form(word, first=not place)}" for place, word in enumerate(rest))] = None
+    escaped = start.replace(".", "\\.")  # and no more: a server's grammar knows few escapes
     if not forms:
-        return f"^{re.escape(start)}( [^\n]{{1,80}})?$"
+        return f"^{escaped}( [^\n]{{1,80}})?$"
     if _OTHER_USE.search(requirement):
         forms |= {"": None, " [a-z]{1,12}": None}
-    return f"^{re.escape(start)}({'|'.join(forms)})$"
+    return f"^{escaped}({'|'.join(forms)})$"
 
 
 def _form(word: str, *, first: bool) -> str:
