@@ -208,7 +208,11 @@ class TestRun(Artifact):
     status: Literal["ran", "timeout", "output_limit", "memory_limit", "crashed"]
     """How the process that ran them ended."""
     score: float
-    """Share of required tests that passed, 0 to 1; 0 when nothing ran."""
+    """Share of required tests that passed, 0 to 1; 0 when nothing ran.
+
+    Runs in which as many passed differ by a hundredth at most: up by the share of the others that passed, down by the
+    share of all tests that ended in an error rather than in a wrong value.
+    """
     sandbox: str
     """The back end that ran them."""
 

@@ -13,6 +13,11 @@ from collections.abc import Sequence
 
 from company.examples import CALL, call_ends, is_literal
 
+MAIN = (
+    "Reads `sys.argv[1:]` (each command has its own number of arguments), does what the requirement says by calling "
+    "the other functions, returns the exit status"
+)
+"""What the function that starts a program does."""
 _SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=[A-Z\"'`a-z(])")
 _CLASS = re.compile(r"\bclass(?:es)? `?([A-Z]\w*)`?")
 _CLASS_ENDS = re.compile(

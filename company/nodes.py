@@ -110,7 +110,7 @@ async def _role(site: Site, state: RunState, context: RunContext, scope: Scope, 
         result = await write_parts(context.gateway, question, spec, context.requirement)
     elif step.grain == "function":
         files = [value for value in flat(list(variables.values())) if isinstance(value, SourceFile)]
-        turn = int(round_of(site, state).rpartition(".")[2]) if site.loops else 0
+        turn = max(0, int(round_of(site, state).rpartition(".")[2]) - 2) if site.loops else 0
         result = await mend_part(context.gateway, question, files, context.requirement, variables.get(judged), turn)
     else:
         result = await obtain(

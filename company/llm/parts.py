@@ -17,7 +17,7 @@ from company.artifacts import Artifact, FileSpec, Part, Patch, SourceFile, TestR
 from company.assemble import Module, definition, docstring, elided, graft
 from company.errors import ReplyError, StepFailed
 from company.examples import placeholders_in
-from company.interfaces import words_about
+from company.interfaces import MAIN, words_about
 from company.lint import complaints, with_imports, with_values
 from company.llm.client import Message
 from company.llm.gateway import REPAIRS, Ask, Gateway
@@ -90,21 +90,18 @@ async def mend_part(
         turn: how often this was asked before: each time another of the suspects has its turn.
     """
     places = _places(files, requirement)
+    if not places:
+        raise StepFailed("there is no code to mend", hint="give the step the code: `in: [code, …]`")
     suspects = _suspects(run, places)
-    if suspects:
-        chosen = suspects[turn % len(suspects)]
-    elif len(places) > 1:
+    chosen = suspects[turn % len(suspects)] if suspects else ""
+    if not chosen and len(places) > 1:
         schema = schema_for(_Choice)
         schema["properties"]["change"] = {"enum": list(places)}
         answer = await gateway.ask(
             question(None, "", 1, run).under(schema, "Choice"), lambda text: parse_document(text, _Choice)
         )
-        chosen = answer.change if answer.change in places else next(iter(places))
-    elif places:
-        chosen = next(iter(places))
-    else:
-        raise StepFailed("there is no code to mend", hint="give the step the code: `in: [code, …]`")
-    file, part = places[chosen]
+        chosen = answer.change
+    file, part = places.get(chosen) or next(iter(places.values()))
     told, absent = _Told(), _Told(REPAIRS)
 
     def read(text: str) -> SourceFile:
@@ -124,14 +121,17 @@ _FRAME = re.compile(r"""([\w./-]+\.py)(?::\d+: in |", line \d+, in )(\w+)""")
 
 
 def _suspects(run: TestRun | None, places: Mapping[str, _Place]) -> list[str]:
-    """The places that failing tests point at, those of tests that decide first: where it broke, else what is called."""
+    """The places that failing tests point at, those of tests that decide first: where it broke, else what is called.
+
+    An empty one stands for a test that points nowhere: then the model is asked.
+    """
     wrong = [case for case in run.cases if case.outcome != "passed"] if run else []
     found: dict[str, None] = {}
     for case in sorted(wrong, key=lambda case: not case.required):
         frames = [(match[1], match[2]) for match in _FRAME.finditer(case.message)]
         broke = [key for path, name in frames for key in places if _is_at(key, path, name)][-1:]
         called = [key for key in places if re.search(rf"\b{re.escape(key.rpartition(' ')[2])}\(", case.source)]
-        found |= dict.fromkeys(broke or called)
+        found |= dict.fromkeys(broke or called or [""])
     return list(found)
 
 
@@ -175,7 +175,8 @@ def _parts(code: str, requirement: str) -> list[Part]:
             bare = ast.unparse(node).split("\n")
             first = next(line for line in bare if line.startswith(("def ", "async def ", "class ")))
             quote = words_about(node.name, requirement)[:600]
-            found.append(Part(signature=first.rstrip(":")[:300], purpose=node.name, quote=quote))
+            purpose = MAIN if node.name == "main" else node.name
+            found.append(Part(signature=first.rstrip(":")[:300], purpose=purpose, quote=quote))
     return found
 
 

@@ -32,7 +32,7 @@ from company.artifacts import (
 )
 from company.errors import ReplyError, StepFailed, UnsafePath
 from company.examples import is_program, started_file
-from company.interfaces import classes_in, functions_in, section_of, signatures_in, words_about
+from company.interfaces import MAIN, classes_in, functions_in, section_of, signatures_in, words_about
 from company.lint import with_imports
 from company.llm.client import Message
 from company.llm.gateway import Ask, Gateway
@@ -270,11 +270,7 @@ def _with_main(file: FileSpec) -> FileSpec:
     """A file that is run has a `main`, whether or not the model thought of it."""
     if any(part.name == "main" for part in file.parts):
         return file
-    purpose = (
-        "Reads `sys.argv[1:]` (each command has its own number of arguments), does what the requirement says by calling "
-        "the other functions, returns the exit status"
-    )
-    main = Part(signature="def main() -> int", purpose=purpose, quote="")
+    main = Part(signature="def main() -> int", purpose=MAIN, quote="")
     return file.model_copy(update={"parts": [*file.parts, main]})
 
 

@@ -243,9 +243,18 @@ def _judge(cases: list[TestCase], problems: list[str], heard: _Heard, result: Re
         output=output[-_OUTPUT:],
         problems=list(dict.fromkeys(problems)),
         status="ran" if ran else status if status in ("timeout", "output_limit", "memory_limit") else "crashed",
-        score=passes / len(required) if required else 0.0,
+        score=passes / len(required) + _nuance(cases) if required else 0.0,
         sandbox=result.sandbox,
     )
+
+
+_BROKE = re.compile(r"^(?:E +)?(?!AssertionError)\w*(?:Error|Exception)\b|Traceback \(most recent", re.MULTILINE)
+
+
+def _nuance(cases: list[TestCase]) -> float:
+    others = [case.outcome == "passed" for case in cases if not case.required]
+    broken = [case.outcome != "passed" and bool(_BROKE.search(case.message)) for case in cases]
+    return 0.005 * sum(others) / max(1, len(others)) - 0.005 * sum(broken) / max(1, len(broken))
 
 
 def _stop(result: Result) -> str:
