@@ -117,13 +117,18 @@ async def mend_part(
     return Patch(files=[await gateway.ask(asked, read)])
 
 
+_GOT = re.compile(r"^E +\+ (.+?)\s*$", re.MULTILINE)
+_TYPED = re.compile(r"""run\(['"]python3? (?:-m )?\S+ ?([\w-]*)""")
+_TELLING = 6
+"""Letters of a printed line that are enough to know it by."""
 _FRAME = re.compile(r"""([\w./-]+\.py)(?::\d+: in |", line \d+, in )(\w+)""")
 
 
 def _suspects(run: TestRun | None, places: Mapping[str, _Place]) -> list[str]:
-    """The places that failing tests point at, those of tests that decide first: where it broke, else what is called.
+    """The places that failing tests point at, those of tests that decide first.
 
-    An empty one stands for a test that points nowhere: then the model is asked.
+    That is where it broke, else what printed what it should not have, else what is called: by the test, or by the command
+    that it types. An empty one stands for a test that points nowhere: then the model is asked.
     """
     wrong = [case for case in run.cases if case.outcome != "passed"] if run else []
     found: dict[str, None] = {}
@@ -131,8 +136,22 @@ def _suspects(run: TestRun | None, places: Mapping[str, _Place]) -> list[str]:
         frames = [(match[1], match[2]) for match in _FRAME.finditer(case.message)]
         broke = [key for path, name in frames for key in places if _is_at(key, path, name)][-1:]
         called = [key for key in places if re.search(rf"\b{re.escape(key.rpartition(' ')[2])}\(", case.source)]
-        found |= dict.fromkeys(broke or called or [""])
+        found |= dict.fromkeys(broke or _printed(case.message, places) or called or _meant(case.source, places) or [""])
     return list(found)
+
+
+def _printed(message: str, places: Mapping[str, _Place]) -> list[str]:
+    """The places whose text holds a line that a test got and did not want."""
+    lines = [line for line in _GOT.findall(message) if len(line) >= _TELLING]
+    texts = {key: definition(file.content, part.name) for key, (file, part) in places.items() if part}
+    return [key for key, text in texts.items() if any(line in text for line in lines)]
+
+
+def _meant(source: str, places: Mapping[str, _Place]) -> list[str]:
+    """The places that a command means: what is named like its first word, and what starts the program."""
+    typed = _TYPED.findall(source)[-1:]
+    named = [key for key in places for word in typed if word in key.rpartition(" ")[2].split("_")]
+    return [*named, *(key for key in places if key.endswith(": main"))] if typed else []
 
 
 def _is_at(key: str, path: str, name: str) -> bool:

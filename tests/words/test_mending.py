@@ -10,7 +10,9 @@ FILES = [
     SourceFile(
         path="shop/cart.py", content="def total(x):\n    return 1\n\n\nclass Cart:\n    def add(self):\n        pass\n"
     ),
-    SourceFile(path="main.py", content="def main():\n    return 0\n"),
+    SourceFile(
+        path="main.py", content="def show_all():\n    pass\n\n\ndef main():\n    print('usage: main.py WORD')\n"
+    ),
 ]
 
 
@@ -32,7 +34,11 @@ def judged(*cases: tuple[str, str, bool]) -> TestRun:
         ([("run('python main.py')", 'File "/box/main.py", line 3, in main\n  File "/box/shop/cart.py", line 9, in total', True)],
          ["shop/cart.py: total"]),
         ([("assert Cart().add(1)", "shop/cart.py:7: in add\nE  x", True)], ["shop/cart.py: Cart"]),
-        ([("run('python main.py')", "E  assert '' == 'x'", True)], [""]),
+        ([("run('python main.py')", "E  assert '' == 'x'", True)], ["main.py: main"]),
+        ([("run('python main.py add 1')\nrun('python main.py show 1')", "E  assert", True)],
+         ["main.py: show_all", "main.py: main"]),
+        ([("run('python main.py show 1')", "E     - 1 a\nE     + usage: main.py WORD", True)], ["main.py: main"]),
+        ([("x = 1", "E  assert", True)], [""]),
         ([("assert subtotal(2)", "", True)], [""]),
         ([("assert total(1)", "", False), ("assert Cart()", "", True)], ["shop/cart.py: Cart", "shop/cart.py: total"]),
     ],
