@@ -76,6 +76,23 @@ def show_error(error: CompanyError) -> None:
         print(harmless(f"\nhint: {error.hint}"), file=sys.stderr)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"company {version('company-sim')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """make for a software company: a requirement goes in, a tested git repository comes out."""
+
+
 def pairs(values: Iterable[str], option: str) -> dict[str, str]:
     """``K=V`` arguments."""
     found = {}

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,11 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     assert done.returncode == 0
     for name in ("run", "resume", "runs", "show", "sop", "model", "doctor", "init"):
         assert f"\n  {name} " in done.stdout
+
+
+def test_the_version_is_the_packages(tmp_path: Path) -> None:
+    done = company(tmp_path, "--version")
+    assert (done.returncode, done.stdout) == (0, f"company {version('company-sim')}\n")
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported(tmp_path: Path) -> None:
