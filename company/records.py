@@ -96,7 +96,7 @@ def find(workspace: Path, run: str) -> RunRecord:
     """
     if found := [record for record in runs(workspace) if run in (record.run, record.name)]:
         return found[0]
-    raise UsageError(f"there is no run {run} here", hint="`company runs` lists them")
+    raise UsageError(f"there is no run `{run}` here", hint="`company runs` lists them")
 
 
 def newest_open(workspace: Path) -> RunRecord:
@@ -130,6 +130,6 @@ def read_request(folder: Path) -> Request:
     try:
         return Request(**json.loads((folder / "request.json").read_text("utf-8")))
     except FileNotFoundError as error:
-        raise UsageError(f"there is no run {folder.name} here", hint="`company runs` lists them") from error
+        raise UsageError(f"there is no run `{folder.name}` here", hint="`company runs` lists them") from error
     except (ValueError, TypeError) as error:
         raise WorkspaceError(f"the run's request is damaged: {error}", place=str(folder / "request.json")) from error

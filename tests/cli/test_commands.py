@@ -110,7 +110,7 @@ def test_the_requirement_may_come_from_standard_input(tmp_path: Path, script: st
         (["run", "x", "--input", "colour=red", "--dry-run"], 2, "has no input `colour`"),
         (["run", "x", "--name", "../up", "--dry-run"], 2, "is no name for a folder"),
         (["resume"], 2, "there is no run to go on with"),
-        (["resume", "nosuch"], 2, "there is no run nosuch"),
+        (["resume", "nosuch"], 2, "there is no run `nosuch`"),
         (["show", "nosuch"], 2, "there is no run `nosuch`"),
         (["sop", "show", "nosuch"], 2, "there is no procedure `nosuch`"),
         (["model", "pull", "gpt"], 2, "unknown embedded model `gpt`"),
