@@ -67,7 +67,7 @@ class Part(Artifact):
     purpose: ShortText
     """What it does, one sentence."""
     quote: Annotated[str, Field(max_length=600)]
-    """The requirement's own words that define it; empty where the requirement has none."""
+    """The requirement's own words that define it, or what follows from them; empty where the requirement has none."""
 
     @property
     def is_function(self) -> bool:

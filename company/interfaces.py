@@ -11,13 +11,8 @@ import keyword
 import re
 from collections.abc import Sequence
 
-from company.examples import CALL, call_ends, is_literal
+from company.examples import CALL, call_ends, is_literal, usages_in
 
-MAIN = (
-    "Reads `sys.argv[1:]` (each command has its own number of arguments), does what the requirement says by calling "
-    "the other functions, returns the exit status"
-)
-"""What the function that starts a program does."""
 _SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=[A-Z\"'`a-z(])")
 _CLASS = re.compile(r"\bclass(?:es)? `?([A-Z]\w*)`?")
 _CLASS_ENDS = re.compile(
@@ -103,3 +98,13 @@ def words_about(name: str, requirement: str) -> str:
         verb = re.escape(name.split("_")[0])
         about = [sentence for sentence in sentences if re.search(rf"[\"`]python3? [^\"`]*\b{verb}\b", sentence)]
     return " ".join(about)
+
+
+def words_about_main(requirement: str) -> str:
+    """What the function that starts a program does, with the number of words that each quoted command gives it."""
+    counts = []
+    for usage in usages_in(requirement):
+        words = len(usage.words) - (3 if usage.words[1:2] == ("-m",) else 2)
+        counts.append(f"`{' '.join(usage.words)}` has len(sys.argv) == {words + 1}")
+    about = "Reads sys.argv, does what the requirement says by calling the other functions, returns the exit status."
+    return f"{about} {'; '.join(dict.fromkeys(counts))}".strip()[:600]

@@ -17,7 +17,7 @@ from company.artifacts import Artifact, FileSpec, Part, Patch, SourceFile, TestR
 from company.assemble import Module, definition, docstring, elided, graft
 from company.errors import ReplyError, StepFailed
 from company.examples import placeholders_in
-from company.interfaces import MAIN, words_about
+from company.interfaces import words_about, words_about_main
 from company.lint import complaints, with_imports, with_values
 from company.llm.client import Message
 from company.llm.gateway import REPAIRS, Ask, Gateway
@@ -117,7 +117,7 @@ async def mend_part(
     return Patch(files=[await gateway.ask(asked, read)])
 
 
-_GOT = re.compile(r"^E +\+ (.+?)\s*$", re.MULTILINE)
+_GOT = re.compile(r"^E +(?:\+ |AssertionError: )(.+?)\s*$", re.MULTILINE)
 _TYPED = re.compile(r"""run\(['"]python3? (?:-m )?\S+ ?([\w-]*)""")
 _TELLING = 6
 """Letters of a printed line that are enough to know it by."""
@@ -193,9 +193,8 @@ def _parts(code: str, requirement: str) -> list[Part]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name.isascii():
             bare = ast.unparse(node).split("\n")
             first = next(line for line in bare if line.startswith(("def ", "async def ", "class ")))
-            quote = words_about(node.name, requirement)[:600]
-            purpose = MAIN if node.name == "main" else node.name
-            found.append(Part(signature=first.rstrip(":")[:300], purpose=purpose, quote=quote))
+            quote = words_about_main(requirement) if node.name == "main" else words_about(node.name, requirement)[:600]
+            found.append(Part(signature=first.rstrip(":")[:300], purpose=node.name, quote=quote))
     return found
 
 

@@ -32,7 +32,7 @@ from company.artifacts import (
 )
 from company.errors import ReplyError, StepFailed, UnsafePath
 from company.examples import is_program, started_file
-from company.interfaces import MAIN, classes_in, functions_in, section_of, signatures_in, words_about
+from company.interfaces import classes_in, functions_in, section_of, signatures_in, words_about, words_about_main
 from company.lint import with_imports
 from company.llm.client import Message
 from company.llm.gateway import Ask, Gateway
@@ -200,7 +200,8 @@ async def _design(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: 
     files = [await _interface(gateway, talk, path, paths, requirement, notice) for path in paths]
     entry = outline.entry_point.strip() if is_program(requirement) else ""
     files = [
-        _with_main(file) if file.path == (started_file(requirement) or started_file(entry)) else file for file in files
+        _with_main(file, requirement) if file.path == (started_file(requirement) or started_file(entry)) else file
+        for file in files
     ]
     packages = [name for name in outline.dependencies if name.split(".")[0].lower() not in sys.stdlib_module_names]
     return Design(
@@ -266,12 +267,13 @@ def _as_stated(found: Sequence[Part], section: str, elsewhere: Collection[str]) 
     return [part for name, part in added.items() if name not in wrong]
 
 
-def _with_main(file: FileSpec) -> FileSpec:
-    """A file that is run has a `main`, whether or not the model thought of it."""
-    if any(part.name == "main" for part in file.parts):
-        return file
-    main = Part(signature="def main() -> int", purpose=MAIN, quote="")
-    return file.model_copy(update={"parts": [*file.parts, main]})
+def _with_main(file: FileSpec, requirement: str) -> FileSpec:
+    """A file that is run has a `main`, whether or not the model thought of it, after all that it calls."""
+    known = next((part for part in file.parts if part.name == "main"), None)
+    made = known or Part(signature="def main() -> int", purpose="Starts the program", quote="")
+    others = [part for part in file.parts if part.name != "main"]
+    main = made.model_copy(update={"quote": words_about_main(requirement)})
+    return file.model_copy(update={"parts": [*others, main]})
 
 
 class _PartAnswer(Artifact):

@@ -6,7 +6,7 @@ import pytest
 
 from company.artifacts import Part
 from company.examples import command_pattern, is_program
-from company.interfaces import classes_in, functions_in, section_of, signatures_in, words_about
+from company.interfaces import classes_in, functions_in, section_of, signatures_in, words_about, words_about_main
 from company.llm.names import names_in
 from company.llm.structured import _as_stated
 
@@ -140,3 +140,10 @@ def test_the_words_about_a_class_end_where_functions_begin() -> None:
     assert list(functions_in(text)) == ["load", "save"]
     parts = _as_stated([part("def load(path)"), part("def deposit(amount)")], text, ())
     assert [each.name for each in parts] == ["load", "Account", "save"]
+
+
+def test_a_program_is_told_how_many_words_each_command_has() -> None:
+    said = words_about_main('"python a.py add NAME PHONE" adds, "python a.py list" lists, "python -m a FILE" reads.')
+    assert "`python a.py add NAME PHONE` has len(sys.argv) == 4; `python a.py list` has len(sys.argv) == 2;" in said
+    assert said.endswith("`python -m a FILE` has len(sys.argv) == 2")
+    assert words_about_main("a script").endswith("returns the exit status.")
