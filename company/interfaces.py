@@ -101,10 +101,15 @@ def words_about(name: str, requirement: str) -> str:
 
 
 def words_about_main(requirement: str) -> str:
-    """What the function that starts a program does, with the number of words that each quoted command gives it."""
-    counts = []
+    """What the function that starts a program does, and where each quoted command has its words."""
+    forms = []
     for usage in usages_in(requirement):
-        words = len(usage.words) - (3 if usage.words[1:2] == ("-m",) else 2)
-        counts.append(f"`{' '.join(usage.words)}` has len(sys.argv) == {words + 1}")
+        words = usage.words[3 if usage.words[1:2] == ("-m",) else 2 :]
+        places = [
+            f'sys.argv[{number}] is "{word}"' if re.fullmatch(r"[a-z-]+", word) else f"sys.argv[{number}] the {word}"
+            for number, word in enumerate(words, 1)
+        ]
+        if places:
+            forms.append(f"`{' '.join(usage.words)}`: {', '.join(places)}")
     about = "Reads sys.argv, does what the requirement says by calling the other functions, returns the exit status."
-    return f"{about} {'; '.join(dict.fromkeys(counts))}".strip()[:600]
+    return f"{about} {'; '.join(dict.fromkeys(forms))}".strip()[:600]

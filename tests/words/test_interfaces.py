@@ -142,8 +142,9 @@ def test_the_words_about_a_class_end_where_functions_begin() -> None:
     assert [each.name for each in parts] == ["load", "Account", "save"]
 
 
-def test_a_program_is_told_how_many_words_each_command_has() -> None:
+def test_a_program_is_told_where_each_command_has_its_words() -> None:
     said = words_about_main('"python a.py add NAME PHONE" adds, "python a.py list" lists, "python -m a FILE" reads.')
-    assert "`python a.py add NAME PHONE` has len(sys.argv) == 4; `python a.py list` has len(sys.argv) == 2;" in said
-    assert said.endswith("`python -m a FILE` has len(sys.argv) == 2")
+    assert '`python a.py add NAME PHONE`: sys.argv[1] is "add", sys.argv[2] the NAME, sys.argv[3] the PHONE; ' in said
+    assert '`python a.py list`: sys.argv[1] is "list"; ' in said
+    assert said.endswith("`python -m a FILE`: sys.argv[1] the FILE")
     assert words_about_main("a script").endswith("returns the exit status.")
