@@ -60,6 +60,11 @@ class Module:
         }
         return {*self.wanted, *self._helpers, *self._constants, *imported}
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether any part is there."""
+        return bool(self._parts)
+
     def text(self) -> str:
         """The module so far."""
         definitions = [*self._helpers.values(), *(self._parts[name] for name in self.wanted if name in self._parts)]

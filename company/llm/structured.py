@@ -31,8 +31,8 @@ from company.artifacts import (
     flat,
 )
 from company.errors import ReplyError, StepFailed, UnsafePath
-from company.examples import is_program, started_file
-from company.interfaces import classes_in, functions_in, section_of, signatures_in, words_about, words_about_main
+from company.examples import CALL, is_program, started_file
+from company.interfaces import classes_in, functions_in, section_of, words_about, words_about_main
 from company.lint import with_imports
 from company.llm.client import Message
 from company.llm.gateway import Ask, Gateway
@@ -256,7 +256,7 @@ def _as_stated(found: Sequence[Part], section: str, elsewhere: Collection[str]) 
     """
     classes, functions = classes_in(section), functions_in(section)
     stated = {name: f"class {name}" for name in classes} | functions
-    methods = {name for words in classes.values() for name in signatures_in(words)} - functions.keys()
+    methods = {match[1] for words in classes.values() for match in CALL.finditer(words)} - functions.keys()
     added = {part.name: part for part in found}
     for name, signature in stated.items():
         made = Part(

@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from running import OUTLINE, PRD, REQUIREMENT, RIGHT, WATERFALL, WRONG, events, git, start
+import pytest
+from running import CHECKS, INTERFACE, OUTLINE, PRD, REQUIREMENT, RIGHT, WATERFALL, WRONG, events, git, start
 
 
 def test_waterfall_from_requirement_to_repository(tmp_path: Path) -> None:
@@ -60,6 +61,26 @@ def test_a_fix_that_never_works_is_delivered_and_not_accepted(tmp_path: Path) ->
     assert [event["summary"] for event in events(tmp_path) if event["event"] == "verdict"] == [
         "1 of 2 required tests pass, 0 of 1 others"
     ] * 6
+
+
+@pytest.mark.parametrize("never", [0, 1])
+def test_a_part_that_never_comes_does_not_end_the_run(tmp_path: Path, never: int) -> None:
+    parts = [*INTERFACE["parts"], {"signature": "def whisper(text: str) -> str", "purpose": "Small letters."}]
+    good = [RIGHT, "```python\ndef whisper(text: str) -> str:\n    return text.lower()\n```"]
+    replies = [[reply] for reply in good]
+    replies[never] = ["```python\nX = 1\n```", "```python\ndef (:\n```", "no code"]
+    script = [
+        {"step": "prd", "reply": PRD},
+        {"step": "design", "reply": OUTLINE},
+        {"step": "design", "reply": {**INTERFACE, "parts": parts}},
+        {"step": "tests", "reply": CHECKS},
+        *({"step": "code", "reply": reply} for each in replies for reply in each),
+        *({"step": "verify.fix", "reply": RIGHT} for _ in range(20)),
+    ]
+    outcome = start(tmp_path, "waterfall", script)
+    assert outcome.status in ("delivered", "unaccepted"), outcome.reason
+    assert ("def whisper" if never == 0 else "def shout") in (outcome.repo / "shout.py").read_text()
+    assert outcome.accepted is (never == 1)  # nobody asked for a whisper
 
 
 def test_zero_shot_is_one_call(tmp_path: Path) -> None:

@@ -53,7 +53,12 @@ def part(signature: str) -> Part:
 
 def test_a_design_has_what_the_words_give_and_nothing_of_another_file() -> None:
     section = "shop/cart.py has a class Cart: add(name, price) adds a thing; total() returns the sum."
-    found = [part("def add(name: str, price: float) -> None"), part("def load() -> dict"), part("def headline(text)")]
+    found = [
+        part("def add(name: str, price: float) -> None"),
+        part("def total() -> float"),
+        part("def load() -> dict"),
+        part("def headline(text)"),
+    ]
     parts = _as_stated(found, section, {"headline"})
     assert [each.signature for each in parts] == ["def load() -> dict", "class Cart"]
     assert "total()" in parts[1].quote
