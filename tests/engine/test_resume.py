@@ -83,8 +83,9 @@ def test_kill_9_again_and_again(tmp_path: Path) -> None:
     """Between requests too: in commits, tests, checkpoints."""
     with answering() as state:
         process = run(tmp_path, state.port)
+        wait_for(state, 1)  # before that there is no run to go on with
         kills = 0
-        for pause in (1.9, 2.1, 2.3, 1.8, 2.5, 2.2, 2.0, 2.7):
+        for pause in (0.2, 2.1, 2.3, 1.8, 2.5, 2.2, 2.0, 2.7):
             time.sleep(pause)
             if process.poll() is not None:
                 break
@@ -93,7 +94,8 @@ def test_kill_9_again_and_again(tmp_path: Path) -> None:
             kills += 1
             process = begin(tmp_path, state.port, "resume")
         _, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
+        was_done = process.returncode == 2 and "there is no run to go on with" in err  # killed after its last act
+        assert process.returncode == 0 or was_done, err
         assert kills > 0
         check_whole(tmp_path, state, lost=2 * kills)
 
