@@ -82,9 +82,10 @@ class Module:
 
 def _reads(text: str, names: Collection[str]) -> bool:
     """Whether a statement reads one of the names when it runs."""
-    return any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(ast.parse(text).body[0]) if not (
-        isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    ))  # fmt: skip
+    read = (
+        node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store)
+    )
+    return any(node.id in names for node in read)
 
 
 def _call_of_main(text: str) -> str:

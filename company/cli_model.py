@@ -76,13 +76,20 @@ def list_() -> None:
     print(f"a run uses {settings.model} unless told otherwise")
 
 
+def _called(name: str) -> str:
+    """An embedded model's name as the catalogue has it; the default's for none."""
+    from company.llm.catalogue import DEFAULT
+
+    return name.removeprefix("local:") or DEFAULT
+
+
 @app.command()
 def pull(name: Annotated[str, typer.Argument(help="Name in the catalogue, with or without `local:`.")] = "") -> None:
     """Fetch an embedded model once, verified by its SHA-256; goes on where an earlier pull stopped."""
     from company.llm import catalogue, download
     from company.terminal import console_on_stderr
 
-    model = catalogue.get(name.removeprefix("local:") or catalogue.DEFAULT)
+    model = catalogue.get(_called(name))
     with download_progress(console_on_stderr()) as progress:
         path = download.pull(model, progress=progress)
     print(path)
@@ -94,13 +101,12 @@ def serve(
     port: Annotated[int, typer.Option(help="0 takes any free one.", min=0, max=65535)] = 0,
 ) -> None:
     """Serve the embedded model to other programs on loopback, until Ctrl-C."""
-    from company.llm import catalogue
     from company.llm.download import locate
     from company.llm.local import LocalServer, serve_forever
     from company.settings import load_settings
 
     settings = load_settings()
-    called, path = locate(name.removeprefix("local:") or catalogue.DEFAULT)
+    called, path = locate(_called(name))
     server = LocalServer(
         path, name=called, context=settings.context, slots=settings.slots, threads=settings.threads, port=port
     )

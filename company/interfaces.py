@@ -81,10 +81,9 @@ def _is_signature(call: ast.Call) -> bool:
 
 def functions_in(section: str) -> dict[str, str]:
     """Name → first line, of the functions that a file's section gives parameters for; methods of its classes are none."""
-    classes = classes_in(section).values()
-    plain = section
-    for words in classes:
-        plain = " ".join(plain.split()).replace(words, " ")
+    plain = " ".join(section.split())
+    for words in classes_in(section).values():
+        plain = plain.replace(words, " ")
     return signatures_in(plain)
 
 

@@ -65,7 +65,7 @@ def hidden_methods(code: str) -> list[tuple[str, str]]:
         if not isinstance(owner, ast.ClassDef):
             continue
         methods = {
-            node.name: node
+            node.name
             for node in owner.body
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.decorator_list
         }

@@ -54,11 +54,11 @@ class Request:
 def runs(workspace: Path) -> list[RunRecord]:
     """The runs of a workspace, newest first."""
     requests = (workspace / ".company" / "runs").glob("*/request.json")
-    records = [record_of(path.parent, workspace) for path in requests]
+    records = [_record_of(path.parent, workspace) for path in requests]
     return sorted(records, key=lambda record: record.started, reverse=True)
 
 
-def record_of(folder: Path, workspace: Path) -> RunRecord:
+def _record_of(folder: Path, workspace: Path) -> RunRecord:
     request = read_request(folder)
     report = Report.of(read(folder / "events.jsonl"))
     repo = workspace / request.name
@@ -94,7 +94,10 @@ def find(workspace: Path, run: str) -> RunRecord:
     Raises:
         UsageError: there is none.
     """
-    if found := [record for record in runs(workspace) if run in (record.run, record.name)]:
+    folder = workspace / ".company" / "runs" / run
+    if (folder / "request.json").is_file():  # no other run's journal need be read, or be whole
+        return _record_of(folder, workspace)
+    if found := [record for record in runs(workspace) if record.name == run]:
         return found[0]
     raise UsageError(f"there is no run `{run}` here", hint="`company runs` lists them")
 

@@ -290,7 +290,7 @@ def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(tmp_path: Path, fr
     (tmp_path / "script.yaml").write_text(yaml.safe_dump(script))
     (tmp_path / "full").mkdir()
     disk = ("bwrap", "--dev-bind", "/", "/", "--size", "3000000", "--tmpfs", str(tmp_path / "full"))
-    words = [*disk, "bash", "-euc", FULL.replace('\n"$@" run', '\nset +e\n"$@" run'), "bash", str(free), *COMMAND]
+    words = [*disk, "bash", "-uc", FULL, "bash", str(free), *COMMAND]
     done = subprocess.run(
         words,
         cwd=tmp_path,
