@@ -129,8 +129,10 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         await _begin(sitting, context)
         state = await _drive(sitting, context)
         accepted, entry = await _deliver(sitting, context, state)
-        status = "delivered" if accepted else "unaccepted"
-        reason = "" if accepted else f"`{procedure.accept.text}` does not hold" if procedure.accept else ""
+        accepted = accepted and not context.dry
+        status = "delivered" if accepted or context.dry else "unaccepted"
+        if status == "unaccepted" and procedure.accept:
+            reason = f"`{procedure.accept.text}` does not hold"
     except LimitReached as error:
         status, reason, hint = "limited", str(error), error.hint
     except (Interrupted, asyncio.CancelledError) as error:
