@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from company.artifacts import FileSpec, Part, Patch, SourceFile, TestRun, flat
 from company.assemble import merge
 from company.commits import commit
+from company.errors import StepFailed
+from company.keys import in_order, keyed
 from company.llm.client import Message, StepLabel
 from company.llm.gateway import Ask
 from company.llm.parts import mend_part, write_parts
@@ -77,7 +80,25 @@ async def _answer(site: Site, state: RunState, context: RunContext, scope: Scope
         turn = max(0, int(round_of(site, state).rpartition(".")[2]) - 2) if site.loops else 0
         return await mend_part(context.gateway, question, files, context.requirement, variables.get(judged), turn)
     out = step.out.item if step.sample > 1 else step.out  # type: ignore[attr-defined]  # a list of samples
-    return await obtain(context.gateway, question(), out, given, notice)
+    return await obtain(context.gateway, question(), out, given, notice, partial(_holds_together, site))
+
+
+def _holds_together(site: Site, answer: Any) -> None:
+    """See that a for_each below can go through the answer: better the role hears of it than that the run ends there.
+
+    Raises:
+        StepFailed: there are too many items, two with one key, a need that is none, or a circle of needs.
+    """
+    for step in site.blocks[-1].steps:
+        if not step.over or {reference.parts[0] for reference in step.over.references()} != {site.step.name}:
+            continue
+        inside = [reference.parts[0] for entry in (step.key, step.needs) if entry for reference in entry.references()]
+        if set(inside) <= {step.bind}:
+            items = step.over.evaluate({site.step.name: answer})
+            if len(items) > step.max:
+                raise StepFailed(f"there are {len(items)} items, and at most {step.max} may be given")
+            keys, needs = keyed(step, items, {})
+            in_order(step, keys, needs)
 
 
 async def together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

@@ -1,6 +1,7 @@
-"""A for_each: the items' keys and needs, an order in which each comes after its needs, and the work for each of them.
+"""A for_each: the work for each item, when those that it needs are done.
 
-The work itself is a graph of its own, handed in by `compiler.py`. When the step is done: `nodes.py`.
+Keys, needs and order: `keys.py`. The work itself is a graph of its own, handed in by `compiler.py`. When the step is done:
+`nodes.py`.
 """
 
 from __future__ import annotations
@@ -11,50 +12,8 @@ from typing import Any
 
 from company.asking import together
 from company.errors import DeadlineExceeded, EndpointError, StepFailed
-from company.sop.procedure import Step
+from company.keys import in_order, keyed
 from company.state import RunContext, RunState, Scope, Site, pack, pack_list, reference, round_of
-
-
-def keyed(step: Step, items: list[Any], scope: Scope) -> tuple[list[str], dict[str, list[str]]]:
-    """Each item's key, and the keys that it needs."""
-    keys: list[str] = []
-    needs: dict[str, list[str]] = {}
-    around = {name: scope[name] for name in _names_of(step, scope)}
-    for number, item in enumerate(items, 1):
-        inner = {**around, step.bind: item}
-        key = str(step.key.evaluate(inner)) if step.key else str(number)
-        if key in needs:
-            raise StepFailed(f"two items of `{step.path}` have the key `{key}`", place=str(step.span))
-        keys.append(key)
-        needs[key] = list(step.needs.evaluate(inner)) if step.needs else []
-    for key, wanted in needs.items():
-        for need in wanted:
-            if need not in needs:
-                raise StepFailed(
-                    f"the item `{key}` of `{step.path}` needs `{need}`, which is no item", place=str(step.span)
-                )
-    return keys, needs
-
-
-def _names_of(step: Step, scope: Scope) -> set[str]:
-    read = {r.parts[0] for expr in (step.key, step.needs) if expr for r in expr.references()}
-    return {name for name in read if name != step.bind and name in set(scope)}
-
-
-def in_order(step: Step, keys: list[str], needs: Mapping[str, list[str]]) -> list[str]:
-    """The keys, each after those that it needs; fails on a circle before anything is paid for."""
-    order: list[str] = []
-    while len(order) < len(keys):
-        ready = [key for key in keys if key not in order and all(need in order for need in needs[key])]
-        if not ready:
-            path = [next(key for key in keys if key not in order)]
-            while path.count(path[-1]) < 2:
-                path.append(next(need for need in needs[path[-1]] if need not in order))
-            circle = " → ".join(path[path.index(path[-1]) :])
-            raise StepFailed(f"the items of `{step.path}` need one another in a circle: {circle}", place=str(step.span))
-        order += ready
-    return order
-
 
 Child = Callable[[RunState], Awaitable[Mapping[str, Any]]]
 """Runs the block of a for_each for one item; gives the state that it ends in."""

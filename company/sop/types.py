@@ -276,7 +276,8 @@ def _of_annotation(annotation: Any) -> Type:
     if annotation in (str, int, float, bool):
         return Scalar(annotation.__name__)
     if isinstance(annotation, type) and issubclass(annotation, Artifact):
-        return ArtifactType(annotation.__name__)
+        own = getattr(artifacts, annotation.__name__, None) is annotation
+        return ArtifactType(annotation.__name__, None if own else annotation)
     if origin in (list, tuple):
         return ListOf(_of_annotation(args[0]))
     if origin is dict:
