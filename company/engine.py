@@ -136,7 +136,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
     except LimitReached as error:
         status, reason, hint = "limited", str(error), error.hint
     except (Interrupted, asyncio.CancelledError) as error:
-        status, reason = "interrupted", str(error) or "interrupted"
+        status, reason, hint = "interrupted", str(error) or "interrupted", getattr(error, "hint", "")
         if (task := asyncio.current_task()) is not None:
             task.uncancel()
     except CompanyError as error:

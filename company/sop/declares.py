@@ -6,7 +6,7 @@ Types as text: `types.py`. Which names a step sees: `scopes.py`. The files of a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Annotated, Any
 
@@ -138,7 +138,8 @@ def _decision(choices: tuple[str, ...]) -> type[Artifact]:
 def declared_artifacts(node: Node | None, report: Diagnostics) -> dict[str, Type]:
     """The types that have a name in a procedure: the built-in ones and those under its `artifacts:`."""
     found = dict(NAMES)
-    for name, entry in node.entries.items() if node and node.is_map else ():
+    entries = node.entries if node and node.is_map else {}
+    for name, entry in entries.items():
         if not _ARTIFACT.fullmatch(name):
             better = "".join(word[:1].upper() + word[1:] for word in re.split(r"[^A-Za-z0-9]+", name))
             label = f"write `{better}`" if _ARTIFACT.fullmatch(better) else ""
@@ -147,34 +148,40 @@ def declared_artifacts(node: Node | None, report: Diagnostics) -> dict[str, Type
         elif name in found:
             report.error("SOP309", f"the artifact `{name}` is built in", entry.key, "choose another name")
         elif not entry.node.entries:
-            label = f"write `{name}: {{passed: bool, notes: [str]}}`"
-            report.error("SOP309", f"the artifact `{name}` has no fields", entry.key, label)
+            found[name] = UNKNOWN
+            if entry.node.is_map:  # anything else is reported with the keys of the procedure
+                label = f"write `{name}: {{passed: bool, notes: [str]}}`"
+                report.error("SOP309", f"the artifact `{name}` has no fields", entry.key, label)
         else:
-            fields = tuple(_fields(name, entry.node, found, report))
+            fields = tuple(_fields(name, entry.node, found, entries.keys() - found.keys(), report))
             found[name] = ArtifactType(name, _model(name, fields)) if fields else UNKNOWN
     return found
 
 
-def _fields(name: str, node: Node, names: Mapping[str, Type], report: Diagnostics) -> list[tuple[str, Type]]:
+def _fields(
+    name: str, node: Node, names: Mapping[str, Type], later: Collection[str], report: Diagnostics
+) -> list[tuple[str, Type]]:
     fields: list[tuple[str, Type]] = []
     for field, entry in node.entries.items():
         if not _FIELD.fullmatch(field) or hasattr(Artifact, field):
             message = f"`{field}` cannot be a field of an artifact"
             report.error("SOP309", message, entry.key, "small letters, digits and `_`, a letter first")
             continue
-        kind = type_of(entry.node, names, report)
+        kind = type_of(entry.node, names, report, later)
         if reason := _unfit(kind):
             report.error("SOP309", f"`{name}.{field}` cannot be {kind}: {reason}", entry.node.span)
         fields.append((field, kind))
     return fields
 
 
-def type_of(node: Node, names: Mapping[str, Type], report: Diagnostics) -> Type:
-    """The type that a node spells; unknown after reporting why it is none."""
+def type_of(node: Node, names: Mapping[str, Type], report: Diagnostics, later: Collection[str] = ()) -> Type:
+    """The type that a node spells; unknown after reporting why it is none. `later`: names that are declared below."""
     try:
         return parse_type(node.data(), names)
     except TypeProblem as problem:
         label = did_you_mean(problem.name, names) if problem.name else ""
+        if problem.name in later:
+            label = f"declare `{problem.name}` above this"
         if any("one_of(" in item.text for item in node.items):
             label = "put it in quotes: the comma splits it"
         report.error("SOP403", str(problem), node.span, label, "" if label else f"a type is {SYNTAX}")

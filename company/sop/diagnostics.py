@@ -67,6 +67,7 @@ CODES = {
     "SOP614": "a procedure that uses itself",
     "SOP615": "a `with:` that does not fit the inputs",
     "SOP616": "settings of a step that do not go together",
+    "SOP617": "a gate that sends work back with words that nobody reads",
     "SOP701": "a prompt needs something that is not in `in:`",
     "SOP702": "an `in:` that the prompt does not use",
 }

@@ -103,10 +103,10 @@ class Roles:
         model = node.get("model")
         if found and found.model and model:
             check_model(found.model, model.span, self._report)
-        tools = node.get("tools")
+        tools, before = node.get("tools"), self._report.failed
         for item in (tools.items or [tools]) if found and tools else []:
             check_tool(item.text, item.span, self._report)
-        return found
+        return found if before == self._report.failed else None
 
 
 @dataclass(frozen=True)

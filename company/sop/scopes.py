@@ -214,7 +214,7 @@ class Explainer:
             if name in around.missing:
                 return "SOP505", f"there is no `{name}` here", around.missing[name]
         if name in ("prev", "history"):
-            return "SOP505", f"`{name}` exists only inside a `loop:`", ""
+            return "SOP505", f"`{name}` exists only inside a `loop:`, or from where a gate leads back to up to it", ""
         if name == "answer":
             return "SOP505", "`answer` exists only in the `accept:` of a cascade", ""
         if name in ("deps", "done"):

@@ -140,6 +140,12 @@ class StepLinker:
         inner = Scope(scope.prefix, inner_block, scope.declares, scope, path, shared=True)
         body, inside = self.block(inner_block, inner, gate)
         back = [choice for choice, step in body[-1].choices.items() if step in entries] if body else []
+        if back and f"{scope.prefix}@prev.{gate}" not in inside.reads:
+            message = f"`{back[0]}` leads back, and nobody reads what the person said"
+            way = f"add `prev.{gate}` to the `in:` of `{next(iter(entries))}`"
+            self._report.warning(
+                "SOP617", message, entries[gate].node.entries["choices"].node.entries[back[0]].key, way
+            )
         limit = node.get("max")
         times = limit.value if limit and isinstance(limit.value, int) else 1
         text = f"{gate}.choice not in {back!r}".replace("'", '"')

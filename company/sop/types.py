@@ -273,6 +273,8 @@ def _of_annotation(annotation: Any) -> Type:
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is not None and hasattr(annotation, "__metadata__"):
         return _of_annotation(args[0])
+    if annotation is Any:  # a field whose type was reported as none
+        return UNKNOWN
     if annotation in (str, int, float, bool):
         return Scalar(annotation.__name__)
     if isinstance(annotation, type) and issubclass(annotation, Artifact):

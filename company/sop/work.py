@@ -73,8 +73,8 @@ class WorkLinker:
                 self._report.error("SOP610", message, out_node.span, f"write `{gives}`, or leave `out` out")
             out = gives
         elif out_node and is_measured(out):
-            message = f"{out} is measured, not written by a role"
-            way = "a step with `gate:` gives it" if "Decision" in str(out) else "a step with `run:` gives it"
+            made, by = ("made at a gate", "gate") if "Decision" in str(out) else ("measured", "run")
+            message, way = f"{out} is {made}, not written by a role", f"a step with `{by}:` gives it"
             self._report.error("SOP610", message, out_node.span, way)
         fields["out"] = out
         if updates := node.get("updates"):

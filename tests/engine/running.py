@@ -73,9 +73,9 @@ def start(
     return asyncio.run(wiring.run(new, Settings(), (listen,), person=person))
 
 
-def go_on(folder: Path, limits: Mapping[str, float] | None = None) -> Outcome:
+def go_on(folder: Path, limits: Mapping[str, float] | None = None, *, headless: bool = False) -> Outcome:
     """Resume the newest run."""
-    return asyncio.run(wiring.resume(folder / "ws", "", Settings(), limits=limits))
+    return asyncio.run(wiring.resume(folder / "ws", "", Settings(), limits=limits, headless=headless))
 
 
 def events(folder: Path) -> list[Event]:
