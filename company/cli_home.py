@@ -44,7 +44,7 @@ _TOML = """\
 # command = "notes-server"             # started on this machine, outside the sandbox, when a step needs it
 # args = ["--folder", "notes"]
 # env = {TOKEN = "NOTES_TOKEN"}        # its variable and the environment variable that holds the value
-# deadline = 60.0                      # seconds until it must have started, and of one call
+# deadline = 60.0                      # seconds of one call
 
 # [mcp.issues]
 # url = "https://issues.example/mcp"   # one that runs already

@@ -75,7 +75,7 @@ class McpServer(BaseModel):
     key: str = ""
     """Name of the environment variable that holds the bearer token for `url`; empty for a server without one."""
     deadline: float = Field(60.0, gt=0)
-    """Seconds until it must have started, and of one call."""
+    """Seconds of one call."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

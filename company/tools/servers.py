@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from mcp import ClientSession
     from mcp.types import Tool as Offered
 
+START_SECONDS = 120.0
+"""How long a server may take until it is ready: some are fetched when they are first started."""
 CLOSING_SECONDS = 10.0
 """How long a server may take to end before it is killed."""
 _ABOUT = 400
@@ -115,12 +117,10 @@ class _Server:
         with tempfile.TemporaryFile() as errors:
             self._life = asyncio.create_task(self._live(ready, errors))
             try:
-                await asyncio.wait(
-                    [self._life, ready], timeout=self._declared.deadline, return_when=asyncio.FIRST_COMPLETED
-                )
+                await asyncio.wait([self._life, ready], timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 if not ready.done():
                     late = not self._life.done()
-                    why = f"it was not ready after {self._declared.deadline:g} s" if late else reason(self._life)
+                    why = f"it was not ready after {START_SECONDS:g} s" if late else reason(self._life)
                     raise self._unusable(f"cannot be started: {why}", errors)
             except BaseException:
                 await _stopped(self._life)

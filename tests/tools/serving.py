@@ -11,7 +11,6 @@ import sys
 import time
 from typing import Any
 
-import uvicorn
 from mcp.server.fastmcp import FastMCP, Image
 
 server = FastMCP("tests", stateless_http=False)
@@ -69,6 +68,8 @@ def die() -> str:
 
 def over_http(port: int, token: str) -> None:
     """Serve whoever has the token."""
+    import uvicorn
+
     app = server.streamable_http_app()
 
     async def guarded(scope: Any, receive: Any, send: Any) -> None:

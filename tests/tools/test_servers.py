@@ -132,9 +132,7 @@ def test_a_server_that_dies_is_told_to_the_model(bench: Workbench) -> None:
         first = await called(servers, bench, "die")
         return [first, await called(servers, bench, "add", a=1, b=1)]
 
-    began = time.monotonic()
     first, second = use(job)
-    assert time.monotonic() - began < 20
     assert not first.ok
     assert "Connection closed" in first.text
     assert second == Output("The call failed: the server has ended.", ok=False)
@@ -173,13 +171,14 @@ def broken(server: McpServer) -> UsageError:
     return raised.value
 
 
-def test_a_server_that_cannot_be_started_is_named_with_the_reason() -> None:
+def test_a_server_that_cannot_be_started_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     absent = broken(McpServer(command="no-such-program-at-all"))
     assert absent.message == "the MCP server `own` cannot be started: No such file or directory"
     ended = broken(program("broken"))
     assert ended.message.startswith("the MCP server `own` cannot be started: ")
     assert ended.message.endswith("; it said: ]0;title the database is missing")
-    slow = broken(program("slow", deadline=1.0))
+    monkeypatch.setattr("company.tools.servers.START_SECONDS", 1.0)
+    slow = broken(program("slow"))
     assert slow.message == "the MCP server `own` cannot be started: it was not ready after 1 s"
 
 
@@ -229,19 +228,21 @@ def port() -> Iterator[int]:
         free.bind(("127.0.0.1", 0))
         number = free.getsockname()[1]
     with subprocess.Popen([sys.executable, SERVING, "http", str(number), "t0ken"]) as process:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", number)) == 0:
-                    break
-            time.sleep(0.1)
-        yield number
-        process.kill()
+        try:
+            for _ in range(1000):
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", number)) == 0:
+                        break
+                time.sleep(0.1)
+            yield number
+        finally:
+            process.kill()
 
 
 def test_a_server_over_http_wants_its_key(bench: Workbench, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("OWN_KEY", "t0ken")
-    server = McpServer(url=f"http://127.0.0.1:{port}/mcp", key="OWN_KEY", deadline=4.0)
+    server = McpServer(url=f"http://127.0.0.1:{port}/mcp", key="OWN_KEY", deadline=8.0)
 
     async def job(servers: Servers) -> list[Output]:
         first = await called(servers, bench, "add", a=20, b=22)
@@ -257,7 +258,7 @@ def test_a_server_over_http_wants_its_key(bench: Workbench, port: int, monkeypat
 
 def test_a_wrong_key_and_an_address_where_nobody_is(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OWN_KEY", "s3cret")
-    refused = broken(McpServer(url=f"http://127.0.0.1:{port}/mcp?key=hidden", key="OWN_KEY", deadline=10.0))
+    refused = broken(McpServer(url=f"http://127.0.0.1:{port}/mcp?key=hidden", key="OWN_KEY"))
     assert refused.message == "the MCP server `own` cannot be started: it answered with HTTP status 401"
-    nobody = broken(McpServer(url="http://127.0.0.1:9/mcp", deadline=10.0))
+    nobody = broken(McpServer(url="http://127.0.0.1:9/mcp"))
     assert nobody.message == "the MCP server `own` cannot be started: no connection (ConnectError)"
