@@ -130,6 +130,10 @@ class ScriptedModel:
 _KEYS = ("step", "role", "item", "round", "attempt")
 
 
+_DRY_ARGUMENTS = {"code": 'print("dry run")', "command": "echo dry run", "path": "main.py", "folder": ""}
+"""Arguments of built-in tools that do no harm and mean something."""
+
+
 class DryModel:
     """No model at all: the smallest documents that fit the schema, with one entry in each list of documents, and files that do
     nothing. In the first round of a loop every bool is false, later true."""
@@ -151,6 +155,9 @@ class DryModel:
                 value["commands"] = []
                 for call in value["calls"]:
                     call |= {"expression": f"callable({call['imports'].rpartition(' ')[2]})", "expected": "True"}
+            if request.schema_name == "ToolCall":
+                given = value["call"].get("arguments", {})
+                given |= {name: sample for name, sample in _DRY_ARGUMENTS.items() if name in given}
             text = json.dumps(value, ensure_ascii=False, indent=1)
         return _reply(self.name, request, text, "stop", on_tokens)
 
