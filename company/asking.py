@@ -23,6 +23,9 @@ from company.llm.parts import mend_part, write_parts
 from company.llm.structured import obtain
 from company.prompts import SYSTEM
 from company.state import RunContext, RunState, Scope, Site, pack, round_of, step_id, unpack
+from company.tools.base import Workbench
+from company.tools.registry import resolve
+from company.tools.talk import use_tools
 
 if TYPE_CHECKING:
     from company.sop.procedure import Role, Step
@@ -79,8 +82,20 @@ async def _answer(site: Site, state: RunState, context: RunContext, scope: Scope
         files = [value for value in flat(list(variables.values())) if isinstance(value, SourceFile)]
         turn = max(0, int(round_of(site, state).rpartition(".")[2]) - 2) if site.loops else 0
         return await mend_part(context.gateway, question, files, context.requirement, variables.get(judged), turn)
+    ask = question()
+    if step.tools:
+        tools = await resolve(step.tools, context.servers)
+        bench = Workbench(tree(context, list(variables.values())), context.sandbox, context.test_seconds)
+        most = step.tool_calls
+        ask = await use_tools(context.gateway, ask, tools, bench, most, context.kept, context.journal.emit)
     out = step.out.item if step.sample > 1 else step.out  # type: ignore[attr-defined]  # a list of samples
-    return await obtain(context.gateway, question(), out, given, notice, partial(_holds_together, site))
+    return await obtain(context.gateway, ask, out, given, notice, partial(_holds_together, site))
+
+
+def tree(context: RunContext, values: list[Any]) -> dict[str, bytes]:
+    """The repository's files as a step sees them: without the run's own records, with the code that it was given."""
+    files = {path: data for path, data in context.repository.files().items() if not path.startswith(".company/")}
+    return files | {value.path: value.content.encode() for value in flat(values) if isinstance(value, SourceFile)}
 
 
 def _holds_together(site: Site, answer: Any) -> None:

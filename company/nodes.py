@@ -13,7 +13,7 @@ from typing import Any
 
 from company import publish
 from company.artifacts import SourceFile, TestFile, TestRun, flat
-from company.asking import who_works, work
+from company.asking import tree, who_works, work
 from company.assemble import definition
 from company.commits import commit
 from company.errors import DeadlineExceeded, EndpointError, Interrupted, StepFailed
@@ -93,12 +93,11 @@ async def _with_retries(
 async def _run(site: Site, state: RunState, context: RunContext, scope: Scope) -> Values:
     step = site.step
     values = list(flat([entry.expr.evaluate(scope) for entry in step.inputs]))
-    tree = {path: data for path, data in context.repository.files().items() if not path.startswith(".company/")}
-    tree |= {value.path: value.content.encode() for value in values if isinstance(value, SourceFile)}
+    files = tree(context, values)
     limits = SandboxLimits(seconds=step.timeout or context.test_seconds)
     assert step.command
     if not is_pytest(step.command):
-        result: Any = await run_command(context.sandbox, tree, step.command, limits)
+        result: Any = await run_command(context.sandbox, files, step.command, limits)
     else:
         tests = {value.path: value.content.encode() for value in values if isinstance(value, TestFile)}
         optional: list[str] = []
@@ -107,8 +106,8 @@ async def _run(site: Site, state: RunState, context: RunContext, scope: Scope) -
                 tests[made.path] = made.text.encode()
                 optional += made.optional
         if not tests:
-            tests = {path: data for path, data in tree.items() if is_test(path)}
-        result = await run_tests(context.sandbox, tree, tests, optional=optional, limits=limits)
+            tests = {path: data for path, data in files.items() if is_test(path)}
+        result = await run_tests(context.sandbox, files, tests, optional=optional, limits=limits)
         result = _with_findings(result, tests, [value for value in values if isinstance(value, SourceFile)], context)
         context.journal.emit(
             "verdict", step=step.path, passed=result.passed, summary=result.summary, sandbox=result.sandbox

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from company.artifacts import Artifact, to_json
-from company.cache import Objects
+from company.cache import Objects, Replies
 from company.errors import WorkspaceError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from company.prompts import Prompts
     from company.sandbox import Sandbox
     from company.sop.procedure import Step
+    from company.tools.servers import Servers
     from company.workspace import Repository
 
 
@@ -83,6 +84,10 @@ class RunContext:
     repository: Repository
     sandbox: Sandbox
     journal: Journal
+    servers: Servers
+    """The servers of tools that the run may use."""
+    kept: Replies
+    """What tools gave in this run, so that a resumed one hears the same."""
     tokens: Mapping[str, tuple[str, int]]
     """Id of a step's execution → model and tokens that it used, kept up to date."""
     step_timeout: float

@@ -36,8 +36,10 @@ from company.sandbox import Sandbox, choose
 from company.sop.library import Library
 from company.sop.linker import load_procedure
 from company.sop.procedure import Limits, Procedure
+from company.sop.tool_names import server_of
 from company.sop.types import BOOL, FLOAT, INT, STR, ListOf, OneOf
 from company.state import RunContext
+from company.tools.servers import Servers, open_servers
 from company.workspace import Lock, Repository
 
 if TYPE_CHECKING:
@@ -92,11 +94,12 @@ async def run(
     identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     request = Request(identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox)
     notices = Notices()
-    async with _models(names, settings, notices, progress) as models:
+    servers = open_servers(_servers(procedure), settings, dry=new.dry_run)
+    async with _models(names, settings, notices, progress) as models, servers as tools:
         folder = home / "runs" / identity
         repository = _made(workspace / name, folder, request, procedure)
         return await _sit(
-            request, procedure, settings, home, repository, sandbox, models, notices, listeners, stop, person,
+            request, procedure, settings, home, repository, sandbox, models, tools, notices, listeners, stop, person,
             headless=new.headless,
         )  # fmt: skip
 
@@ -132,9 +135,10 @@ async def resume(
     repository = Repository.open(workspace.resolve() / request.name)
     notices = Notices()
     names = _names(procedure, settings, request.model)
-    async with _models(names, settings, notices, progress) as models:
+    servers = open_servers(_servers(procedure), settings, dry=request.model == "dry")
+    async with _models(names, settings, notices, progress) as models, servers as tools:
         return await _sit(
-            request, procedure, settings, home, repository, sandbox, models, notices, listeners, stop, person,
+            request, procedure, settings, home, repository, sandbox, models, tools, notices, listeners, stop, person,
             headless=headless, resumed=True,
         )  # fmt: skip
 
@@ -147,6 +151,7 @@ async def _sit(
     repository: Repository,
     sandbox: Sandbox,
     models: Mapping[str | None, Model],
+    servers: Servers,
     notices: Notices,
     listeners: tuple[Listener, ...],
     stop: asyncio.Event | None,
@@ -157,6 +162,7 @@ async def _sit(
 ) -> Outcome:
     folder = home / "runs" / request.run
     stop = stop or asyncio.Event()
+    dry = request.model == "dry"
     with Lock(repository.path):
         report = Report.of(read(folder / "events.jsonl"))
         journal = Journal(folder / "events.jsonl", (report.see, *listeners))
@@ -183,14 +189,16 @@ async def _sit(
             repository=repository,
             sandbox=sandbox,
             journal=journal,
+            servers=servers,
+            kept=Replies(folder / "tools"),
             tokens=report.tokens,
             step_timeout=settings.step_timeout,
             test_seconds=settings.test_seconds,
             done=dict(report.done),
             failures=dict(report.failures),
             person=person,
-            headless=headless or request.model == "dry",
-            dry=request.model == "dry",
+            headless=headless or dry,
+            dry=dry,
             stop=stop,
         )
         sitting = Sitting(
@@ -200,6 +208,11 @@ async def _sit(
             return await engine.run(sitting, context)
         finally:
             journal.close()
+
+
+def _servers(procedure: Procedure) -> set[str]:
+    """The servers whose tools the procedure's steps use."""
+    return {server for step in procedure.walk() for tool in step.tools if (server := server_of(tool))}
 
 
 # --- models -----------------------------------------------------------------------------------------

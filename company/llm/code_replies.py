@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from company.errors import ReplyError
@@ -24,6 +25,9 @@ class CodeFile(NamedTuple):
     """Ends in one newline; empty for files like ``__init__.py`` that may be."""
 
 
+_FENCE = re.compile(r"\s*(```+|~~~+)\s*$")
+_MOST_FENCES = 40
+"""Ends of blocks that are tried in a cut reply."""
 _MAY_BE_EMPTY = ("__init__.py", "py.typed", ".gitkeep")
 _NO_FILES = frozenset(
     [
@@ -107,6 +111,22 @@ def parse_code(text: str, *, expected: Sequence[str] = (), single: bool = False)
     if not files:
         raise _bad(text, "there is no code in it", f"Give {_asked(expected)} in a fenced block: ```python … ```.")
     return _only(files, expected, text) if single else list(files.values())
+
+
+def finished_part(text: str, expected: Sequence[str]) -> str:
+    """What of a cut reply is whole: all up to the fence that ends the last of the expected files, each given once at least.
+
+    Empty where a file is not there, or nobody knows which there should be. A small model may give the same file again and
+    again until it is cut.
+    """
+    lines = without_thoughts(text).split("\n")
+    fences = [number for number, line in enumerate(lines, 1) if _FENCE.match(line)]
+    for end in fences[:_MOST_FENCES] if expected else ():
+        part = "\n".join(lines[:end])
+        with suppress(ReplyError):
+            if set(expected) <= {file.path for file in parse_code(part, expected=expected)}:
+                return part
+    return ""
 
 
 def _bad(text: str, fact: str, reason: str) -> ReplyError:

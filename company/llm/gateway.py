@@ -17,6 +17,7 @@ from company.errors import Interrupted, ReplyError, StepFailed
 from company.events import Journal
 from company.llm.budget import Budget
 from company.llm.client import EmptyReply, Message, Model, Reply, Request, StepLabel
+from company.llm.code_replies import finished_part
 
 REPAIRS = 2
 """How often a reply that cannot be used is asked for again, each time with what was wrong."""
@@ -110,10 +111,11 @@ class Gateway:
             request = self._request(attempt_ask, label, min(2.0, warmth + WARMER * (attempt - 1)))
             try:
                 reply = await self._reply(ask, request)
-                if reply.finish_reason == "length":
+                text = reply.text
+                if reply.finish_reason == "length" and not (text := finished_part(reply.text, ask.expects)):
                     reason = f"Your reply was cut at {request.max_tokens} tokens. Answer again, whole and shorter."
                     raise ReplyError(f"the reply was cut at {request.max_tokens} tokens", raw=reply.text, reason=reason)
-                answer = read(reply.text)
+                answer = read(text)
             except ReplyError as error:
                 fault = error
                 self._emit("reply_rejected", ask, label, reason=error.message)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from company.sop import tool_names
 from company.sop.diagnostics import Diagnostics, Span, closest, did_you_mean, listing
 from company.sop.library import PROMPT_SUFFIX, SLUG, Library, show
 from company.sop.loader import Node, load
@@ -22,10 +23,6 @@ ALWAYS = {"role"}
 """Variables that every template has."""
 
 
-TOOLS = ("python", "shell", "files.read", "files.search", "files.list")
-MCP_TOOL = re.compile(r"mcp\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_.-]+)?")
-
-
 def check_model(text: str, span: Span, report: Diagnostics) -> None:
     """A model is a tier or ``provider:model``; which providers there are is known when the run is set up."""
     if text not in TIERS and not re.fullmatch(r"[A-Za-z0-9_.-]+:\S+", text):
@@ -35,11 +32,9 @@ def check_model(text: str, span: Span, report: Diagnostics) -> None:
 
 def check_tool(text: str, span: Span, report: Diagnostics) -> None:
     """A tool is one of ours, or a server of `company.toml`; which servers there are is known when the run is set up."""
-    if text not in TOOLS and not MCP_TOOL.fullmatch(text):
-        label = did_you_mean(text, TOOLS)
-        report.error(
-            "SOP406", f"there is no tool `{text}`", span, label, f"there are {listing(TOOLS)} and `mcp.SERVER`"
-        )
+    if not tool_names.known(text):
+        label, ours = did_you_mean(text, tool_names.BUILT_IN), listing(tool_names.BUILT_IN)
+        report.error("SOP406", f"there is no tool `{text}`", span, label, f"there are {ours} and `mcp.SERVER`")
 
 
 class Roles:

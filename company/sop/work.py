@@ -18,6 +18,7 @@ from company.sop.references import Resolver
 from company.sop.resources import Roles, Templates, check_model, check_prompt, check_tool, prompt_missing
 from company.sop.scopes import Scope, Uses
 from company.sop.spec import GateStep, RoleStep, WorkSpec
+from company.sop.tool_names import granted
 from company.sop.types import (
     COMMAND_RESULT,
     FILE_SPEC,
@@ -182,7 +183,7 @@ class WorkLinker:
             if before != self._report.failed:
                 continue
             for role in roles:
-                if not any(item.text == tool or item.text.startswith(f"{tool}.") for tool in role.tools):
+                if not granted(item.text, role.tools):
                     message = f"the role `{role.name}` was not given the tool `{item.text}`"
                     label = f"add `tools: [{', '.join([*role.tools, item.text])}]` to the role"
                     note = f"in `roles/{role.name}.yaml`, or for this procedure alone under `roles:`"

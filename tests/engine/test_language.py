@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from running import RIGHT, events, git, start
 
-from company.errors import SopError, UsageError
+from company.errors import UsageError
 
 TWO_FILES = "Two modules, a.py and b.py. a.py has one() that returns 1, b.py has two() that returns 2; two() returns 2."
 

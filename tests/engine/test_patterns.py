@@ -65,7 +65,9 @@ def test_test_first_keeps_the_best_attempt(tmp_path: Path) -> None:
 
 def test_planning_works_the_tasks_in_the_order_of_their_needs(tmp_path: Path) -> None:
     circle = {"tasks": [{"id": "a", "goal": "g", "needs": ["b"]}, {"id": "b", "goal": "g", "needs": ["a"]}]}
-    plan = {"tasks": [{"id": "mark", "goal": "add !", "needs": ["caps"]}, {"id": "caps", "goal": "capitals", "needs": []}]}
+    plan = {
+        "tasks": [{"id": "mark", "goal": "add !", "needs": ["caps"]}, {"id": "caps", "goal": "capitals", "needs": []}]
+    }
     script = [
         {"step": "plan", "attempt": 1, "reply": circle},
         {"step": "plan", "attempt": 2, "reply": plan},
@@ -78,7 +80,9 @@ def test_planning_works_the_tasks_in_the_order_of_their_needs(tmp_path: Path) ->
     assert (outcome.status, outcome.reason) == ("delivered", "")
     rejected = [event["reason"] for event in events(tmp_path) if event["event"] == "reply_rejected"]
     assert rejected == ["the reply does not hold together: the items of `work` need one another in a circle: a → b → a"]
-    items = [event["item"] for event in events(tmp_path) if event["event"] == "step_finished" and event["step"] == "work.do"]
+    items = [
+        event["item"] for event in events(tmp_path) if event["event"] == "step_finished" and event["step"] == "work.do"
+    ]
     assert items == ["caps", "mark"]
 
 

@@ -60,7 +60,10 @@ def test_work_is_sent_back_as_often_as_the_gate_allows(tmp_path: Path) -> None:
         ("revise", "still", "person"),
         ("approve", "", "person"),
     ]
-    assert json.loads((outcome.repo / ".company/artifacts/look.json").read_text()) == {"choice": "approve", "comment": ""}
+    assert json.loads((outcome.repo / ".company/artifacts/look.json").read_text()) == {
+        "choice": "approve",
+        "comment": "",
+    }
 
 
 def test_what_the_person_edits_is_what_goes_on(tmp_path: Path) -> None:
@@ -69,7 +72,9 @@ def test_what_the_person_edits_is_what_goes_on(tmp_path: Path) -> None:
     outcome = start(tmp_path, text, [prd("One"), CODE], person=person)
     assert outcome.status == "delivered"  # whoever reads it below reads what the person made of it
     assert "# Edited" in (outcome.repo / "docs/prd.md").read_text()
-    assert git(outcome.repo, "log", "-1", "--format=%an: %s", "--", "docs/prd.md") == "Person: look: approve, change prd\n"
+    assert (
+        git(outcome.repo, "log", "-1", "--format=%an: %s", "--", "docs/prd.md") == "Person: look: approve, change prd\n"
+    )
     assert [e["edited"] for e in events(tmp_path) if e["event"] == "gate_decided"] == [["prd"]]
 
 
@@ -177,7 +182,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-RUN = ("run", "a module", "--sop", "./gated.yaml", "--model", "script:script.yaml", "--name", "out", "--workspace", "ws")
+RUN = (
+    "run",
+    "a module",
+    "--sop",
+    "./gated.yaml",
+    "--model",
+    "script:script.yaml",
+    "--name",
+    "out",
+    "--workspace",
+    "ws",
+)
 
 
 @pytest.mark.parametrize("view", [(), ("--plain",)])
@@ -217,7 +233,9 @@ def test_a_kill_at_a_gate_loses_nothing(folder: Path) -> None:
     terminal.process.kill()
     terminal.end()
     done = subprocess.run(
-        [sys.executable, "-m", "company", "resume", "--workspace", "ws", "--headless", "--plain"], cwd=folder, check=False
+        [sys.executable, "-m", "company", "resume", "--workspace", "ws", "--headless", "--plain"],
+        cwd=folder,
+        check=False,
     )
     assert done.returncode == 0
     calls = [e for e in events(folder) if e["event"] == "call_finished" and not e["from_store"]]
