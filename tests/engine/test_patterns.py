@@ -53,14 +53,16 @@ def test_it_goes_through_without_a_model(name: str, tmp_path: Path) -> None:
         assert set(rounds) == {True, False}, loop.path  # taken both ways
 
 
-def test_test_first_keeps_the_best_attempt(tmp_path: Path) -> None:
+def test_test_first_writes_code_until_the_checks_pass(tmp_path: Path) -> None:
     worse = "```python\ndef shout(text: str) -> str:\n    return 1 / 0\n```"
-    replies = [WRONG, worse, worse.replace("1 / 0", "text"), worse.replace("1 / 0", "None")]
-    script = [TESTS, *({"step": "verify.code", "reply": reply} for reply in replies)]
+    script = [TESTS, {"step": "code", "reply": WRONG}]
+    script += [{"step": "verify.fix", "round": n, "reply": reply} for n, reply in ((2, worse), (3, RIGHT))]
     outcome = start(tmp_path, "test_first", script)
-    assert (outcome.status, outcome.calls) == ("unaccepted", 5)
-    assert code_of(outcome.repo).strip() == WRONG.strip("`").removeprefix("python").strip()
-    assert order(tmp_path)[0] == "tests"
+    assert (outcome.status, outcome.calls) == ("delivered", 4)
+    assert order(tmp_path)[:2] == ["tests", "code"]
+    assert code_of(outcome.repo).endswith('    return text.upper() + "!"\n')
+    undone = [event["text"] for event in events(tmp_path) if event["event"] == "notice"]
+    assert undone == ["verify: round 2 was no better and is undone"]
 
 
 def test_planning_works_the_tasks_in_the_order_of_their_needs(tmp_path: Path) -> None:
