@@ -35,6 +35,7 @@ _TOML = """\
 # base_url = "http://127.0.0.1:8080/v1"
 # key = "MINE_API_KEY"                 # the environment variable that holds the key
 # schemas = true                       # false: it takes no JSON schema, so that goes into the prompt
+# temperature = true                   # false: its models take none, as many that reason
 # parallel = 4                         # requests at the same time
 # deadline = 1800.0                    # seconds of one whole call
 # context = 32768                      # tokens of prompt and reply together; unknown by default

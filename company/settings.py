@@ -50,6 +50,8 @@ class Provider(BaseModel):
     """Name of the environment variable that holds the key; empty for an endpoint without one."""
     schemas: bool = True
     """Whether it takes a JSON schema for replies; false puts the schema into the prompt."""
+    temperature: bool = True
+    """Whether its models take a temperature; reasoning models often do not."""
     parallel: int = Field(4, ge=1, le=256)
     """Requests at the same time."""
     deadline: float = Field(1800.0, gt=0)

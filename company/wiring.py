@@ -84,6 +84,7 @@ async def run(
     names = _names(procedure, settings, model)
     for called in names.values():
         providers.check_name(called, settings)
+    _honoured(procedure, names, settings)
     Budget(Limits(**limits), {called: _price(called, settings) for called in names.values()})
     name = _free_name(new, inputs)
     sandbox = choose(unsafe_no_sandbox=new.unsafe_no_sandbox)
@@ -226,6 +227,20 @@ def _names(procedure: Procedure, settings: Settings, model: str) -> dict[str | N
         tier = settings.tiers.get(called)  # type: ignore[call-overload]  # a name that is no tier finds nothing
         found[called] = model if model == "dry" else tier or (called if ":" in called else model)
     return found
+
+
+def _honoured(procedure: Procedure, names: Mapping[str | None, str], settings: Settings) -> None:
+    """See that the models can do what the steps ask of them."""
+    for step in procedure.walk():
+        several = step.sample > 1 or bool(step.cascade)  # candidates differ by themselves where there is no temperature
+        for called in step.cascade or (step.model,):
+            if step.kind == "role":
+                providers.refuse_unfit(
+                    names[called], settings,
+                    temperature=step.temperature is not None and not several,
+                    max_tokens=step.max_tokens,
+                    place=str(step.span),
+                )  # fmt: skip
 
 
 @asynccontextmanager

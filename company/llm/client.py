@@ -150,6 +150,8 @@ class Endpoint:
     """How often a failed request is sent again."""
     schemas: bool = True
     """Whether it takes ``response_format`` with a JSON schema. False: the schema is put into the prompt."""
+    temperature: bool = True
+    """Whether it takes a temperature; none is sent where it does not."""
     key_name: str = "OPENAI_API_KEY"
     """Where the operator sets the key; hints name it."""
     url_name: str = "OPENAI_BASE_URL"
@@ -358,7 +360,9 @@ class ChatModel:
         if request.schema is not None and self.endpoint.schemas:
             form = {"name": request.schema_name or "reply", "schema": request.schema}
             extra["response_format"] = {"type": "json_schema", "json_schema": form}
-        parameters: dict[str, Any] = {"temperature": request.temperature, "extra_body": extra}
+        parameters: dict[str, Any] = {"extra_body": extra}
+        if self.endpoint.temperature:
+            parameters["temperature"] = request.temperature
         if request.seed is not None:
             parameters["seed"] = request.seed
         return parameters

@@ -90,6 +90,33 @@ async def open_model(
             await chat.close()
 
 
+def refuse_unfit(name: str, settings: Settings, *, temperature: bool, max_tokens: int | None, place: str) -> None:
+    """See that a model can honour what a step sets: nothing that somebody wrote down is dropped silently.
+
+    Args:
+        temperature: whether the step, or its role, sets one.
+        place: where the step is written.
+
+    Raises:
+        UsageError: it takes no temperature, or its context is no longer than the reply that is asked for.
+    """
+    provider = name.partition(":")[0]
+    entry = settings.providers.get(provider)
+    if temperature and entry and not entry.temperature:
+        raise UsageError(
+            f"`temperature` cannot be set for `{name}`: providers.{provider} takes none",
+            place=place,
+            hint="leave it out there, or take another model for the step",
+        )
+    context = settings.context if provider == "local" else entry.context if entry else None
+    if max_tokens and context and max_tokens >= context:
+        raise UsageError(
+            f"`max_tokens: {max_tokens}` leaves no room for a prompt: the context of `{name}` has {context} tokens",
+            place=place,
+            hint="ask for less, or raise `context` in company.toml if the model has more",
+        )
+
+
 def price_of(name: str, settings: Settings) -> Price | None:
     """What a model costs; nothing for one that runs here, None where it is unknown."""
     from company.settings import Price
@@ -164,6 +191,7 @@ def _endpoint(provider: str, settings: Settings) -> tuple[Endpoint, int | None]:
         parallel=entry.parallel,
         deadline_seconds=entry.deadline,
         schemas=entry.schemas,
+        temperature=entry.temperature,
         key_name=entry.key or "a key",
         url_name=f"providers.{provider}.base_url",
     )

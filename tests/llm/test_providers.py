@@ -172,3 +172,29 @@ def test_a_download_on_the_way_to_a_model_is_seen_and_can_be_cancelled(folder: P
     assert seen == sorted(seen)
     (part,) = (folder / "models").glob("*.part")
     assert part.stat().st_size >= 5000, "what came is kept for the next pull"
+
+
+def test_what_a_model_cannot_honour_is_refused_with_the_place_of_the_step() -> None:
+    from company.llm.providers import refuse_unfit
+
+    strict, small = provider(temperature=False), provider(context=4096)
+    with pytest.raises(UsageError, match=r"a\.yaml:3:1: `temperature` cannot be set for `mine:o`"):
+        refuse_unfit("mine:o", strict, temperature=True, max_tokens=None, place="a.yaml:3:1")
+    with pytest.raises(UsageError, match=r"the context of `mine:o` has 4096 tokens"):
+        refuse_unfit("mine:o", small, temperature=True, max_tokens=4096, place="a.yaml:3:1")
+    with pytest.raises(UsageError, match=r"has 8192 tokens"):
+        refuse_unfit("local:m", Settings(), temperature=True, max_tokens=9000, place="a.yaml:3:1")
+    refuse_unfit("mine:o", strict, temperature=False, max_tokens=100_000, place="")
+    refuse_unfit("mine:o", small, temperature=True, max_tokens=4095, place="")
+
+
+def test_no_temperature_is_sent_to_an_endpoint_that_takes_none() -> None:
+    async def ask(takes: bool) -> dict[str, object]:
+        async with fs.serving(fs.ok("Hello.")) as server:
+            settings = provider(temperature=takes, base_url=server.base_url)
+            async with open_model("mine:o", settings) as model:
+                await model.complete(REQUEST)
+            return server.requests[0].body
+
+    assert "temperature" not in asyncio.run(ask(False))
+    assert asyncio.run(ask(True))["temperature"] == 0.0
