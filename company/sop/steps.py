@@ -6,7 +6,7 @@ steps: `linker.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from company.sop import checks
@@ -76,9 +76,8 @@ class StepLinker:
             else:
                 span, entry = [name], block.entries[name]
                 self._resolve.name(name, entry.key, scope)
-                sound, uses, fields = self._step(
-                    name, entry, scope, {each: names.index(each) for each in names[:place]}
-                )
+                earlier = names[:place] if kind_of(entry.node) == "gate" else []
+                sound, uses, fields = self._step(name, entry, scope, earlier)
                 after = self._resolve.after(entry.node, name, scope)
                 follows = (
                     uses.inputs if fields.get("body") else bool({"in", "show", "with"} & entry.node.entries.keys())
@@ -168,7 +167,7 @@ class StepLinker:
     # --- one step
 
     def _step(
-        self, name: str, entry: Entry, scope: Scope, earlier: Mapping[str, int] | None = None, prompt: str = ""
+        self, name: str, entry: Entry, scope: Scope, earlier: Sequence[str] = (), prompt: str = ""
     ) -> tuple[bool, Uses, dict[str, Any]]:
         """Whether a step is sound enough to build, what it uses, and its fields."""
         node, path, uses = entry.node, scope.prefix + name, Uses()
@@ -195,7 +194,7 @@ class StepLinker:
                         return self._tries(node, scope, uses, fields, asked)
             case "gate":
                 asks = spec if isinstance(spec, GateStep) else None
-                self.work.gate(name, node, scope, uses, fields, asks, earlier or {})
+                self.work.gate(name, node, scope, uses, fields, asks, earlier)
             case "for_each":
                 self._for_each(name, node, scope, uses, fields, spec if isinstance(spec, ForEachStep) else None)
             case "loop":
@@ -364,7 +363,7 @@ class StepLinker:
     def _do(self, name: str, do: Node, inner: Scope, single: bool) -> tuple[tuple[Step, ...], Uses]:
         if not single:
             return self.block(do, inner)
-        sound, uses, fields = self._step("do", Entry(do.span, do), inner, None, name)
+        sound, uses, fields = self._step("do", Entry(do.span, do), inner, (), name)
         self._resolve.after(do, "do", inner)
         self.uses[f"{inner.prefix}do"] = uses
         return ((Step(**fields),) if sound else ()), uses

@@ -5,7 +5,7 @@ Blocks, and the steps that repeat them: `steps.py`. References: `references.py`;
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from company.sop.declares import is_measured, is_pytest
@@ -241,7 +241,7 @@ class WorkLinker:
         uses: Uses,
         fields: dict[str, Any],
         spec: GateStep | None,
-        earlier: Mapping[str, int],
+        earlier: Sequence[str],
     ) -> None:
         """A person's decision. What it shows and a step of its own block made, the person may change."""
         fields["out"] = scope.declares.gate(node)
@@ -263,7 +263,7 @@ class WorkLinker:
         self._choices(name, node, choices, spec, earlier, scope)
 
     def _choices(
-        self, name: str, node: Node, choices: Node, spec: GateStep, earlier: Mapping[str, int], scope: Scope
+        self, name: str, node: Node, choices: Node, spec: GateStep, earlier: Sequence[str], scope: Scope
     ) -> None:
         targets = ("next", "fail")
         for choice, entry in choices.entries.items():
