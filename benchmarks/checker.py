@@ -46,7 +46,7 @@ def loops(steps: int) -> str:
             "    loop:",
             "      a: {role: engineer, prompt: zero_shot, in: {requirement: prev.b.choice}, out: str}",
             "      b: {gate: human, show: a, choices: {go: next, back: a}, max: 2, headless: go}",
-            f"    until: b.choice == \"go\"\n    max: 3\n    after: {f'l{n - 1}' if n else '[]'}",
+            f'    until: b.choice == "go"\n    max: 3\n    after: {f"l{n - 1}" if n else "[]"}',
         ]
     return HEAD + "\n".join(lines) + "\n"
 

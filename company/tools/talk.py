@@ -73,7 +73,7 @@ async def use_tools(
 
     Args:
         tools: those that are granted; no other is run, whatever a reply names.
-        most: calls, repeated ones included. With none, or without tools, the question comes back as it was.
+        most: calls. With none, or without tools, the question comes back as it was.
         kept: results by their call, for a resumed run.
         note: told `tool_started` and `tool_finished`, and a `notice` where the context is full before the calls are.
 
@@ -96,11 +96,11 @@ async def use_tools(
         talk = talk.follow(Message("assistant", str(call)))
         if call.tool == DONE:
             break
-        if last and (call.tool, call.arguments) == (last.tool, last.arguments):
-            shown = "This is the call that was just made; its result is above. Call something else, or say `done`."
-        else:
-            output = await _performed(granted[call.tool], call, ask, number, bench, kept, note)
-            shown = f"{call.tool} gave:\n\n{cut(output.text, _bound(gateway, talk, most - number + 1))}"
+        if call.tool in BUILT_IN and last and (call.tool, call.arguments) == (last.tool, last.arguments):
+            talk = _told(talk, "This is the call that was just made: its result is above, and would be the same again.")
+            break  # a small model that asks the same twice goes on asking it
+        output = await _performed(granted[call.tool], call, ask, number, bench, kept, note)
+        shown = f"{call.tool} gave:\n\n{cut(output.text, _bound(gateway, talk, most - number + 1))}"
         last = call
         left = most - number
         talk = _told(talk, f"{shown}\n\n{f'Calls left: {left}.' if left else 'No calls are left.'}")
