@@ -1,4 +1,4 @@
-"""What the user sets: `company.toml`, the environment (`COMPANY_…`), `.env`; explicit arguments win over all three.
+"""What the user sets: the project's `company.toml`, `COMPANY_…`, `.env` here; explicit arguments win over all three.
 
 Which endpoint a model's name means: `llm/providers.py`. Keys are never settings: a provider names the variable that
 holds its key.
@@ -24,8 +24,8 @@ from pydantic_settings import (
 
 from company.errors import UsageError
 from company.sop.diagnostics import closest
+from company.sop.library import SETTINGS, own_folder, show
 
-FILE = "company.toml"
 _PREFIX = "COMPANY_"
 _NOT_SETTINGS = frozenset({"COMPANY_MODELS"})
 """Variables of ours that `llm/download.py` reads itself."""
@@ -134,9 +134,9 @@ class _Toml(PydanticBaseSettingsSource):
         try:
             return tomllib.loads(_toml_text())
         except OSError as error:
-            raise UsageError(f"cannot read it: {error.strerror}", place=FILE) from error
+            raise UsageError(f"cannot read it: {error.strerror}", place=show(_file())) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"it is no TOML: {error}", place=FILE) from error
+            raise UsageError(f"it is no TOML: {error}", place=show(_file())) from error
 
 
 def load_settings(**arguments: Any) -> Settings:
@@ -191,8 +191,8 @@ def _place(path: Sequence[str]) -> str:
     for depth in range(len(path), 0, -1):
         line = _line(path[:depth])
         if line:
-            return f"{FILE}:{line}"
-    return f".env or {_PREFIX}{path[0].upper()}" if path else FILE
+            return f"{show(_file())}:{line}"
+    return f".env or {_PREFIX}{path[0].upper()}" if path else show(_file())
 
 
 def _line(path: Sequence[str]) -> int:
@@ -218,5 +218,10 @@ def _keys(dotted: str) -> list[str]:
 
 
 def _toml_text() -> str:
-    path = Path(FILE)
+    path = _file()
     return path.read_text("utf-8") if path.exists() else ""
+
+
+def _file() -> Path:
+    """The `company.toml` of the project folder, which need not exist; of the current folder where there is no project."""
+    return (own_folder() or Path.cwd()) / SETTINGS

@@ -12,7 +12,7 @@ from typing import TypeVar
 from company.errors import SopError
 from company.sop import checks
 from company.sop.diagnostics import Diagnostics, SourceText, render
-from company.sop.library import Library
+from company.sop.library import Library, is_path
 from company.sop.loader import Node, load
 from company.sop.procedure import Input, Limits, Procedure, Role, Step
 from company.sop.references import Resolver
@@ -31,16 +31,17 @@ def load_procedure(name_or_path: str, library: Library) -> Procedure:
 
     Raises:
         UsageError: there is none, or it cannot be read.
-        SopError: it does not check; `report` holds every diagnostic.
+        SopError: it does not check; `diagnostics` and `report` hold everything that was found.
     """
-    return link(library.sop(name_or_path), library)
+    source = library.sop(name_or_path)
+    return link(source, library.beside(source.path) if is_path(name_or_path) else library)
 
 
 def link(source: SourceText, library: Library) -> Procedure:
     """Link a procedure's source.
 
     Raises:
-        SopError: it does not check; `report` holds every diagnostic, warnings included.
+        SopError: it does not check; `diagnostics` and `report` hold everything that was found.
     """
     report = Diagnostics()
     root = load(source, report)
@@ -48,11 +49,13 @@ def link(source: SourceText, library: Library) -> Procedure:
     errors = report.errors()
     if errors or not procedure:
         count = f"{len(errors)} mistake{'s' if len(errors) != 1 else ''}"
+        found = (*errors, *report.warnings())
         raise SopError(
             f"the procedure has {count}",
-            report=render([*errors, *report.warnings()]),
+            report=render(found),
+            diagnostics=found,
             place=source.shown,
-            hint="`company sop check` shows them; `docs/sop-language.md` explains the language",
+            hint=f"`company sop explain {errors[0].code if errors else ''}` shows such a mistake, and how it is mended",
         )
     return procedure
 
@@ -84,6 +87,11 @@ class _Linker:
         if deliver_node and deliver_node.is_map:
             refuse_not_run(deliver_node, report, {"include"})
             accept = self._resolve.condition(deliver_node.get("accept"), scope, "deliver", uses)
+        stem = self._source.path.name.split(".")[0]
+        if sop and sop.name and sop.name != stem:
+            message = f"the procedure is called `{sop.name}`, and its file `{self._source.path.name}`"
+            label = f"`--sop` finds it as `{stem}`: write that, or leave `name` out"
+            report.warning("SOP310", message, root.place("name"), label)
         if sop and not sop.steps:
             report.error("SOP302", "the procedure has no steps", root.place("steps"))
         if not report.failed:
@@ -93,7 +101,7 @@ class _Linker:
         if not sop or report.errors():
             return None
         return Procedure(
-            name=sop.name or self._source.path.name.split(".")[0],
+            name=sop.name or stem,
             description=sop.description,
             path=self._source.path,
             text=self._source.text,

@@ -248,7 +248,7 @@ class _Builder:
             top.key, top.waiting = None, False
             if name in top.node.entries:
                 first = top.node.entries[name].key
-                self._report.error("SOP102", f"`{name}` is written twice", span, "", f"first at {first}")
+                self._report.error("SOP102", f"`{name}` is written twice", span, related=(("first", first),))
             elif name:
                 top.node.entries[name] = Entry(span, node)
 
