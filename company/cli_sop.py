@@ -6,14 +6,13 @@ The checker: `sop/linker.py`; the drawing: `sop/diagram.py`.
 from __future__ import annotations
 
 import json
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from company.errors import SopError, UsageError
+from company import cli_check
 
 app = typer.Typer(help="Procedures: list, show, check.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -74,33 +73,6 @@ def show(
 
 
 @app.command()
-def check(
-    files: Annotated[list[str] | None, typer.Argument(help="Names or paths; every procedure by default.")] = None,
-) -> None:
-    """Check procedures; exit status 2 where one has a mistake."""
-    from company.sop.diagnostics import render
-    from company.sop.library import Library, own_folder
-    from company.sop.linker import load_procedure
-    from company.terminal import harmless
-
-    library = Library(own_folder())
-    wrong = 0
-    for name in files or [*library.sops()]:
-        try:
-            procedure = load_procedure(name, library)
-        except UsageError as error:
-            wrong += 1
-            said = error.report if isinstance(error, SopError) else f"error: {error}\n\nhint: {error.hint}"
-            print(harmless(said) + "\n", file=sys.stderr)
-            continue
-        if procedure.warnings:
-            print(harmless(render(procedure.warnings)) + "\n", file=sys.stderr)
-        print(f"{name}: checks, {procedure.worst_calls} model calls in the worst case")
-    if wrong:
-        sys.exit(2)
-
-
-@app.command()
 def schema(
     out: Annotated[Path | None, typer.Argument(help="A file to write; standard output by default.")] = None,
 ) -> None:
@@ -114,3 +86,6 @@ def schema(
         return
     with disk_errors("write the schema", out):
         out.write_text(text, "utf-8")
+
+
+cli_check.add_to(app)

@@ -180,9 +180,7 @@ class Diagnostics:
         """Make the text behind a path known, for the snippets."""
         self._sources[source.shown] = source
 
-    def error(
-        self, code: str, message: str, span: Span, label: str = "", *notes: str, related: Related = ()
-    ) -> None:
+    def error(self, code: str, message: str, span: Span, label: str = "", *notes: str, related: Related = ()) -> None:
         """Record a mistake that stops the procedure from running."""
         self._add("error", code, message, span, label, notes, related)
 
