@@ -68,7 +68,7 @@ def show(
         out = f" → {step.out}" if step.out and step.kind in ("role", "run") else ""
         print(f"{'  ' * step.path.count('.')}{step.name}: {who}{more}{out}")
     print("\nedges:")
-    for source, target, label in edges(procedure):
+    for source, target, label, _ in edges(procedure):
         print(f"  {source} → {target}{f'   [{label}]' if label else ''}")
 
 

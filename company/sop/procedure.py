@@ -6,7 +6,7 @@ How it is made and checked: `linker.py`. What YAML may say: `spec.py`. How it ru
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -104,6 +104,14 @@ class Step:
     best: Expression | None = None
     """The measure of a loop's round; what the best round made is kept."""
     on_max: str = "fail"
+    show: tuple[Input, ...] = ()
+    """What a gate shows the person who decides."""
+    choices: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Of a gate: what may be chosen, to ``next``, the path of the step that it leads back to, or ``fail``."""
+    headless: str = ""
+    """The choice of a gate that is taken where nobody can be asked."""
+    transparent: bool = False
+    """A loop that the procedure does not name (``design@again``): its steps are read as if they stood around it."""
     body: tuple[Step, ...] = ()
 
     def walk(self) -> Iterator[Step]:
