@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,6 +83,16 @@ class Settings(BaseSettings):
     """Requests that the embedded model's server works on at once: on a few cores two take longer than one after another."""
     context: int = Field(8192, ge=1024)
     """Tokens of prompt and reply together that one request to the embedded model may use."""
+
+    def model_for(self, called: str | None, run: str) -> str:
+        """What a step calls its model → ``provider:model``. `run` is the run's: for None, and for a tier that is not set.
+
+        In a dry run (`run` is ``dry``) it is that for every step.
+        """
+        if run == "dry" or called is None:
+            return run
+        tiers: Mapping[Any, str] = self.tiers
+        return tiers.get(called) or (called if ":" in called else run)
 
     @field_validator("providers")
     @classmethod

@@ -192,13 +192,9 @@ async def _sit(
 
 
 def _names(procedure: Procedure, settings: Settings, model: str) -> dict[str | None, str]:
-    """What steps call their models → ``provider:model``. A tier that is not set, and every one of a dry run, is the run's."""
-    found: dict[str | None, str] = {None: model}
-    for step in procedure.walk():
-        if step.model:
-            tier = settings.tiers.get(step.model)  # type: ignore[call-overload]  # a name that is no tier finds nothing
-            found[step.model] = model if model == "dry" else tier or (step.model if ":" in step.model else model)
-    return found
+    """What steps call their models → ``provider:model``."""
+    called = dict.fromkeys([None, *(step.model for step in procedure.walk())])
+    return {name: settings.model_for(name, model) for name in called}
 
 
 @asynccontextmanager
