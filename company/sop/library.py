@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,7 +86,7 @@ class Library:
         if is_path(name_or_path):
             path = Path(os.path.expanduser(name_or_path))  # noqa: PTH111  # pathlib's raises for a user that is not there
             if not _is_file(path):
-                what = "a folder, no procedure," if path.is_dir() else "no procedure"
+                what = "a folder, no procedure," if stat.S_ISDIR(_mode(path)) else "no procedure"
                 raise UsageError(f"there is {what} at `{name_or_path}`", hint=self._path_hint(path))
             return read_source(path)
         found = self._find(f"sops/{name_or_path}.yaml") if SLUG.fullmatch(name_or_path) else None
@@ -161,10 +162,15 @@ class Library:
 
 
 def _is_file(path: Path) -> bool:
+    return stat.S_ISREG(_mode(path))
+
+
+def _mode(path: Path) -> int:
+    """What kind of thing is there; 0 for nothing, and for a name that is too long for the disk."""
     try:
-        return path.is_file()
-    except OSError:  # a name that is too long for the disk is no file's
-        return False
+        return path.stat().st_mode
+    except (OSError, ValueError):
+        return 0
 
 
 def read_source(path: Path) -> SourceText:
