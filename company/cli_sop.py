@@ -6,6 +6,7 @@ Checking and explaining: `cli_check.py`. The drawing: `sop/diagram.py`, `sop/svg
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,7 @@ from company.errors import UsageError
 
 if TYPE_CHECKING:
     from company.sop.estimate import Range
-    from company.sop.procedure import Procedure
+    from company.sop.procedure import Procedure, Step
 
 app = typer.Typer(
     help="Procedures: list, show, check, explain, new, diff.", no_args_is_help=True, rich_markup_mode=None
@@ -56,7 +57,7 @@ def show(
     model: Annotated[str, typer.Option(help="PROVIDER:MODEL of the estimate; the settings' by default.")] = "",
 ) -> None:
     """What a procedure does: its steps, its edges, its worst case, what a run costs."""
-    from company.sop.diagram import edges, heading, mermaid, who
+    from company.sop.diagram import edges, mermaid
     from company.sop.library import Library, own_folder
     from company.sop.linker import load_procedure
     from company.sop.svg import svg
@@ -72,18 +73,28 @@ def show(
     limits = {key: value for key, value in vars(procedure.limits).items() if value is not None}
     print(f"limits: {', '.join(f'{key} {value:g}' for key, value in limits.items()) or 'none'}")
     print(f"model calls in the worst case, repairs of replies not counted: {procedure.worst_calls}\n")
-    for step in procedure.walk():
-        what = heading(step)[1] if step.body else who(step)
-        more = f" → {step.out}" if step.out and step.kind in ("role", "run") else ""
-        more += "".join(f"; {choice}: {place}" for choice, place in step.choices.items())
-        more += f", when {step.when.text}" if step.when else ""
-        print("  " * step.path.count(".") + clean(f"{step.name}: {what}{more}", 1000))
+    for line in _tree(procedure.steps):
+        print(line)
     print("\nedges:")
     for source, target, label, _ in edges(procedure):
         print(f"  {source} → {target}{f'   [{clean(label)}]' if label else ''}")
     print("\nestimate, from the shortest run to the longest; typical sizes, repairs of replies not counted:")
     for line in estimated:
         print(f"  {line}")
+
+
+def _tree(steps: tuple[Step, ...], indent: str = "") -> Iterator[str]:
+    """A line for each step, those inside another one indented."""
+    from company.sop.diagram import heading, who
+    from company.terminal import clean
+
+    for step in steps:
+        name, what = heading(step) if step.body else (step.name, who(step))
+        more = f" → {step.out}" if step.out and step.kind in ("role", "run") else ""
+        more += "".join(f"; {choice}: {place}" for choice, place in step.choices.items())
+        more += f", when {step.when.text}" if step.when else ""
+        yield indent + clean(f"{name}: {what}{more}", 1000)
+        yield from _tree(step.body, indent + "  ")
 
 
 def _estimate(procedure: Procedure, chosen: str) -> list[str]:

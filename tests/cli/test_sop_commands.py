@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -381,7 +380,7 @@ def test_init_gives_editors_the_schema() -> None:
 
 
 @pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a few odd files."""
     path = tmp_path_factory.mktemp("odd")
     (path / "sops").mkdir()
@@ -390,7 +389,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (path / "sops/c.yaml").mkdir()
     (path / "sops/d.yaml").symlink_to("nowhere")
     (path / "sops/e.yaml").write_text(WARNED)
-    yield path
+    return path
 
 
 WORDS = st.sampled_from(

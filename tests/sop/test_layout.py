@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from support import library
 from synthetic import blocks, expr, procedure, review_board, step
 
+from company.cli_sop import _tree
 from company.sop.diagram import END, START, edges, mermaid
 from company.sop.layout import LINE, Box, Layout, columns, layout
 from company.sop.library import Library
@@ -148,6 +149,14 @@ def test_the_waterfall_as_a_person_sees_it() -> None:
     assert text["verify.fix"] == ["fix", "Engineer", "when prev.test != None"]
     (back,) = [line for line in picture.lines if line.back]
     assert (back.source, back.target) == ("verify.test", "verify.fix")
+
+
+def test_as_text() -> None:
+    lines = [*_tree(review_board().steps)]
+    assert lines[1] == "design: again where approve sends it back, 3 rounds at most"
+    assert lines[2] == "  design: Engineer → str"
+    assert "  approve: a person decides; approve: next; revise: design; reject: fail" in lines
+    assert "    fix: Engineer → str" in lines
 
 
 def test_loops_without_a_name_and_gates_in_words() -> None:
