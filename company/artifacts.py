@@ -237,11 +237,20 @@ class Review(Artifact):
     """What must change and where. Empty when approved."""
 
 
+class Decision(Artifact):
+    """What a person decided at a gate, or what its `headless:` says where nobody could be asked."""
+
+    choice: str
+    """One of the gate's `choices:`."""
+    comment: str
+    """What the person said about it; empty for nothing."""
+
+
 BUILT_IN: dict[str, type[Artifact]] = {
     cls.__name__: cls
     for cls in (
         Prd, Requirement, Design, FileSpec, Part, SourceFile, Patch, Checks, Check, TestFile, TestRun, CommandResult,
-        Review,
+        Review, Decision,
     )
 }  # fmt: skip
 """The artifact names that a procedure may use without declaring them."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from company.artifacts import BUILT_IN, Artifact
 from company.errors import WorkspaceError
 from company.workspace import write_atomic
 
@@ -22,10 +24,11 @@ def digest(value: Any) -> str:
 
 
 class Objects:
-    """Content-addressed JSON values: what steps produced."""
+    """Content-addressed JSON values: what steps produced. `kinds` are the artifacts that there are, by name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, declared: Mapping[str, type[Artifact]] | None = None) -> None:
         self._folder = folder
+        self.kinds: Mapping[str, type[Artifact]] = {**BUILT_IN, **(declared or {})}
 
     def put(self, value: Any) -> str:
         """Keep a JSON value; returns its reference."""

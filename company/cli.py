@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from company.engine import Outcome
     from company.events import Event, Listener
+    from company.people import Person
     from company.settings import Settings
 
 app = typer.Typer(
@@ -158,15 +159,17 @@ def run(
         limits=limits_of(limit or ()),
         user_dir=own_folder(),
         dry_run=dry_run,
+        headless=headless,
         unsafe_no_sandbox=unsafe_no_sandbox,
     )
     settings = load_settings()
     _drive(
-        lambda listeners, stop, progress: wiring.run(new, settings, listeners, stop, progress),
+        lambda listeners, stop, progress, person: wiring.run(new, settings, listeners, stop, progress, person),
         workspace,
         settings,
         plain=plain,
         as_json=as_json,
+        asks=not (headless or dry_run),
     )
 
 
@@ -184,6 +187,7 @@ def resume(
     run: Annotated[str, typer.Argument(help="The run; the newest that is not finished by default.")] = "",
     workspace: WorkspaceOption = WORKSPACE,
     limit: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Another limit than before.")] = None,
+    headless: Annotated[bool, typer.Option(help="Ask nobody: gates take their headless choice.")] = False,
     plain: Annotated[bool, typer.Option(help="Lines instead of the live view.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")] = False,
 ) -> None:
@@ -193,19 +197,24 @@ def resume(
 
     settings, limits = load_settings(), limits_of(limit or ())
     _drive(
-        lambda listeners, stop, progress: wiring.resume(workspace, run, settings, listeners, stop, limits, progress),
+        lambda listeners, stop, progress, person: wiring.resume(
+            workspace, run, settings, listeners, stop, limits, progress, person, headless=headless
+        ),
         workspace,
         settings,
         plain=plain,
         as_json=as_json,
+        asks=not headless,
     )
 
 
 if TYPE_CHECKING:
-    Start = Callable[[tuple[Listener, ...], asyncio.Event, Callable[[int, int, str], None]], Awaitable[Outcome]]
+    Start = Callable[
+        [tuple[Listener, ...], asyncio.Event, Callable[[int, int, str], None], Person | None], Awaitable[Outcome]
+    ]
 
 
-def _drive(start: Start, workspace: Path, settings: Settings, *, plain: bool, as_json: bool) -> None:
+def _drive(start: Start, workspace: Path, settings: Settings, *, plain: bool, as_json: bool, asks: bool) -> None:
     """Follow a run in the terminal to its end, and leave with its exit status."""
     import asyncio
     import sqlite3
@@ -217,7 +226,7 @@ def _drive(start: Start, workspace: Path, settings: Settings, *, plain: bool, as
     live = console.is_terminal and not console.is_dumb_terminal and not plain
     try:
         with download_progress(console) as progress:
-            outcome = asyncio.run(_follow(start, console, progress, workspace, live=live))
+            outcome = asyncio.run(_follow(start, console, progress, workspace, live=live, asks=asks))
     except asyncio.CancelledError:
         raise Interrupted("stopped before the run began", hint="a download goes on where it stopped") from None
     except (OSError, sqlite3.Error) as error:
@@ -229,7 +238,13 @@ def _drive(start: Start, workspace: Path, settings: Settings, *, plain: bool, as
 
 
 async def _follow(
-    start: Start, console: Console, progress: Callable[[int, int, str], None], workspace: Path, *, live: bool
+    start: Start,
+    console: Console,
+    progress: Callable[[int, int, str], None],
+    workspace: Path,
+    *,
+    live: bool,
+    asks: bool,
 ) -> Outcome:
     """Show a run while it goes on. All drawing is done by this thread: events change what is drawn."""
     import asyncio
@@ -238,6 +253,7 @@ async def _follow(
 
     from rich.live import Live
 
+    from company.cli_gates import TerminalPerson
     from company.events import read
     from company.terminal import LiveView, PlainView
 
@@ -245,9 +261,11 @@ async def _follow(
     assert task
     plain, view = PlainView(console), LiveView()
     shown = Live(console=console, auto_refresh=False, get_renderable=lambda: view)
+    person = TerminalPerson(console, shown.stop, lambda: shown.start() if live else None)
 
     def interrupt() -> None:
-        if stop.is_set():
+        if stop.is_set() or person.waiting:
+            stop.set()
             task.cancel()
             return
         stop.set()
@@ -262,20 +280,22 @@ async def _follow(
             past = list(read(workspace / ".company" / "runs" / event["run"] / "events.jsonl"))
         for each in past:
             view(each)
-        shown.start()
+        if not person.waiting:
+            shown.start()
 
     async def tick() -> None:
         while True:
             await asyncio.sleep(0.25)
             if shown.is_started:
                 shown.refresh()
-            plain.tick(time.time())
+            if not person.waiting:
+                plain.tick(time.time())
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)
     ticking = asyncio.create_task(tick())
     try:
-        return await start((listen,), stop, progress)
+        return await start((listen,), stop, progress, person if asks and sys.stdin.isatty() else None)
     finally:
         ticking.cancel()
         shown.stop()

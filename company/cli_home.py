@@ -39,6 +39,16 @@ _TOML = """\
 # deadline = 1800.0                    # seconds of one whole call
 # context = 32768                      # tokens of prompt and reply together; unknown by default
 # price = {input = 0.15, output = 0.60}   # US dollars for a million tokens
+
+# [mcp.notes]                          # a server of tools; a role is granted mcp.notes or mcp.notes.TOOL
+# command = "notes-server"             # started on this machine, outside the sandbox, when a step needs it
+# args = ["--folder", "notes"]
+# env = {TOKEN = "NOTES_TOKEN"}        # its variable and the environment variable that holds the value
+# deadline = 60.0                      # seconds of one call
+
+# [mcp.issues]
+# url = "https://issues.example/mcp"   # one that runs already
+# key = "ISSUES_TOKEN"                 # the environment variable that holds the bearer token
 """
 _README = """\
 # A company of your own

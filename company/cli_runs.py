@@ -46,6 +46,8 @@ def print_outcome(outcome: Outcome, console: Console, workspace: Path, settings:
         "interrupted": ("The run was interrupted.", "bold yellow"),
     }
     headline, style = words[outcome.status]
+    if outcome.model == "dry" and outcome.status == "delivered":
+        headline = "The dry run went through: every step was done, and no model was asked."
     say()
     say(f"{headline} {clean(outcome.reason, 400)}".rstrip(), style)
     if outcome.verdict:

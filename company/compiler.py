@@ -1,4 +1,4 @@
-"""A checked procedure → a LangGraph `StateGraph`: one node a step, two more for each loop; pure, no I/O.
+"""A checked procedure → a LangGraph `StateGraph`: one node a step, two more for a loop, one for a used procedure; pure, no I/O.
 
 What a node does: `nodes.py`. What flows: `state.py`. Running it: `engine.py`. The edges are those that
 `sop/diagram.py` draws: `Step.waits`, and from the end of a loop's round back to its beginning.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from company import nodes
 from company.sop.procedure import Procedure, Step
-from company.state import Block, RunContext, RunState, Scope, Site
+from company.state import Block, RunContext, RunState, Site
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -20,27 +20,33 @@ if TYPE_CHECKING:
 
 _CHECK, _END = "@check", "@end"
 """Suffixes of a loop's other nodes: where its round is judged, and where it has ended."""
+_HELD = ("loop", "use")
+"""The kinds of step whose body is part of the same graph."""
 
 
 def compile_procedure(
     procedure: Procedure, checkpointer: BaseCheckpointSaver[str] | None = None
 ) -> CompiledStateGraph[RunState, RunContext, RunState, RunState]:
     """The graph of a procedure, ready to be invoked with a `RunContext`."""
-    return _graph((Block(procedure.steps),), checkpointer or False)
+    return _graph((Block(procedure.steps),), procedure.histories, checkpointer or False)
 
 
 def longest(steps: tuple[Step, ...]) -> int:
     """The most supersteps that a block can take: the recursion limit."""
-    return 2 + sum(step.max * (longest(step.body) + 2) + 2 if step.kind == "loop" else 1 for step in steps)
+    return 2 + sum(_rounds(step) * (longest(step.body) + 2) + 2 if step.kind in _HELD else 1 for step in steps)
+
+
+def _rounds(step: Step) -> int:
+    return step.max if step.kind == "loop" else 1
 
 
 def _graph(
-    blocks: tuple[Block, ...], checkpointer: Any
+    blocks: tuple[Block, ...], histories: frozenset[str], checkpointer: Any
 ) -> CompiledStateGraph[RunState, RunContext, RunState, RunState]:
     from langgraph.graph import END, START, StateGraph
 
     graph: StateGraph[RunState, RunContext, RunState, RunState] = StateGraph(RunState, context_schema=RunContext)
-    roots, leaves = _Builder(graph).block(blocks)
+    roots, leaves = _Builder(graph, histories).block(blocks)
     for root in roots:
         graph.add_edge(START, root)
     for leaf in leaves:
@@ -51,8 +57,9 @@ def _graph(
 class _Builder:
     """Adds the nodes and edges of blocks to one graph."""
 
-    def __init__(self, graph: Any) -> None:
+    def __init__(self, graph: Any, histories: frozenset[str]) -> None:
         self._graph = graph
+        self._histories = histories
 
     def block(self, blocks: tuple[Block, ...]) -> tuple[list[str], list[str]]:
         """Add the steps of the innermost block; the nodes that begin it, and those that end it."""
@@ -61,7 +68,7 @@ class _Builder:
         awaited = {name for step in steps for name in step.waits}
         for step in steps:
             site = Site(step, blocks)
-            ends[step.name] = self._loop(site) if step.kind == "loop" else self._step(site)
+            ends[step.name] = self._held(site) if step.kind in _HELD else self._step(site)
         for step in steps:
             sources = [ends[name] for name in step.waits]
             if sources:  # a list waits for all of them; one edge each would start the step once for each
@@ -73,27 +80,32 @@ class _Builder:
         step = site.step
         child = None
         if step.kind == "for_each":
-            inner = _graph((*site.blocks, Block(step.body)), False)
+            inner = _graph((*site.blocks, Block(step.body, step)), self._histories, False)
             child = _runner(inner, longest(step.body))
         self._graph.add_node(step.path, _node(site, child))
         return step.path
 
-    def _loop(self, site: Site) -> str:
-        loop = site.step
-        inside = (*site.blocks, Block(loop.body, loop))
+    def _held(self, site: Site) -> str:
+        """A loop, or a used procedure: a block of the same graph, with a way in, a judge and a way out."""
+        step = site.step
+        inside = (*site.blocks, Block(step.body, step))
         roots, leaves = self.block(inside)
-        check, end = loop.path + _CHECK, loop.path + _END
-        self._graph.add_node(loop.path, _round(site))
-        self._graph.add_node(check, _judge(Site(loop, inside)))
+        check, end = step.path + _CHECK, step.path + _END
+        self._graph.add_node(step.path, _way_in(site))
         self._graph.add_node(end, _nothing)
         entry: dict[Hashable, str] = {end: end, **{root: root for root in roots}}
         self._graph.add_conditional_edges(
-            loop.path, lambda state: roots if state["rounds"].get(loop.path) else [end], entry
+            step.path, lambda state: roots if state["rounds"].get(step.path) else [end], entry
         )
-        self._graph.add_edge(leaves if len(leaves) > 1 else leaves[0], check)
-        again: dict[Hashable, str] = {loop.path: loop.path, end: end}
+        leaf: Any = leaves if len(leaves) > 1 else leaves[0]
+        if step.kind == "use":
+            self._graph.add_edge(leaf, end)
+            return end
+        self._graph.add_node(check, _judge(Site(step, inside), step.path in self._histories))
+        self._graph.add_edge(leaf, check)
+        again: dict[Hashable, str] = {step.path: step.path, end: end}
         self._graph.add_conditional_edges(
-            check, lambda state: loop.path if state["rounds"].get(loop.path) else end, again
+            check, lambda state: step.path if state["rounds"].get(step.path) else end, again
         )
         return end
 
@@ -118,29 +130,16 @@ def _runner(graph: Any, most: int) -> Callable[[RunState, RunContext], Awaitable
     return run
 
 
-def _round(site: Site) -> Node:
-    """Begin a loop's round, or pass the loop by where its `when:` says so."""
-    loop = site.step
-
+def _way_in(site: Site) -> Node:
     async def begin(state: RunState, runtime: Runtime[RunContext]) -> RunState:
-        number = state.get("rounds", {}).get(loop.path, 0) + 1
-        inside = [path for step in loop.body for path in nodes.paths_of(step)]
-        if number > 1:
-            return {"rounds": {loop.path: number}}
-        fresh: dict[str, str | None] = {f"{loop.path}@prev/{path}": None for path in inside}
-        if loop.when and not loop.when.evaluate(Scope(site, state, runtime.context.objects)):
-            runtime.context.journal.emit(
-                "step_skipped", step=loop.path, item=state.get("item", ""), reason=f"when {loop.when.text}"
-            )
-            return {"rounds": {loop.path: 0}, "values": fresh | dict.fromkeys(inside)}
-        return {"rounds": {loop.path: 1}, "values": fresh}
+        return await nodes.enter(site, state, runtime.context)
 
     return _annotated(begin)
 
 
-def _judge(site: Site) -> Node:
+def _judge(site: Site, keeps: bool) -> Node:
     async def judge(state: RunState, runtime: Runtime[RunContext]) -> RunState:
-        return await nodes.end_round(site, state, runtime.context)
+        return await nodes.end_round(site, state, runtime.context, keeps=keeps)
 
     return _annotated(judge)
 

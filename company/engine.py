@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from company import publish
 from company.artifacts import Design
+from company.commits import commit_files
 from company.compiler import compile_procedure, longest
 from company.errors import CompanyError, Interrupted, LimitReached
-from company.nodes import commit_files
 from company.report import Report
 from company.sop.procedure import Procedure
 from company.state import Block, RunContext, RunState, Scope, Site, pack, unpack
@@ -51,6 +51,8 @@ class NewRun:
     user_dir: Path | None = None
     """The folder with the user's own `sops/`, `roles/`, `prompts/`."""
     dry_run: bool = False
+    headless: bool = False
+    """Ask nobody: gates take the choice that they have for it."""
     unsafe_no_sandbox: bool = False
 
 
@@ -118,7 +120,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         model=sitting.model,
         sandbox=context.sandbox.name,
         repo=str(repository.path),
-        steps=[step.path for step in procedure.walk()],
+        steps=[step.path for step in procedure.walk() if not step.transparent],
         limits={name: value for name, value in asdict(context.gateway.budget.limits).items() if value is not None},
     )
     status: Status = "failed"
@@ -127,12 +129,14 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         await _begin(sitting, context)
         state = await _drive(sitting, context)
         accepted, entry = await _deliver(sitting, context, state)
-        status = "delivered" if accepted else "unaccepted"
-        reason = "" if accepted else f"`{procedure.accept.text}` does not hold" if procedure.accept else ""
+        accepted = accepted and not context.dry
+        status = "delivered" if accepted or context.dry else "unaccepted"
+        if status == "unaccepted" and procedure.accept:
+            reason = f"`{procedure.accept.text}` does not hold"
     except LimitReached as error:
         status, reason, hint = "limited", str(error), error.hint
     except (Interrupted, asyncio.CancelledError) as error:
-        status, reason = "interrupted", str(error) or "interrupted"
+        status, reason, hint = "interrupted", str(error) or "interrupted", getattr(error, "hint", "")
         if (task := asyncio.current_task()) is not None:
             task.uncancel()
     except CompanyError as error:

@@ -45,8 +45,23 @@ def render(value: Any) -> str:
     if isinstance(value, Checks):
         return "\n".join(f"- {check.title}: {check.quote}" for check in value.checks)
     if isinstance(value, Artifact):
-        return "\n".join(f"{name}: {getattr(value, name)}" for name in type(value).model_fields)
+        return _record({name: getattr(value, name) for name in type(value).model_fields})
+    if isinstance(value, dict):
+        return _record({str(name): item for name, item in value.items() if item is not None})
     return "" if value is None else str(value)
+
+
+def _record(fields: dict[str, Any]) -> str:
+    """Named values: short ones beside their names, long ones below them."""
+    lines = []
+    for name, value in fields.items():
+        text = ", ".join(map(str, value)) if _is_plain_list(value) else render(value)
+        lines.append(f"{name}:\n{text}\n" if "\n" in text else f"{name}: {text}")
+    return "\n".join(lines).rstrip()
+
+
+def _is_plain_list(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str | int | float | bool) for item in value)
 
 
 def fenced(path: str, content: str) -> str:

@@ -14,6 +14,7 @@ from company.artifacts import (
     Artifact,
     Checks,
     CommandResult,
+    Decision,
     Design,
     Patch,
     Prd,
@@ -29,16 +30,20 @@ ARTIFACTS = ".company/artifacts"
 IGNORED = b"__pycache__/\n*.pyc\n.pytest_cache/\n.venv/\n"
 
 
-def files_of(step: str, item: str, value: Any, requirement: str) -> dict[str, bytes]:
+def files_of(step: str, item: str, value: Any, requirement: str, *, candidates: bool = False) -> dict[str, bytes]:
     """The files that a step's result is in the repository, by path. Code is itself, a document JSON and Markdown.
 
     Args:
         step: the step's path, such as ``verify.test``.
         item: the item's key inside a for_each; empty outside.
+        candidates: it is a list of answers to choose from, so code in it is no file of the repository yet.
     """
     found: dict[str, bytes] = {}
     documents = []
     for one in flat(value):
+        if candidates:
+            documents.append(one)
+            continue
         if isinstance(one, SourceFile | TestFile):
             found[one.path] = one.content.encode()
         elif isinstance(one, Patch):
@@ -90,6 +95,8 @@ def subject(step: str, value: Any, updates: str | None) -> str:
         what = first.summary
     elif isinstance(first, Review):
         what = "approve" if first.approved else f"ask for {len(first.comments)} changes"
+    elif isinstance(first, Decision):
+        what = first.choice
     elif isinstance(first, CommandResult):
         what = "passed" if first.passed else f"failed with exit status {first.exit_status}"
     elif isinstance(first, Patch):

@@ -1,7 +1,7 @@
 """What the user sets: the project's `company.toml`, `COMPANY_…`, `.env` here; explicit arguments win over all three.
 
-Which endpoint a model's name means: `llm/providers.py`. Keys are never settings: a provider names the variable that
-holds its key.
+Which endpoint a model's name means: `llm/providers.py`; servers of tools: `tools/servers.py`. Keys are never settings: a
+provider or a server names the variable that holds its key.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -25,6 +25,7 @@ from pydantic_settings import (
 from company.errors import UsageError
 from company.sop.diagnostics import closest
 from company.sop.library import SETTINGS, own_folder, show
+from company.sop.tool_names import SERVER
 
 _PREFIX = "COMPANY_"
 _NOT_SETTINGS = frozenset({"COMPANY_MODELS"})
@@ -59,6 +60,36 @@ class Provider(BaseModel):
     """Unknown by default: the cost of a run is unknown then, and a limit on money is refused."""
 
 
+class McpServer(BaseModel):
+    """A server of the Model Context Protocol, whose tools roles may be granted: `[mcp.NAME]`."""
+
+    model_config = ConfigDict(extra="forbid")
+    command: str = ""
+    """The program to start; it talks over its standard input and output."""
+    args: list[str] = []
+    """The program's arguments."""
+    env: dict[str, str] = {}
+    """The program's variable → name of the environment variable that holds its value; others it gets only a few of."""
+    url: str = ""
+    """Address of a server that runs already, instead of `command`."""
+    key: str = ""
+    """Name of the environment variable that holds the bearer token for `url`; empty for a server without one."""
+    deadline: float = Field(60.0, gt=0)
+    """Seconds of one call."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if bool(self.command) == bool(self.url):
+            raise ValueError("give either `command` or `url`")
+        if self.url and not re.fullmatch(r"https?://[^\s/]+\S*", self.url):
+            raise ValueError("`url` begins with http:// or https:// and has no spaces")
+        if self.url and (self.args or self.env):
+            raise ValueError("`args` and `env` are of a `command`, not of a `url`")
+        if self.command and self.key:
+            raise ValueError("`key` is of a `url`; a `command` gets its key by `env`")
+        return self
+
+
 class Settings(BaseSettings):
     """Everything that can be set, with its default."""
 
@@ -69,6 +100,8 @@ class Settings(BaseSettings):
     """The model behind a tier; one that is not set is `model`."""
     providers: dict[str, Provider] = {}
     """Endpoints by name. `openai` is always there, from OPENAI_BASE_URL and OPENAI_API_KEY."""
+    mcp: dict[str, McpServer] = {}
+    """Servers of tools by name; a role is granted `mcp.NAME` or `mcp.NAME.TOOL`."""
     temperature: float = Field(0.0, ge=0, le=2)
     """Of every step and role that sets none."""
     max_tokens: int = Field(2048, ge=64)
@@ -103,6 +136,14 @@ class Settings(BaseSettings):
             if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
                 raise ValueError(f"`{name}` is no name: letters, digits, `_`, `.` and `-`")
         return providers
+
+    @field_validator("mcp")
+    @classmethod
+    def _usable_servers(cls, servers: dict[str, McpServer]) -> dict[str, McpServer]:
+        for name in servers:
+            if not re.fullmatch(SERVER, name):
+                raise ValueError(f"`{name}` is no name of a server: letters, digits, `_` and `-`")
+        return servers
 
     @classmethod
     def settings_customise_sources(
@@ -169,8 +210,7 @@ def load_settings(**arguments: Any) -> Settings:
         name, hint = ".".join(path), ""
         if first["type"] == "extra_forbidden":
             message = f"there is no setting `{name}`"
-            models: dict[int, type[BaseModel]] = {1: Settings, 3: Provider, 4: Price}
-            fields = models[len(path)].model_fields
+            fields = _table(path).model_fields
             near = closest(path[-1], fields)
             hint = f"did you mean `{near}`?" if near else f"there are {', '.join(fields)}"
         elif first["type"] == "missing":
@@ -178,6 +218,15 @@ def load_settings(**arguments: Any) -> Settings:
         else:
             message = f"`{name}`: {first['msg'].removeprefix('Value error, ')}"
         raise UsageError(message, place=_place(path), hint=hint) from error
+
+
+def _table(path: Sequence[str]) -> type[BaseModel]:
+    """Which table a setting of this name would lie in."""
+    if len(path) == 1:
+        return Settings
+    if path[0] == "mcp":
+        return McpServer
+    return Provider if len(path) == 3 else Price
 
 
 def _refuse_misspelt(names: Iterable[str], place: str) -> None:

@@ -7,17 +7,19 @@ What a node does with them: `nodes.py`; which nodes there are: `compiler.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
-from company.artifacts import BUILT_IN, Artifact, to_json
+from company.artifacts import Artifact, to_json
 from company.cache import Objects
 from company.errors import WorkspaceError
 
 if TYPE_CHECKING:
     from company.events import Journal
     from company.llm.gateway import Gateway
+    from company.people import Person
     from company.prompts import Prompts
     from company.sandbox import Sandbox
     from company.sop.procedure import Step
@@ -33,7 +35,8 @@ class RunState(TypedDict, total=False):
     """The graph's state. All of it is JSON."""
 
     values: Annotated[dict[str, str | None], merge]
-    """Step path (or input name, or `LOOP@prev/PATH`, `LOOP@best/PATH`) → reference; None for a skipped step."""
+    """Step path (or input name, or `LOOP@prev/PATH`, `LOOP@best/PATH`, `USE@in/INPUT`) → reference; None for a skipped
+    step. `LOOP@history` is the list of a loop's rounds."""
     rounds: Annotated[dict[str, int], merge]
     """Loop path → number of the round under way, 0 when it is not running."""
     scores: Annotated[dict[str, float], merge]
@@ -48,10 +51,10 @@ class RunState(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Block:
-    """A list of steps that see one another, and the loop they belong to."""
+    """A list of steps that see one another, and the loop, for_each or use that they belong to."""
 
     steps: tuple[Step, ...]
-    loop: Step | None = None
+    owner: Step | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Site:
     @property
     def loops(self) -> tuple[Step, ...]:
         """The loops around the step, outermost first."""
-        return tuple(block.loop for block in self.blocks if block.loop)
+        return tuple(block.owner for block in self.blocks if block.owner and block.owner.kind == "loop")
 
 
 @dataclass
@@ -92,6 +95,12 @@ class RunContext:
     """Id → how often it failed in earlier sittings: the same questions again would get the same answers."""
     committed: set[str] = field(default_factory=set)
     """Ids of the steps that the repository's history already holds; a resumed step does not commit twice."""
+    person: Person | None = None
+    """Who is asked at a gate; None: there is nobody."""
+    headless: bool = False
+    """Gates take the choice that they have for a run without anybody."""
+    dry: bool = False
+    """No model answers: every loop is gone round twice, whatever its condition says, so that both ways are tried."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by the operator: nothing new is begun."""
     git: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -108,14 +117,21 @@ def pack_list(objects: Objects, refs: Sequence[str | None]) -> str:
     return objects.put({"kind": "references", "value": list(refs)})
 
 
+def pack_record(objects: Objects, refs: Mapping[str, str | None]) -> str:
+    """Keep a mapping of values that are kept already, by their references alone; returns the mapping's."""
+    return objects.put({"kind": "record", "value": dict(refs)})
+
+
 def unpack(objects: Objects, ref: str | None) -> Any:
     """The value behind a reference, artifacts validated again; None for None."""
     if ref is None:
         return None
     data = objects.get(ref)
+    if data["kind"] == "record":
+        return {name: unpack(objects, each) for name, each in data["value"].items()}
     if data["kind"] == "references":
         return [unpack(objects, one) for one in data["value"]]
-    return _unwrap(data)
+    return _unwrap(data, objects.kinds)
 
 
 def _wrap(value: Any) -> Any:
@@ -128,20 +144,36 @@ def _wrap(value: Any) -> Any:
     return {"kind": "json", "value": value}
 
 
-def _unwrap(data: Any) -> Any:
+def _unwrap(data: Any, kinds: Mapping[str, type[Artifact]]) -> Any:
     kind, value = data["kind"], data["value"]
     if kind == "list":
-        return [_unwrap(item) for item in value]
+        return [_unwrap(item, kinds) for item in value]
     if kind == "dict":
-        return {key: _unwrap(item) for key, item in value.items()}
+        return {key: _unwrap(item, kinds) for key, item in value.items()}
     if kind == "json":
         return value
-    if kind not in BUILT_IN:
+    if kind not in kinds:
         raise WorkspaceError(
             f"a stored artifact is of the unknown kind `{kind}`",
             hint="the run was made by another version of company; resume it with that version",
         )
-    return BUILT_IN[kind].model_validate(value)
+    return kinds[kind].model_validate(value)
+
+
+def named(owner: Step) -> Iterator[Step]:
+    """The steps of a block that have a name there: those of a gate's way back and of a cascade among them."""
+    for step in owner.body:
+        if step.transparent:
+            yield from named(step)
+        else:
+            yield step
+
+
+def reference(objects: Objects, values: Mapping[str, str | None], step: Step) -> str | None:
+    """Where a step's result lies; a loop's or a used procedure's is the mapping of its steps' results."""
+    if step.transparent or step.kind not in ("loop", "use"):
+        return values.get(step.result)
+    return pack_record(objects, {inner.name: reference(objects, values, inner) for inner in named(step)})
 
 
 class Scope(Mapping[str, Any]):
@@ -151,38 +183,62 @@ class Scope(Mapping[str, Any]):
         self._objects = objects
         self._values = state.get("values", {})
         self._frame = state.get("frame", {})
-        self._steps: dict[str, Step] = {}
-        self._loop: Step | None = None
+        self._names: dict[str, Callable[[], Any]] = {
+            name: partial(self._at, name) for name in self._values if name.isidentifier()
+        }
         for block in site.blocks:
-            self._steps.update({step.name: step for step in block.steps})
-            self._loop = block.loop or self._loop
+            self._enter(block)
+
+    def _enter(self, block: Block) -> None:
+        """Take in the names that a block brings; a used procedure hides those around it."""
+        owner = block.owner
+        if owner and owner.kind == "use":
+            self._names = {item.name: partial(self._at, f"{owner.path}@in/{item.name}") for item in owner.inputs}
+        elif owner and owner.kind == "for_each":
+            held = {name: self._frame[name] for name in (owner.bind, "deps", "done") if name in self._frame}
+            self._names |= {name: partial(unpack, self._objects, ref) for name, ref in held.items()}
+        elif owner:
+            self._names["prev"] = partial(self._record, owner, f"{owner.path}@prev/")
+            self._names["history"] = partial(self._at, f"{owner.path}@history")
+        for step in block.steps:
+            self._add(step)
+
+    def _add(self, step: Step) -> None:
+        if step.transparent:
+            for inner in named(step):
+                self._add(inner)
+            if step.body[0].cascade:
+                self._names["answer"] = partial(self.value_of, step.body[0])
+        else:
+            self._names[step.name] = partial(self.value_of, step)
 
     def __getitem__(self, name: str) -> Any:
-        if name in self._frame:
-            return unpack(self._objects, self._frame[name])
-        if name == "prev" and self._loop:
-            return {step.name: self._value(step, f"{self._loop.path}@prev/") for step in self._loop.body}
-        if name in self._steps:
-            return self._value(self._steps[name])
-        if name in self._values:
-            return unpack(self._objects, self._values[name])
-        raise KeyError(name)
+        return self._names[name]()
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**self._frame, **self._steps, **{k: None for k in self._values if k.isidentifier()}})
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(list(iter(self)))
+        return len(self._names)
 
-    def _value(self, step: Step, prefix: str = "") -> Any:
-        if step.kind == "loop":
-            return {inner.name: self._value(inner, prefix) for inner in step.body}
-        return unpack(self._objects, self._values.get(prefix + step.path))
+    def _at(self, path: str) -> Any:
+        return unpack(self._objects, self._values.get(path))
+
+    def value_of(self, step: Step, prefix: str = "") -> Any:
+        """A step's result; a mapping of its steps' for a loop or a used procedure."""
+        if step.kind not in ("loop", "use"):
+            return self._at(prefix + step.path)
+        history = {"history": self._at(f"{step.path}@history")} if step.kind == "loop" and not prefix else {}
+        return {**self._record(step, prefix), **history}
+
+    def _record(self, owner: Step, prefix: str) -> dict[str, Any]:
+        return {step.name: self.value_of(step, prefix) for step in named(owner)}
 
 
 def round_of(site: Site, state: RunState) -> str:
     """The rounds of the loops around a step, joined by dots: ``2`` or ``1.3``; ``1`` outside any loop."""
-    rounds = [str(state.get("rounds", {}).get(loop.path, 0)) for loop in site.loops]
+    known = state.get("rounds", {})
+    rounds = [str(known[loop.path]) for loop in site.loops if loop.path in known]
     outer = state.get("outer_round", "")
     return ".".join(([outer] if outer else []) + rounds) or "1"
 

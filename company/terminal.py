@@ -237,6 +237,17 @@ class Progress:
             row.note = f"{_ASKING}{clean(event['reason'], 60)}"
         elif name == "reply_accepted" and row.note.startswith(_ASKING):
             row.note = ""
+        elif name in ("tool_started", "tool_finished"):
+            row.note = _tool(event)
+
+
+def _tool(event: Event) -> str:
+    """A call of a tool and, once it has ended, what it came to: ``python(print(1)) → 12 characters``."""
+    given = clean(", ".join(map(str, event["arguments"].values())), 60)
+    call = f"{clean(event['name'], 60)}({given})"
+    if event["event"] == "tool_started":
+        return call
+    return f"{call} → {'' if event['ok'] else 'failed, '}{event['size']} characters"
 
 
 class PlainView:
@@ -288,6 +299,9 @@ class PlainView:
             yield f"{where}: {event['prompt_tokens']} + {event['completion_tokens']} tokens, {source}"
         elif name == "reply_rejected":
             yield f"{where}: reply not usable, {clean(event['reason'])}"
+        elif name == "tool_finished":
+            source = _KEPT if event["from_store"] else f"{event['seconds']:.1f} s"
+            yield f"{where}: {_tool(event)}, {source}"
         elif name == "step_failed":
             yield f"{where}: failed, {clean(event['reason'])}"
         elif name == "verdict":

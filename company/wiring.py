@@ -28,6 +28,7 @@ from company.llm.client import Model
 from company.llm.gateway import Gateway
 from company.llm.sources import Progress
 from company.paths import disk_errors
+from company.people import Person
 from company.prompts import Prompts
 from company.records import Request, find, keep, newest_open, read_request
 from company.report import Report
@@ -67,8 +68,9 @@ async def run(
     listeners: tuple[Listener, ...] = (),
     stop: asyncio.Event | None = None,
     progress: Progress | None = None,
+    person: Person | None = None,
 ) -> Outcome:
-    """Begin a run and drive it to its end.
+    """Begin a run and drive it to its end. `person` is asked at gates; without one, they stop the run.
 
     Raises:
         CompanyError: it could not begin; nothing was made.
@@ -93,7 +95,10 @@ async def run(
     async with _models(names, settings, notices, progress) as models:
         folder = home / "runs" / identity
         repository = _made(workspace / name, folder, request, procedure)
-        return await _sit(request, procedure, settings, home, repository, sandbox, models, notices, listeners, stop)
+        return await _sit(
+            request, procedure, settings, home, repository, sandbox, models, notices, listeners, stop, person,
+            headless=new.headless,
+        )  # fmt: skip
 
 
 async def resume(
@@ -104,6 +109,9 @@ async def resume(
     stop: asyncio.Event | None = None,
     limits: Mapping[str, float] | None = None,
     progress: Progress | None = None,
+    person: Person | None = None,
+    *,
+    headless: bool = False,
 ) -> Outcome:
     """Go on with a run that was stopped; with `run` empty the newest that is not delivered.
 
@@ -126,8 +134,9 @@ async def resume(
     names = _names(procedure, settings, request.model)
     async with _models(names, settings, notices, progress) as models:
         return await _sit(
-            request, procedure, settings, home, repository, sandbox, models, notices, listeners, stop, resumed=True
-        )
+            request, procedure, settings, home, repository, sandbox, models, notices, listeners, stop, person,
+            headless=headless, resumed=True,
+        )  # fmt: skip
 
 
 async def _sit(
@@ -141,7 +150,9 @@ async def _sit(
     notices: Notices,
     listeners: tuple[Listener, ...],
     stop: asyncio.Event | None,
+    person: Person | None,
     *,
+    headless: bool,
     resumed: bool = False,
 ) -> Outcome:
     folder = home / "runs" / request.run
@@ -166,7 +177,7 @@ async def _sit(
         context = RunContext(
             run=request.run,
             requirement=str(request.inputs.get("requirement", "")),
-            objects=Objects(home / "objects"),
+            objects=Objects(home / "objects", procedure.artifacts),
             prompts=Prompts(procedure.sources),
             gateway=gateway,
             repository=repository,
@@ -177,6 +188,9 @@ async def _sit(
             test_seconds=settings.test_seconds,
             done=dict(report.done),
             failures=dict(report.failures),
+            person=person,
+            headless=headless or request.model == "dry",
+            dry=request.model == "dry",
             stop=stop,
         )
         sitting = Sitting(
@@ -193,7 +207,9 @@ async def _sit(
 
 def _names(procedure: Procedure, settings: Settings, model: str) -> dict[str | None, str]:
     """What steps call their models → ``provider:model``."""
-    called = dict.fromkeys([None, *(step.model for step in procedure.walk())])
+    called: dict[str | None, None] = {None: None, **dict.fromkeys(role.model for role in procedure.roles.values())}
+    for step in procedure.walk():
+        called |= dict.fromkeys((step.model, *step.cascade))
     return {name: settings.model_for(name, model) for name in called}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from company.errors import UsageError
-from company.settings import Price, Settings, load_settings
+from company.settings import McpServer, Price, Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +53,18 @@ def test_providers_and_tiers_are_tables_and_variables(folder: Path, monkeypatch:
     assert (mine.key, mine.price, mine.schemas) == ("MINE_KEY", Price(input=0.5, output=2), True)
 
 
+def test_servers_of_tools_are_tables(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "company.toml").write_text(
+        '[mcp.notes]\ncommand = "notes"\nargs = ["--all"]\nenv = {TOKEN = "NOTES_TOKEN"}\n'
+        '[mcp.issues]\nurl = "https://issues.example/mcp"\nkey = "ISSUES_TOKEN"\ndeadline = 5\n'
+    )
+    monkeypatch.setenv("COMPANY_MCP__LOCAL__COMMAND", "server")
+    servers = load_settings().mcp
+    assert servers["notes"] == McpServer(command="notes", args=["--all"], env={"TOKEN": "NOTES_TOKEN"})
+    assert (servers["issues"].key, servers["issues"].deadline, servers["issues"].command) == ("ISSUES_TOKEN", 5.0, "")
+    assert servers["local"].command == "server"
+
+
 def test_a_dotenv_of_other_programs_is_left_alone(folder: Path) -> None:
     (folder / ".env").write_text("MODEL=gpt\nTHREADS=many\nDATABASE_URL=postgres://\nCOMPANY_NAME=Acme\n")
     assert load_settings() == Settings.model_construct()
@@ -81,6 +93,14 @@ def test_a_dotenv_of_other_programs_is_left_alone(folder: Path) -> None:
         ("providers.local.base_url = 'x'", "company.toml:1", "`providers`: the name `local` is taken", ""),
         ("model = ", "company.toml", "it is no TOML: Invalid value (at", ""),
         ("model = 1\nmodel = 2", "company.toml", "it is no TOML: Cannot overwrite a value", ""),
+        ("[mcp.a]\nargs = ['x']", "company.toml:1", "`mcp.a`: give either `command` or `url`", ""),
+        ("[mcp.a]\ncommand = 'x'\nurl = 'http://h/'", "company.toml:1", "`mcp.a`: give either `command` or", ""),
+        ("[mcp.a]\nurl = 'h/mcp'", "company.toml:1", "`mcp.a`: `url` begins with http:// or https://", ""),
+        ("[mcp.a]\nurl = 'http://h/'\nargs = ['x']", "company.toml:1", "`mcp.a`: `args` and `env` are of a", ""),
+        ("[mcp.a]\ncommand = 'x'\nkey = 'K'", "company.toml:1", "`mcp.a`: `key` is of a `url`", ""),
+        ("[mcp.a]\ncommand = 'x'\ndeadline = 0", "company.toml:3", "`mcp.a.deadline`: Input should be greater", ""),
+        ("[mcp.a]\ncomand = 'x'", "company.toml:2", "there is no setting `mcp.a.comand`", "did you mean `command`?"),
+        ("[mcp.'a.b']\ncommand = 'x'", "company.toml:1", "`mcp`: `a.b` is no name of a server", ""),
         ("frobnicate = 1", "company.toml:1", "there is no setting `frobnicate`", "there are model, tiers, providers"),
     ],
 )

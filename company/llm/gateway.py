@@ -128,6 +128,14 @@ class Gateway:
             hint="`company resume` tries again; a larger model, or a step with a smaller task, helps",
         ) from fault
 
+    def room(self, ask: Ask) -> int | None:
+        """Characters that a conversation may grow by so that a reply of full length still fits; None where unknown."""
+        context = self._model(ask.model).context
+        if context is None:
+            return None
+        most = (context - (ask.max_tokens or self._max_tokens)) * _CHARS_PER_TOKEN
+        return most - sum(len(message.content) for message in ask.messages)
+
     def _request(self, ask: Ask, label: StepLabel, temperature: float) -> Request:
         most = ask.max_tokens or self._max_tokens
         context = self._model(ask.model).context

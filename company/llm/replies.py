@@ -18,7 +18,17 @@ from company.llm.code_replies import CodeFile, parse_code
 from company.llm.fences import blocks_of, without_thoughts
 from company.llm.names import names_in
 
-__all__ = ["LIST_MAX", "CodeFile", "names_in", "parse_code", "parse_document", "parse_list", "schema_for"]
+__all__ = [
+    "LIST_MAX",
+    "CodeFile",
+    "Misfit",
+    "names_in",
+    "parse_code",
+    "parse_document",
+    "parse_json",
+    "parse_list",
+    "schema_for",
+]
 
 Document = TypeVar("Document", bound=BaseModel)
 
@@ -91,7 +101,7 @@ def parse_document(text: str, cls: type[Document]) -> Document:
     Raises:
         ReplyError: there is none, it is cut, or it does not fit; `reason` names each field for the model.
     """
-    return _read(text, cls.__name__, lambda data: _validate(_unnamed(data, cls), cls, ""))
+    return parse_json(text, cls.__name__, lambda data: _validate(_unnamed(data, cls), cls, ""))
 
 
 def parse_list(text: str, cls: type[Document]) -> list[Document]:
@@ -100,15 +110,15 @@ def parse_list(text: str, cls: type[Document]) -> list[Document]:
     def read(data: Any) -> list[Document]:
         items = data.get("items") if isinstance(data, dict) and set(data) == {"items"} else data
         if not isinstance(items, list):
-            raise _Misfit(['the top level must be an object with the one key "items", which holds a list'])
+            raise Misfit(['the top level must be an object with the one key "items", which holds a list'])
         if not 1 <= len(items) <= LIST_MAX:
-            raise _Misfit([f"items: give 1 to {LIST_MAX} entries, not {len(items)}"])
+            raise Misfit([f"items: give 1 to {LIST_MAX} entries, not {len(items)}"])
         return [_validate(item, cls, f"items[{place}].") for place, item in enumerate(items)]
 
-    return _read(text, f"list of {cls.__name__}", read)
+    return parse_json(text, f"list of {cls.__name__}", read)
 
 
-class _Misfit(Exception):
+class Misfit(Exception):
     """Data that is JSON and not what was asked for, one line per fault."""
 
     def __init__(self, faults: list[str]) -> None:
@@ -119,14 +129,18 @@ class _Misfit(Exception):
 Result = TypeVar("Result")
 
 
-def _read(text: str, what: str, fit: Callable[[Any], Result]) -> Result:
-    """The first JSON value in the text that fits; where none does, the complaint is about the longest."""
+def parse_json(text: str, what: str, fit: Callable[[Any], Result]) -> Result:
+    """What `fit` makes of the first JSON value in the text that it does not refuse by a `Misfit`.
+
+    Raises:
+        ReplyError: it refused all; the complaint is about the longest.
+    """
     complaint: tuple[int, list[str]] = (0, [])
     syntax = "there is no JSON in it"
     for candidate in _candidates(without_thoughts(text)):
         try:
             return fit(_load(candidate))
-        except _Misfit as error:
+        except Misfit as error:
             complaint = max(complaint, (len(candidate), error.faults), key=lambda one: one[0])
         except json.JSONDecodeError as error:
             if candidate[:1] in ("{", "["):
@@ -182,11 +196,11 @@ def _load(text: str) -> Any:
         found = dict(pairs)
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
-            raise _Misfit([f"{name}: given more than once" for name in found if names.count(name) > 1])
+            raise Misfit([f"{name}: given more than once" for name in found if names.count(name) > 1])
         return found
 
     def refuse(name: str) -> Any:
-        raise _Misfit([f"{name} is no JSON number"])
+        raise Misfit([f"{name} is no JSON number"])
 
     decoder = json.JSONDecoder(object_pairs_hook=unique, parse_constant=refuse, strict=False)
     try:
@@ -221,11 +235,11 @@ def _validate(data: Any, cls: type[Document], prefix: str) -> Document:
     try:
         document = cls.model_validate(data)
     except ValidationError as error:
-        raise _Misfit([prefix + _fault(detail) for detail in error.errors(include_url=False)]) from error
+        raise Misfit([prefix + _fault(detail) for detail in error.errors(include_url=False)]) from error
     except RecursionError as error:
-        raise _Misfit([f"{prefix}it is nested too deeply"]) from error
+        raise Misfit([f"{prefix}it is nested too deeply"]) from error
     if missing := list(_defaulted(document, prefix)):
-        raise _Misfit([f"{place}: missing" for place in missing])
+        raise Misfit([f"{place}: missing" for place in missing])
     return document
 
 

@@ -130,8 +130,13 @@ class ScriptedModel:
 _KEYS = ("step", "role", "item", "round", "attempt")
 
 
+_DRY_ARGUMENTS = {"code": 'print("dry run")', "command": "echo dry run", "path": "main.py", "folder": ""}
+"""Arguments of built-in tools that do no harm and mean something."""
+
+
 class DryModel:
-    """No model at all: documents with the shortest lists that the schema allows, and files that do nothing."""
+    """No model at all: the smallest documents that fit the schema, with one entry in each list of documents, and files that do
+    nothing. In the first round of a loop every bool is false, later true."""
 
     name = "dry"
     context: int | None = None
@@ -145,10 +150,14 @@ class DryModel:
         if request.schema is None:
             text = "\n".join(_dry_file(path, request.defines) for path in request.expects or ("main.py",))
         else:
-            value = minimal(request.schema, request.schema.get("$defs", {}))
+            value = minimal(request.schema, request.schema.get("$defs", {}), yes=request.label.round != 1)
             if request.schema_name == "Checks":  # a check that can be run, of what a dry file has
+                value["commands"] = []
                 for call in value["calls"]:
                     call |= {"expression": f"callable({call['imports'].rpartition(' ')[2]})", "expected": "True"}
+            if request.schema_name == "ToolCall":
+                given = value["call"].get("arguments", {})
+                given |= {name: sample for name, sample in _DRY_ARGUMENTS.items() if name in given}
             text = json.dumps(value, ensure_ascii=False, indent=1)
         return _reply(self.name, request, text, "stop", on_tokens)
 
@@ -185,14 +194,14 @@ _SAMPLES = ("main.py", "def main() -> None", "from math import sqrt", "R1")
 """Strings that mean something where a pattern allows them."""
 
 
-def minimal(schema: dict[str, Any], definitions: dict[str, Any]) -> Any:
-    """The smallest value that fits a JSON schema of the kind that `replies.schema_for` makes. True before false.
+def minimal(schema: dict[str, Any], definitions: dict[str, Any], *, yes: bool = True) -> Any:
+    """The smallest value that fits a JSON schema of the kind that `replies.schema_for` makes; `yes` is what its bools are.
 
     Raises:
         UsageError: no value can be made.
     """
     if "$ref" in schema:
-        return minimal(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+        return minimal(definitions[schema["$ref"].rpartition("/")[2]], definitions, yes=yes)
     if "const" in schema:
         return schema["const"]
     if "enum" in schema:
@@ -200,18 +209,21 @@ def minimal(schema: dict[str, Any], definitions: dict[str, Any]) -> Any:
     for choice in ("anyOf", "oneOf"):
         if choice in schema:
             shortest = next((one for one in schema[choice] if one.get("type") == "null"), schema[choice][0])
-            return minimal(shortest, definitions)
+            return minimal(shortest, definitions, yes=yes)
     match schema.get("type"):
         case "object":
-            return {key: minimal(value, definitions) for key, value in schema.get("properties", {}).items()}
+            return {key: minimal(value, definitions, yes=yes) for key, value in schema.get("properties", {}).items()}
         case "array":
-            return [minimal(schema["items"], definitions) for _ in range(schema.get("minItems", 0))]
+            entries = schema.get("minItems", 0)
+            if "properties" in schema["items"] and schema.get("maxItems", 1):
+                entries = max(1, entries)  # so that a for_each has something to go through
+            return [minimal(schema["items"], definitions, yes=yes) for _ in range(entries)]
         case "string":
             return _string(schema)
         case "integer" | "number" as kind:
             return _number(schema, kind)
         case "boolean":
-            return True
+            return yes
         case "null":
             return None
     raise UsageError(

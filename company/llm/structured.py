@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
@@ -46,14 +46,27 @@ from company.testgen import parameters_of
 MOST_FILES = 8
 """Files of a design."""
 Document = TypeVar("Document", bound=BaseModel)
+T = TypeVar("T")
 
 
-async def obtain(gateway: Gateway, ask: Ask, out: Type, given: Mapping[str, Any], notice: Notice) -> Any:
+def _anything(answer: Any) -> None:
+    """Nothing more is asked of an answer than its type."""
+
+
+async def obtain(
+    gateway: Gateway,
+    ask: Ask,
+    out: Type,
+    given: Mapping[str, Any],
+    notice: Notice,
+    check: Callable[[Any], None] = _anything,
+) -> Any:
     """A value of type `out`.
 
     Args:
         given: the step's inputs; they say which files are meant.
         notice: told, in one line, what was left out of a reply and why.
+        check: raises StepFailed for a document, or a list of them, that has the type and is still no good.
 
     Raises:
         StepFailed: every try gave something else.
@@ -68,13 +81,23 @@ async def obtain(gateway: Gateway, ask: Ask, out: Type, given: Mapping[str, Any]
         return await ask_for_checks(gateway, ask, given, notice)
     if model and isinstance(out, ListOf):
         named = ask.under(schema_for(model, many=True), model.__name__ + "List")
-        return await gateway.ask(named, lambda text: parse_list(text, model))
+        return await gateway.ask(named, lambda text: _checked(parse_list(text, model), text, check))
     if model:
-        return await document(gateway, ask, model)
+        named = ask.under(schema_for(model), model.__name__)
+        return await gateway.ask(named, lambda text: _checked(parse_document(text, model), text, check))
     if out == STR:
         return await gateway.ask(ask, lambda text: text.strip())
     answer: type[BaseModel] = create_model("Answer", value=(out.annotation, ...))
     return (await document(gateway, ask, answer)).value  # type: ignore[attr-defined]  # made one line above
+
+
+def _checked(answer: T, text: str, check: Callable[[Any], None]) -> T:
+    try:
+        check(answer)
+    except StepFailed as error:
+        reason = f"Your answer does not hold together: {error.message}. Mend this and give the whole answer again."
+        raise ReplyError(f"the reply does not hold together: {error.message}", raw=text, reason=reason) from error
+    return answer
 
 
 async def document(gateway: Gateway, ask: Ask, model: type[Document]) -> Document:

@@ -33,7 +33,7 @@ def open_client(base_url: str, idle_seconds: float) -> httpx.AsyncClient:
     host = httpx.URL(base_url).host
     return httpx.AsyncClient(
         timeout=httpx.Timeout(idle_seconds, connect=CONNECT_SECONDS),
-        trust_env=not _is_loopback(host),
+        trust_env=not is_loopback(host),
         headers={"Accept-Encoding": "identity"},
         event_hooks={"response": [_guard]},
     )
@@ -50,25 +50,30 @@ def keep_head() -> Iterator[bytearray]:
         _head.reset(token)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or number alone."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-async def _guard(response: httpx.Response) -> None:
-    """Runs before any byte of a body is read."""
+async def bounded(response: httpx.Response) -> None:
+    """A response hook that runs before any byte of a body is read: no more than `BODY_LIMIT`, once decompressed."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     for name in ("content-encoding", "content-length"):
         if name in response.headers:
             del response.headers[name]
     assert isinstance(response.stream, httpx.AsyncByteStream)
-    stream: httpx.AsyncByteStream = _Bounded(response.stream, encoding)
+    response.stream = _Bounded(response.stream, encoding)
+
+
+async def _guard(response: httpx.Response) -> None:
+    await bounded(response)
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if response.is_success and kind == "application/json":
-        stream = _AsEvents(stream)
-    response.stream = stream
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        response.stream = _AsEvents(response.stream)
 
 
 class _Bounded(httpx.AsyncByteStream):

@@ -8,7 +8,7 @@ from company.sandbox.bubblewrap import Bubblewrap
 from company.sandbox.checks import static_problems
 from company.sandbox.choose import choose, probe
 from company.sandbox.plain import PlainProcess
-from company.sandbox.verdict import run_command, run_tests
+from company.sandbox.verdict import broken, run_command, run_tests
 
 __all__ = [
     "Bubblewrap",
@@ -17,6 +17,7 @@ __all__ = [
     "Result",
     "Sandbox",
     "Spec",
+    "broken",
     "choose",
     "probe",
     "run_command",

@@ -73,7 +73,7 @@ async def run_tests(
     spec = Spec(("python", "-I", "-c", _BOOT), files, json.dumps(job).encode(), limits, report=True)
     result = await sandbox.run(spec)
     if result.status == "setup_failed":
-        raise _broken(result)
+        raise broken(result)
     heard = _listen(result, nonce)
     cases = list(_cases(expected, heard, result, optional))
     problems += heard.tampering
@@ -97,7 +97,7 @@ async def run_command(
         return CommandResult(passed=False, status="exit", exit_status=2, stdout="", stderr="the command is empty\n")
     result = await sandbox.run(Spec(argv, tree, limits=limits or Limits()))
     if result.status == "setup_failed":
-        raise _broken(result)
+        raise broken(result)
     return CommandResult(
         passed=result.status == "exit" and result.exit_status == 0,
         status=result.status,
@@ -266,7 +266,8 @@ def _stop(result: Result) -> str:
     return words.get(result.status, "the run ended before its time")
 
 
-def _broken(result: Result) -> SandboxUnavailable:
+def broken(result: Result) -> SandboxUnavailable:
+    """The error for a job whose command never started."""
     return SandboxUnavailable(
         f"{result.sandbox} could not start the command: {result.stderr.strip()[-300:] or 'no reason given'}",
         hint="run `company doctor`",

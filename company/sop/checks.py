@@ -67,7 +67,7 @@ def unused(
     """Warn of results that nobody reads and that reach no file, and of roles that no step has."""
     for name, span in roles:
         report.warning("SOP609", f"no step has the role `{name}`", span)
-    reads = {read.replace(".@prev", "") for uses in (top, *by_path.values()) for read in uses.reads}
+    reads = {read.replace("@prev.", "") for uses in (top, *by_path.values()) for read in uses.reads}
     last = {steps[-1].path} if steps else set()
     every = [step for top_step in steps for step in top_step.walk()]
     last |= {step.body[-1].path for step in every if step.kind == "for_each" and step.body}
@@ -101,11 +101,14 @@ def calls(steps: Sequence[Step], limit: int | None, place: Span, report: Diagnos
 
 def _worst(step: Step) -> int:
     asked = 1 if step.grain != "function" else 2 if step.out == PATCH else MOST_PARTS
-    once = asked if step.kind == "role" else step.max * sum(map(_worst, step.body))
+    asked += step.tool_calls + 1 if step.tools else 0  # one more to say that it is done
+    repeated = step.max if step.kind in ("loop", "for_each") else 1
+    once = asked * step.sample if step.kind == "role" else repeated * sum(map(_worst, step.body))
     return once * (1 + step.retry)
 
 
 def _least(step: Step) -> int:
     if step.when or step.kind == "for_each":
         return 0
-    return 1 if step.kind == "role" else sum(map(_least, step.body))
+    rounds = step.max if step.kind == "loop" and not step.until else 1
+    return step.sample if step.kind == "role" else rounds * sum(map(_least, step.body))

@@ -13,6 +13,7 @@ from company.sop.diagram import edges
 from company.sop.diagram import who as worker
 from company.sop.expressions import Expression
 from company.sop.procedure import Input, Procedure, Role, Step
+from company.sop.types import ArtifactType
 
 _SAID_ELSEWHERE = frozenset({"name", "path", "span", "waits", "prompt_file", "body", "role"})
 """Fields of a step that are its place in the source, or that edges, inner steps and roles say."""
@@ -27,6 +28,7 @@ def compare(old: Procedure, new: Procedure) -> list[str]:
     """
     return [
         *_mapping("input", old.inputs, new.inputs),
+        *_mapping("artifact", _declared(old), _declared(new)),
         *_mapping("limit", vars(old.limits), vars(new.limits)),
         *_roles(old, new),
         *_steps(old, new),
@@ -52,6 +54,10 @@ def _mapping(what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Itera
             yield f"+ {what} {key}: {_shown(new[key])}"
         else:
             yield from _value(f"{what} {key}:", old[key], new[key])
+
+
+def _declared(made: Procedure) -> dict[str, Mapping[str, Any]]:
+    return {name: ArtifactType(name, model).fields for name, model in made.artifacts.items()}
 
 
 def _roles(old: Procedure, new: Procedure) -> Iterator[str]:
@@ -124,6 +130,8 @@ def _shown(value: Any) -> str:
         return f"[{', '.join(sorted(map(_shown, value)) if named else map(_shown, value))}]"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Role):
+        return value.name
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -77,7 +77,10 @@ def _names(step: Step) -> Iterator[str]:
 
 def heading(step: Step) -> tuple[str, str]:
     """The name of a step with a body, and what it does with it: ``each file of design.files``."""
-    name = step.name.partition("@")[0] if step.transparent else step.name
+    name = _plain(step.name)
+    if step.path.endswith("@again"):  # it is called after its gate, which is in it
+        first, last = (_plain(inner.name) for inner in (step.body[0], step.body[-1]))
+        name = first if first == last else f"{first} … {last}"
     if step.kind == "for_each":
         return name, f"each {step.bind} of {step.over.text if step.over else ''}"
     if step.kind == "loop":
@@ -85,19 +88,29 @@ def heading(step: Step) -> tuple[str, str]:
     return name, "another procedure"
 
 
+def _plain(name: str) -> str:
+    return name.partition("@")[0]
+
+
 def _again(loop: Step) -> str:
     most = f"{loop.max} rounds at most"
-    if loop.name.endswith("@again"):
+    if loop.path.endswith("@again"):
         gates = [step.name for step in loop.body if step.kind == "gate"]
         return f"again where {' or '.join(gates) or 'somebody'} sends it back, {most}"
-    if loop.name.endswith("@tries"):
+    if loop.path.endswith("@tries"):
         return f"again until it is accepted, {loop.max} tries at most"
     return f"again until {loop.until.text}, {most}" if loop.until else f"again, {loop.max} rounds"
 
 
 def who(step: Step) -> str:
     """Who or what does a step without a body: a role's title, a command."""
-    return step.role.title if step.role else "a person decides" if step.kind == "gate" else step.command or step.kind
+    if step.kind == "gate":
+        return "a person decides"
+    roles = [step.role] if step.role else [role for role, _ in step.candidates.values()]
+    title = " or ".join(role.title for role in roles) or step.command or step.kind
+    if step.sample > 1:
+        title = f"{step.sample} × {title}"
+    return f"{title}: {', then '.join(step.cascade)}" if step.cascade else title
 
 
 def mermaid(procedure: Procedure) -> str:

@@ -41,9 +41,7 @@ TYPICAL: Mapping[str, int] = {
     "Prd": 350, "Requirement": 40, "Design": 450, "FileSpec": 180, "Part": 45, "SourceFile": 400, "Patch": 400,
     "Checks": 350, "Check": 100, "TestFile": 400, "TestRun": 200, "CommandResult": 80, "Review": 80,
 }  # fmt: skip
-"""Tokens of an artifact, shown or written, in the runs of `docs/benchmarks.md`."""
-OTHER = 200
-"""Tokens of an artifact that is not in the list above."""
+"""Tokens of an artifact, shown or written, in the runs of `docs/benchmarks.md`; of any other, those of its fields."""
 LOCAL_READ, LOCAL_WRITE = 55, 13
 """Tokens a second of the embedded 1.5B model on two shared cores, when nothing comes from the prompt cache."""
 
@@ -90,12 +88,15 @@ def estimate(procedure: Procedure) -> dict[str | None, Estimate]:
     """
     found: dict[str | None, Estimate] = {}
     for step, runs, names in _work(procedure.steps, Range(1, 1), dict(procedure.inputs)):
-        calls = runs.times(Range(1, _questions(step)))
-        reply = _size(step.out) if step.grain != "function" else PART
-        if step.max_tokens is not None:
-            reply = min(reply, step.max_tokens)
-        asked = Estimate(calls, calls.times(_prompt(step, procedure.sources, names)), calls.times(reply))
-        found[step.model] = found.get(step.model, Estimate()) + asked
+        out = step.out.item if step.sample > 1 and isinstance(step.out, ListOf) else step.out
+        reply = _size(out) if step.grain != "function" else PART
+        reply = min(reply, step.max_tokens or reply)
+        prompt = _prompt(step, procedure.sources, names)
+        models = step.cascade or (step.model,)
+        for number, model in enumerate(models):  # of a cascade each round has a model of its own
+            calls = Range(0 if number else runs.least, runs.most / len(models)).times(_questions(step))
+            asked = Estimate(calls, calls.times(prompt), calls.times(reply))
+            found[model] = found.get(model, Estimate()) + asked
     return found
 
 
@@ -110,6 +111,8 @@ def _work(
             yield step, runs, names
         elif step.body:
             inside = dict(names)
+            if step.transparent:
+                inside["answer"] = step.out or Unknown()  # what a cascade's judge sees
             if step.kind == "loop":
                 inside["prev"] = Record(_results(step.body))
                 inside["history"] = ListOf(inside["prev"])
@@ -119,7 +122,9 @@ def _work(
                 inside["deps"] = inside["done"] = step.out or Unknown()
             elif step.kind == "use":
                 inside = {item.name: item.expr.check(names)[0] for item in step.inputs}
-            rounds = Range(0 if step.kind == "for_each" else 1, step.max)
+            repeated = step.kind in ("loop", "for_each")
+            least = 0 if step.kind == "for_each" else step.max if step.kind == "loop" and not step.until else 1
+            rounds = Range(least, step.max if repeated else 1)
             yield from _work(step.body, runs.times(rounds), inside)
 
 
@@ -131,17 +136,19 @@ def _results(steps: tuple[Step, ...]) -> dict[str, Type]:
     return found
 
 
-def _questions(step: Step) -> int:
-    """The most that a step asks, once: as `checks.py` counts them."""
-    if step.grain != "function":
-        return 1
-    return 2 if step.out == PATCH else MOST_PARTS
+def _questions(step: Step) -> Range:
+    """What a step asks in one run of it: as `checks.py` counts."""
+    asked = 1 if step.grain != "function" else 2 if step.out == PATCH else MOST_PARTS
+    asked += step.tool_calls + 1 if step.tools else 0
+    return Range(step.sample, step.sample * asked)
 
 
 def _prompt(step: Step, sources: Mapping[str, str], names: Mapping[str, Type]) -> float:
     """Tokens of one question: the template with what it includes, the role, and what stands in `in:`."""
-    letters = len(step.role.profile) if step.role else 0
-    waiting, seen = [f"{step.prompt}.md.j2"], set[str]()
+    chosen = next(iter(step.candidates.values()), None)  # the first of several roles stands for all
+    role, prompt = (step.role, step.prompt) if chosen is None else chosen
+    letters = len(role.profile) if role else 0
+    waiting, seen = [f"{prompt}.md.j2"], set[str]()
     while waiting:
         name = waiting.pop()
         if name in seen:
@@ -156,7 +163,7 @@ def _prompt(step: Step, sources: Mapping[str, str], names: Mapping[str, Type]) -
 def _size(found: Type | None) -> int:
     """Tokens of a typical value of a type."""
     if isinstance(found, ArtifactType):
-        return TYPICAL.get(found.name, OTHER)
+        return TYPICAL.get(found.name) or sum(map(_size, found.fields.values()))
     if isinstance(found, ListOf):
         return ITEMS * _size(found.item)
     if isinstance(found, DictOf):

@@ -108,11 +108,13 @@ class Library:
         """Every role file by role name."""
         return self._names("roles", ".yaml")
 
-    def prompt(self, role: str, prompt: str) -> Path | None:
-        """The file of ``prompts/<role>/<prompt>.md.j2``, or None."""
-        if not (SLUG.fullmatch(role) and SLUG.fullmatch(prompt)):
-            return None
-        return self._find(f"prompts/{role}/{prompt}{PROMPT_SUFFIX}")
+    def prompt(self, role: str, prompt: str) -> tuple[str, Path] | None:
+        """Name (``role/prompt`` or ``shared/prompt``) and file of a role's prompt, or None."""
+        if SLUG.fullmatch(role) and SLUG.fullmatch(prompt):
+            for folder in (role, "shared"):
+                if found := self._find(f"prompts/{folder}/{prompt}{PROMPT_SUFFIX}"):
+                    return f"{folder}/{prompt}", found
+        return None
 
     def prompts(self, role: str) -> dict[str, Path]:
         """Every prompt of a role by name."""

@@ -1,26 +1,24 @@
 """Links a procedure: every name resolved, every type checked, or all diagnostics at once.
 
-What it gives: `procedure.py`. Steps: `steps.py`; roles and prompts: `resources.py`; what needs the whole:
-`checks.py`.
+What it gives: `procedure.py`. The files: `units.py`; steps: `steps.py`, `work.py`; roles and prompts: `resources.py`;
+what needs the whole: `checks.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TypeVar
 
 from company.errors import SopError
 from company.sop import checks
 from company.sop.diagnostics import Diagnostics, SourceText, render
 from company.sop.library import Library, is_path
-from company.sop.loader import Node, load
 from company.sop.procedure import Input, Limits, Procedure, Role, Step
-from company.sop.references import Resolver
-from company.sop.resources import Roles
-from company.sop.scopes import Explainer, Scope, Uses
-from company.sop.spec import NOT_RUN_YET, DeliverSpec, LimitsSpec, Sop, Spec, read, refuse_not_run
+from company.sop.scopes import Uses
+from company.sop.spec import DeliverSpec, LimitsSpec, Spec, read
 from company.sop.steps import StepLinker
-from company.sop.types import STR, Type
+from company.sop.units import Unit, Units
 
 __all__ = ["Input", "Limits", "Procedure", "Role", "Step", "link", "load_procedure"]
 S = TypeVar("S", bound=Spec)
@@ -44,8 +42,7 @@ def link(source: SourceText, library: Library) -> Procedure:
         SopError: it does not check; `diagnostics` and `report` hold everything that was found.
     """
     report = Diagnostics()
-    root = load(source, report)
-    procedure = _Linker(source, library, report, root).link() if root else None
+    procedure = _Linker(source, library, report).link()
     errors = report.errors()
     if errors or not procedure:
         count = f"{len(errors)} mistake{'s' if len(errors) != 1 else ''}"
@@ -61,80 +58,74 @@ def link(source: SourceText, library: Library) -> Procedure:
 
 
 class _Linker:
-    """One pass over one procedure, top to bottom; every method reports what is wrong and goes on."""
+    """One pass over one procedure, top to bottom; every part reports what is wrong and goes on."""
 
-    def __init__(self, source: SourceText, library: Library, report: Diagnostics, root: Node) -> None:
+    def __init__(self, source: SourceText, library: Library, report: Diagnostics) -> None:
         self._source = source
+        self._library = library
         self._report = report
-        self._root = root
-        roles, steps = root.get("roles"), root.get("steps")
-        self._roles = Roles(library, roles if roles and roles.is_map else None, report)
-        self._resolve = Resolver(Explainer(steps if steps else Node({}, root.span)), report)
-        self._steps = StepLinker(library, self._roles, self._resolve, report)
+        self._units = Units(library, report)
 
     def link(self) -> Procedure | None:
-        root, report = self._root, self._report
-        sop = read(Sop, root, report, "the procedure")
-        refuse_not_run(root, report, NOT_RUN_YET)
-        steps_node = root.get("steps")
-        scope = Scope("", steps_node)
-        scope.names.update(self._inputs())
-        limits = self._part(LimitsSpec, "limits")
-        self._part(DeliverSpec, "deliver")
-        steps, uses = self._steps.block(steps_node, scope) if steps_node and steps_node.is_map else ((), Uses())
-        accept = None
-        deliver_node = root.get("deliver")
-        if deliver_node and deliver_node.is_map:
-            refuse_not_run(deliver_node, report, {"include"})
-            accept = self._resolve.condition(deliver_node.get("accept"), scope, "deliver", uses)
+        report = self._report
         stem = self._source.path.name.split(".")[0]
-        if sop and sop.name and sop.name != stem:
-            message = f"the procedure is called `{sop.name}`, and its file `{self._source.path.name}`"
-            label = f"`--sop` finds it as `{stem}`: write that, or leave `name` out"
-            report.warning("SOP310", message, root.place("name"), label)
-        if sop and not sop.steps:
-            report.error("SOP302", "the procedure has no steps", root.place("steps"))
-        if not report.failed:
-            checks.unused(steps, self._steps.uses, uses, self._roles.unused, report)
-        bounds = Limits(**limits.model_dump()) if limits else Limits()
-        worst = checks.calls(steps, bounds.calls, root.place("limits", "calls"), report)
-        if not sop or report.errors():
+        unit = self._units.open(self._source, stem)
+        if not unit:
             return None
+        if unit.spec and unit.spec.name and unit.spec.name != stem:
+            message = f"the procedure is called `{unit.spec.name}`, and its file `{self._source.path.name}`"
+            label = f"`--sop` finds it as `{stem}`: write that, or leave `name` out"
+            report.warning("SOP310", message, unit.root.place("name"), label)
+        linker = StepLinker(self._library, unit, self._units, report)
+        scope = unit.scope()
+        limits = self._part(unit, LimitsSpec, "limits")
+        self._part(unit, DeliverSpec, "deliver")
+        steps, uses = linker.block(unit.steps, scope) if unit.steps else ((), Uses())
+        accept = None
+        deliver = unit.root.get("deliver")
+        if deliver and deliver.is_map:
+            accept = unit.resolve.condition(deliver.get("accept"), scope, "deliver", uses)
+        roles = [unit.roles, *(used.roles for used in linker.units.values())]
+        if not report.failed:
+            idle = [one for each in roles for one in each.unused]
+            checks.unused(steps, linker.uses, uses, idle, report)
+        bounds = Limits(**limits.model_dump()) if limits else Limits()
+        worst = checks.calls(steps, bounds.calls, unit.root.place("limits", "calls"), report)
+        if not unit.spec or report.errors():
+            return None
+        sources = {f"sops/{name}.yaml": used.source.text for name, used in linker.units.items()}
+        for each in roles:
+            sources |= each.texts
+        sources |= linker.work.prompts
         return Procedure(
-            name=sop.name or stem,
-            description=sop.description,
+            name=unit.spec.name or stem,
+            description=unit.spec.description,
             path=self._source.path,
             text=self._source.text,
-            digest=self._digest(),
-            sources=self._sources(),
-            inputs=dict(scope.names),
+            digest=_digest(self._source.text, sources),
+            sources=sources,
+            inputs=unit.inputs,
             limits=bounds,
             steps=steps,
             accept=accept,
-            roles={step.role.name: step.role for top in steps for step in top.walk() if step.role},
+            roles={role.name: role for top in steps for step in top.walk() for role in _roles_of(step)},
+            artifacts=self._units.artifacts,
+            histories=frozenset(uses.histories),
             worst_calls=worst,
             warnings=tuple(report.warnings()),
         )
 
-    def _digest(self) -> str:
-        sha = hashlib.sha256(self._source.text.encode())
-        for name, text in sorted(self._sources().items()):
-            sha.update(f"\0{name}\0{text}".encode())
-        return sha.hexdigest()
-
-    def _sources(self) -> dict[str, str]:
-        return {**self._roles.texts, **self._steps.prompts}
-
-    def _part(self, model: type[S], key: str) -> S | None:
-        node = self._root.get(key)
+    def _part(self, unit: Unit, model: type[S], key: str) -> S | None:
+        node = unit.root.get(key)
         return read(model, node, self._report, f"`{key}`") if node and node.is_map else None
 
-    def _inputs(self) -> dict[str, Type]:
-        node = self._root.get("inputs")
-        if not node or not node.is_map:
-            return {"requirement": STR}
-        found = {}
-        for name, entry in node.entries.items():
-            self._resolve.name(name, entry.key, None)
-            found[name] = self._resolve.type(entry.node)
-        return found
+
+def _roles_of(step: Step) -> list[Role]:
+    return [step.role] if step.role else [role for role, _ in step.candidates.values()]
+
+
+def _digest(text: str, sources: Mapping[str, str]) -> str:
+    sha = hashlib.sha256(text.encode())
+    for name, source in sorted(sources.items()):
+        sha.update(f"\0{name}\0{source}".encode())
+    return sha.hexdigest()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from company.artifacts import Artifact
 from company.sop.diagnostics import Diagnostic, Span
 from company.sop.expressions import Expression
 from company.sop.types import Type
@@ -78,18 +79,34 @@ class Step:
     timeout: float | None = None
     """Seconds for the whole step; None is the run's default."""
     role: Role | None = None
+    """None also where it is chosen during the run."""
     prompt: str = ""
     """``engineer/fix``, the template below ``prompts/`` without its suffix."""
-    prompt_file: Path | None = None
+    chosen: Expression | None = None
+    """Gives the name of the role, one of `candidates`."""
+    candidates: Mapping[str, tuple[Role, str]] = field(default_factory=dict)
+    """The roles that may be chosen, and the prompt of each."""
     model: str | None = None
     """The step's own, else the role's; None leaves the choice to the run."""
+    cascade: tuple[str, ...] = ()
+    """The model of each round of the loop around it, in place of `model`."""
     temperature: float | None = None
     """The step's own, else the role's."""
     max_tokens: int | None = None
     """Longest reply, tokens; None is the run's default."""
     grain: str = "file"
     """``function``: code is asked for one part of the design at a time, and put together."""
+    tools: tuple[str, ...] = ()
+    tool_calls: int = 0
+    """Most calls of tools."""
+    sample: int = 1
+    """Number of answers; with more than 1 the result is their list."""
     command: str | None = None
+    choices: Mapping[str, str] = field(default_factory=dict)
+    """What a gate offers, and where it leads: ``next``, ``fail`` or the name of an earlier step of the block."""
+    headless: str = ""
+    edits: Mapping[str, str] = field(default_factory=dict)
+    """Of what a gate shows, what the person may change: name in `inputs` → path of the step."""
     over: Expression | None = None
     bind: str = ""
     """The name of the item inside a for_each (`as`)."""
@@ -101,18 +118,25 @@ class Step:
     """Most items of a for_each, most rounds of a loop."""
     on_error: str = "stop"
     until: Expression | None = None
+    """None: a loop runs all its rounds."""
+    transparent: bool = False
+    """A loop that a gate or a cascade makes: its steps stand where it stands, under their own names."""
     best: Expression | None = None
     """The measure of a loop's round; what the best round made is kept."""
     on_max: str = "fail"
-    show: tuple[Input, ...] = ()
-    """What a gate shows the person who decides."""
-    choices: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Of a gate: what may be chosen, to ``next``, the path of the step that it leads back to, or ``fail``."""
-    headless: str = ""
-    """The choice of a gate that is taken where nobody can be asked."""
-    transparent: bool = False
-    """A loop that the procedure does not name (``design@again``): its steps are read as if they stood around it."""
     body: tuple[Step, ...] = ()
+
+    @property
+    def result(self) -> str:
+        """The path under which its result lies: a cascade's is its candidate's, a way back's its gate's."""
+        if not self.transparent:
+            return self.path
+        return self.body[0].path if self.body[0].cascade else self.body[-1].result
+
+    @property
+    def back(self) -> frozenset[str]:
+        """The choices of a gate that lead back."""
+        return frozenset(choice for choice, target in self.choices.items() if target not in ("next", "fail"))
 
     def walk(self) -> Iterator[Step]:
         """This step and every step inside it, in written order."""
@@ -133,13 +157,17 @@ class Procedure:
     digest: str
     """SHA-256 over the source and the roles and prompts it uses, hexadecimal."""
     sources: Mapping[str, str]
-    """The roles and prompts it uses: `roles/…` and `prompts/…` to text. With `text` a run can be repeated."""
+    """What it uses: `roles/…`, `prompts/…` and `sops/…` to text. With `text` a run can be repeated."""
     inputs: Mapping[str, Type]
     limits: Limits
     steps: tuple[Step, ...]
     accept: Expression | None
     roles: Mapping[str, Role]
     """The roles that its steps use, by name."""
+    artifacts: Mapping[str, type[Artifact]]
+    """The artifacts that it and the procedures it uses declare, by name."""
+    histories: frozenset[str]
+    """Paths of the loops whose earlier rounds somebody reads."""
     worst_calls: int | None
     """Most model calls that a run can make, retries counted, repairs of replies not."""
     warnings: tuple[Diagnostic, ...] = ()

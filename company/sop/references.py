@@ -7,25 +7,16 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Mapping
 
-from company.sop.diagnostics import Diagnostics, Span, did_you_mean
+from company.sop.declares import type_of
+from company.sop.diagnostics import Diagnostics, Span
 from company.sop.expressions import Expression
 from company.sop.loader import Node
 from company.sop.procedure import Input
 from company.sop.scopes import RESERVED, Explainer, Scope, Uses
 from company.sop.typecheck import is_condition
-from company.sop.types import (
-    NAMES,
-    SYNTAX,
-    UNKNOWN,
-    ListOf,
-    Record,
-    Skipped,
-    Type,
-    TypeProblem,
-    parse_type,
-    updatable,
-)
+from company.sop.types import ListOf, Record, Skipped, Type, updatable
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TAKEN = {
@@ -47,8 +38,9 @@ _BETTER = "choose another name: small letters, digits and `_`, a letter first"
 class Resolver:
     """Resolves and reports; nothing stops at a mistake. `reader` is the path of the step that refers."""
 
-    def __init__(self, explainer: Explainer, report: Diagnostics) -> None:
+    def __init__(self, explainer: Explainer, types: Mapping[str, Type], report: Diagnostics) -> None:
         self._explainer = explainer
+        self._types = types
         self._report = report
 
     def condition(self, node: Node | None, scope: Scope, reader: str, uses: Uses) -> Expression | None:
@@ -80,14 +72,8 @@ class Resolver:
         return expression.check(scope)[0]
 
     def type(self, node: Node) -> Type:
-        try:
-            return parse_type(node.data())
-        except TypeProblem as problem:
-            label = did_you_mean(problem.name, NAMES) if problem.name else ""
-            if any("one_of(" in item.text for item in node.items):
-                label = "put it in quotes: the comma splits it"
-            self._report.error("SOP403", str(problem), node.span, label, "" if label else f"a type is {SYNTAX}")
-            return UNKNOWN
+        """The type that a node spells."""
+        return type_of(node, self._types, self._report)
 
     def name(self, name: str, span: Span, scope: Scope | None) -> None:
         if not _NAME.fullmatch(name):
@@ -105,7 +91,7 @@ class Resolver:
         found = []
         for item in (after.items if after.is_list else [after]) if after else []:
             name = item.text
-            if name in scope.steps:
+            if scope.is_sibling(name):
                 found.append(name)
             elif name and name in scope:
                 message = f"`after` names steps of the same block, and `{name}` is none"
@@ -176,7 +162,7 @@ class Resolver:
             self._report.error("SOP605", message, node.span, label)
             return None
         if isinstance(target_type, Record):
-            label = f"name a step inside it: {', '.join(f'`{node.text}.{name}`' for name in target_type.fields)}"
+            label = f"name a step inside it: {', '.join(f'`{node.text}.{name}`' for name in target_type.fields if name != 'history')}"
             self._report.error("SOP605", f"`{node.text}` is a loop", node.span, label)
             return None
         if not updatable(target_type, out):

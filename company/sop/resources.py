@@ -14,7 +14,7 @@ from company.sop.diagnostics import Diagnostics, Span, closest, did_you_mean, li
 from company.sop.library import PROMPT_SUFFIX, SLUG, Library, show
 from company.sop.loader import Node, load
 from company.sop.procedure import Role
-from company.sop.spec import TIERS, RoleSpec, read, refuse_not_run
+from company.sop.spec import TIERS, RoleSpec, read
 
 OPTIONAL = re.compile(r"\{#-?\s*optional:([\w\s,]*?)-?#\}")
 """A template's first line may name the variables that it can do without."""
@@ -22,11 +22,24 @@ ALWAYS = {"role"}
 """Variables that every template has."""
 
 
+TOOLS = ("python", "shell", "files.read", "files.search", "files.list")
+MCP_TOOL = re.compile(r"mcp\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_.-]+)?")
+
+
 def check_model(text: str, span: Span, report: Diagnostics) -> None:
     """A model is a tier or ``provider:model``; which providers there are is known when the run is set up."""
     if text not in TIERS and not re.fullmatch(r"[A-Za-z0-9_.-]+:\S+", text):
         label = did_you_mean(text, TIERS, "write a tier or `provider:model`")
         report.error("SOP404", f"there is no model tier `{text}`", span, label, f"the tiers are {listing(TIERS)}")
+
+
+def check_tool(text: str, span: Span, report: Diagnostics) -> None:
+    """A tool is one of ours, or a server of `company.toml`; which servers there are is known when the run is set up."""
+    if text not in TOOLS and not MCP_TOOL.fullmatch(text):
+        label = did_you_mean(text, TOOLS)
+        report.error(
+            "SOP406", f"there is no tool `{text}`", span, label, f"there are {listing(TOOLS)} and `mcp.SERVER`"
+        )
 
 
 class Roles:
@@ -43,10 +56,6 @@ class Roles:
 
     def get(self, name: str, span: Span) -> Role | None:
         """A role by name, or None after reporting why not (a role's own mistakes once)."""
-        if name.startswith("$"):
-            message = "a role chosen during the run is part of the language but this version does not run it yet"
-            self._report.error("SOP307", message, span)
-            return None
         if name not in self._known and not self._exists(name):
             self._missing(name, span)
             return None
@@ -100,7 +109,10 @@ class Roles:
         model = node.get("model")
         if found and found.model and model:
             check_model(found.model, model.span, self._report)
-        return None if refuse_not_run(node, self._report, {"tools"}) else found
+        tools, before = node.get("tools"), self._report.failed
+        for item in (tools.items or [tools]) if found and tools else []:
+            check_tool(item.text, item.span, self._report)
+        return found if before == self._report.failed else None
 
 
 @dataclass(frozen=True)
@@ -207,15 +219,10 @@ def check_prompt(
             report.warning("SOP702", f"the prompt `{prompt}` does not use `{name}`", span)
 
 
-def prompt_name(role: str, prompt: str) -> str:
-    """A template's name below `prompts/`."""
-    return f"{role}/{prompt}{PROMPT_SUFFIX}"
-
-
 def prompt_missing(library: Library, role: str, prompt: str, span: Span, report: Diagnostics) -> None:
     """Report that a role has no such prompt."""
     known = library.prompts(role) if SLUG.fullmatch(role) else {}
-    notes = [library.tried(f"prompts/{prompt_name(role, prompt)}")]
+    notes = [library.tried(f"prompts/{role}/{prompt}{PROMPT_SUFFIX}")]
     label = did_you_mean(prompt, known)
     if not label:
         notes.insert(0, f"`{role}` has the prompts {listing(known)}" if known else f"`{role}` has no prompts")

@@ -9,67 +9,16 @@ import keyword
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from company.sop.declares import Declares, each_round, is_single, unskipped
 from company.sop.diagnostics import Span, did_you_mean
 from company.sop.expressions import FUNCTIONS, Reference
 from company.sop.loader import Node
 from company.sop.spec import KINDS
-from company.sop.types import (
-    COMMAND_RESULT,
-    TEST_RUN,
-    UNKNOWN,
-    ListOf,
-    Nullable,
-    Record,
-    Skipped,
-    Type,
-    TypeProblem,
-    parse_type,
-)
+from company.sop.types import ListOf, Nullable, Record, Type
 
-_WORDS = ("maybe", "prev", "history", "deps", "done", "do", "null", "next", "fail")
+_WORDS = ("maybe", "prev", "history", "deps", "done", "do", "null", "next", "fail", "answer")
 RESERVED = {*KINDS, *FUNCTIONS, *map(str.lower, keyword.kwlist), *_WORDS}
 """Names that no step, input or item may have: the language or the prompts use them."""
-
-
-def kind_of(node: Node) -> str | None:
-    """The key that says what a step is; None where there is not exactly one."""
-    kinds = [key for key in node.entries if key in KINDS] if node.is_map else []
-    return kinds[0] if len(kinds) == 1 else None
-
-
-def is_single(do: Node) -> bool:
-    """Whether a `do:` is one step rather than a block."""
-    return any(key in KINDS for key in do.entries)
-
-
-def is_pytest(command: str) -> bool:
-    """Whether a `run:` is the test run that gives a verdict."""
-    return command.split()[:1] == ["pytest"]
-
-
-def declared(node: Node, name: str) -> Type:
-    """The type that a step says it gives, before it is checked; `Skipped` where it has a `when:`."""
-    kind = kind_of(node)
-    found: Type = UNKNOWN
-    if kind == "role" and (out := node.get("out")):
-        try:
-            found = parse_type(out.data())
-        except TypeProblem:
-            found = UNKNOWN
-    elif kind == "run" and (command := node.get("run")):
-        found = TEST_RUN if is_pytest(command.text) else COMMAND_RESULT
-    elif kind == "loop" and (block := node.get("loop")):
-        found = Record({inner: declared(entry.node, inner) for inner, entry in block.entries.items()})
-    elif kind == "for_each" and (do := node.get("do")) and do.entries:
-        found = ListOf(result_of(do))
-    return Skipped(found, name) if "when" in node.entries and not isinstance(found, type(UNKNOWN)) else found
-
-
-def result_of(do: Node) -> Type:
-    """What one item of a for_each gives: its step's result, or the last step's of its block."""
-    last, entry = ("do", None) if is_single(do) else list(do.entries.items())[-1]
-    found = declared(entry.node if entry else do, last)
-    return Nullable(found.item, f"`{last}` may be skipped") if isinstance(found, Skipped) else found
 
 
 @dataclass
@@ -82,6 +31,8 @@ class Uses:
     """Whether it reads the loop's last round."""
     inputs: bool = False
     """Whether it reads anything at all: its place in the order follows from that."""
+    histories: dict[str, None] = field(default_factory=dict)
+    """The loops whose rounds are read, by path."""
 
     def add(self, other: Uses) -> None:
         """Take over what a part uses."""
@@ -89,26 +40,44 @@ class Uses:
         self.writes.update(other.writes)
         self.prev |= other.prev
         self.inputs |= other.inputs
+        self.histories.update(other.histories)
 
 
 class Scope(Mapping[str, Type]):
     """The names that the steps of one block see: its own earlier steps, and what is around it."""
 
-    def __init__(self, prefix: str, block: Node | None, outer: Scope | None = None, loop: Node | None = None) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        block: Node | None,
+        declares: Declares,
+        outer: Scope | None = None,
+        loop: str = "",
+        *,
+        shared: bool = False,
+    ) -> None:
         self.prefix = prefix
         """Path of the step that holds the block, with a dot; empty for the procedure."""
+        self.declares = declares
+        self.loop = loop
+        """Path of the loop whose rounds the block is; empty where it is no loop's."""
         self.steps: dict[str, Type] = {}
         """The steps above, by name."""
         self.names: dict[str, Type] = {}
-        """Inputs, the item, `deps`, `done`, `prev`, `history`."""
+        """Inputs, the item, `deps`, `done`, `prev`, `history`, `answer`."""
         self.missing: dict[str, str] = {}
         """Names that this block could have had, and why it has not."""
         self.written = list(block.entries) if block else []
         self._outer = outer
-        if loop:
-            record = {name: declared(entry.node, name) for name, entry in loop.entries.items()}
-            self.names["prev"] = Record({name: last_round(found) for name, found in record.items()})
-            self.names["history"] = ListOf(Record({name: unskipped(found) for name, found in record.items()}))
+        self._shared = shared
+        if loop and block:
+            record = declares.block(block)
+            self.names["prev"] = Record({name: last_round(found) for name, found in record.fields.items()})
+            self.names["history"] = ListOf(each_round(record))
+
+    def is_sibling(self, name: str) -> bool:
+        """Whether it is a step of the same block that stands above, or above the way back of a gate around this one."""
+        return name in self.steps or bool(self._shared and self._outer and self._outer.is_sibling(name))
 
     def chain(self) -> Iterator[Scope]:
         """This scope and the ones around it, innermost first."""
@@ -146,7 +115,7 @@ class Scope(Mapping[str, Type]):
         path, found = scope.prefix + parts[0], unskipped(scope.steps[parts[0]])
         for part in parts[1:]:
             inside = found.item if isinstance(found, Nullable) else found
-            if not isinstance(inside, Record) or part not in inside.fields:
+            if not isinstance(inside, Record) or part not in inside.fields or part == "history":
                 break
             path, found = f"{path}.{part}", unskipped(inside.fields[part])
         return path
@@ -158,12 +127,17 @@ class Scope(Mapping[str, Type]):
             first = reference.parts[0]
             if first in ("prev", "history"):
                 found.prev = found.inputs = True
-                if loop := next((scope.prefix for scope in self.chain() if "prev" in scope.names), None):
-                    found.reads[".".join([loop + "@prev", *reference.parts[1:2]])] = None
+                if loop := next((scope for scope in self.chain() if scope.loop), None):
+                    parts = reference.parts[1:2] if first == "prev" else loop.written
+                    found.reads.update(dict.fromkeys(f"{loop.prefix}@prev.{part}" for part in parts or loop.written))
+                    if first == "history":
+                        found.histories[loop.loop] = None
                 continue
             path = self.path_of(reference.parts)
             if path:
                 found.reads[path] = None
+                if "history" in reference.parts:
+                    found.histories[path] = None
             found.inputs = True
         return found
 
@@ -172,15 +146,8 @@ def last_round(found: Type) -> Type:
     """The type that a step's result has as `prev.x`."""
     inside = unskipped(found)
     if isinstance(inside, Record):
-        return Record({name: last_round(value) for name, value in inside.fields.items()})
+        return Record({name: last_round(value) for name, value in inside.fields.items() if name != "history"})
     return inside if isinstance(inside, Nullable) else Nullable(inside, "`prev` is null in the first round")
-
-
-def unskipped(found: Type) -> Type:
-    """A skippable result as it is read: it may be null."""
-    if not isinstance(found, Skipped):
-        return found
-    return found.item if isinstance(found.item, Nullable) else Nullable(found.item, f"`{found.step}` may be skipped")
 
 
 class Order:
@@ -191,6 +158,8 @@ class Order:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
+        self.inside: dict[str, str] = {}
+        """Names of steps that lie in a loop without a name of its own, and that loop's."""
         self._writer: dict[str, str] = {}
         self._readers: dict[str, list[str]] = {}
 
@@ -199,7 +168,8 @@ class Order:
         found: set[str] = set()
         for path in (*uses.reads, *uses.writes):
             if path.startswith(self._prefix) and "@" not in path:
-                found.add(path[len(self._prefix) :].split(".")[0])
+                step = path[len(self._prefix) :].split(".")[0]
+                found.add(self.inside.get(step, step))
             if path in self._writer:
                 found.add(self._writer[path])
         for path in uses.writes:
@@ -244,7 +214,9 @@ class Explainer:
             if name in around.missing:
                 return "SOP505", f"there is no `{name}` here", around.missing[name]
         if name in ("prev", "history"):
-            return "SOP505", f"`{name}` exists only inside a `loop:`", ""
+            return "SOP505", f"`{name}` exists only inside a `loop:`, or from where a gate leads back to up to it", ""
+        if name == "answer":
+            return "SOP505", "`answer` exists only in the `accept:` of a cascade", ""
         if name in ("deps", "done"):
             return "SOP505", f"`{name}` exists only inside the `do:` of a `for_each:`", ""
         if name == "maybe":

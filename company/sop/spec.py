@@ -26,6 +26,7 @@ _REFERENCES = {
     ]
 }
 _BLOCK = {"x-ref": "Block"}
+_ACCEPT = {"anyOf": [{"type": ["string", "boolean"]}, {"x-ref": "RoleStep"}, {"x-ref": "RunStep"}]}
 
 
 def _text(value: object) -> object:
@@ -59,8 +60,8 @@ class RoleSpec(Spec):
     """`small`, `medium`, `large` or `provider:model`; the run's model by default."""
     temperature: float | None = Field(None, ge=0, le=2)
     """0 is as repeatable as the model can be; the run's setting by default."""
-    tools: list[str] | None = None
-    """Tools that the role may call."""
+    tools: Names | None = None
+    """Tools that the role may be given by a step: `python`, `shell`, `files.read` …, `mcp.SERVER`."""
 
 
 class LimitsSpec(Spec):
@@ -81,8 +82,6 @@ class DeliverSpec(Spec):
 
     accept: Expr | None = None
     """Whether the run succeeded; without it, that the last step finished."""
-    include: Names | None = None
-    """The steps whose artifacts are delivered; all by default."""
 
 
 class StepSpec(Spec):
@@ -113,9 +112,9 @@ class RoleStep(WorkSpec):
     """Work by a role: one model call."""
 
     role: str
-    """The role, a file of `roles/` or an entry of `roles:`."""
+    """The role, a file of `roles/` or an entry of `roles:`; `$step.field` takes the one that the field names."""
     prompt: str | None = None
-    """The template `prompts/<role>/<prompt>.md.j2`; the step's name by default."""
+    """The template `prompts/<role>/<prompt>.md.j2`, else `prompts/shared/<prompt>.md.j2`; the step's name by default."""
     out: TypeText
     """The type of the result."""
     model: str | None = None
@@ -126,18 +125,16 @@ class RoleStep(WorkSpec):
     """Longest reply, tokens; the run's setting by default."""
     grain: Literal["file", "function"] = "file"
     """How much code is asked for at once: a whole file, or one function or class of a `FileSpec` in `in:` at a time."""
-    tools: list[str] | None = None
-    """Tools that the role may call in this step."""
-    tool_calls: int | None = Field(None, ge=1)
-    """Most tool calls of this step."""
-    sample: int | None = Field(None, ge=1)
-    """Number of answers; `out` becomes a list."""
-    cascade: list[str] | None = None
-    """Model tiers, cheapest first; the next is asked where `accept` says no."""
-    accept: Expr | None = None
-    """With `cascade`: whether the answer is good enough."""
-    demos: int | None = Field(None, ge=0)
-    """Number of worked examples shown; 0 is none."""
+    tools: Names | None = None
+    """Tools that may be called in this step, each granted by the role; none by default."""
+    tool_calls: int = Field(5, ge=1, le=50)
+    """With `tools`: most calls of them."""
+    sample: int = Field(1, ge=1, le=32)
+    """Number of answers; with more than 1, the result is their list."""
+    cascade: Annotated[list[str], Field(min_length=1, max_length=8)] | None = None
+    """Models, one asked after another until `accept` is content; the same one may stand there more than once."""
+    accept: Annotated[Any, WithJsonSchema(_ACCEPT)] = None
+    """With `cascade`: an expression over `answer`, or a step that judges it and gives one `bool`."""
 
 
 class RunStep(WorkSpec):
@@ -150,18 +147,18 @@ class RunStep(WorkSpec):
 
 
 class GateStep(StepSpec):
-    """A decision by a person."""
+    """A decision by a person. No step below it begins before it is made. Its result is a `Decision`."""
 
     gate: Literal["human"]
     """Who decides."""
     show: References = None
-    """What the person sees."""
+    """What the person sees, and may edit."""
     choices: dict[str, str] = Field(min_length=1)
-    """What may be chosen, and where each choice leads: `next`, an earlier step, or `fail`."""
-    max: int | None = Field(None, ge=1, le=100)
-    """How often a choice may lead back."""
-    headless: str | None = None
-    """The choice that is taken where nobody can be asked."""
+    """What may be chosen, and where it leads: `next`, `fail`, or an earlier step of the block, to do it again from there."""
+    max: int | None = Field(None, ge=1, le=99)
+    """How often a choice may lead back; then it is not offered any more. Required where one does."""
+    headless: str
+    """The choice that is taken where nobody can be asked; it leads to `next` or `fail`."""
 
 
 class ForEachStep(StepSpec):
@@ -180,7 +177,8 @@ class ForEachStep(StepSpec):
     max: int = Field(100, ge=1, le=1000)
     """Most items; a longer list fails the step before anything is paid for."""
     on_error: Literal["stop", "collect"] = "stop"
-    """`stop`: an item that fails ends the run. `collect`: the others are finished first."""
+    """`stop`: an item that fails ends the run. `collect`: it is left out of the result, and those that need it; if none
+    is left, the step fails."""
     do: Annotated[dict[str, Any], WithJsonSchema({"anyOf": [{"x-ref": "Step"}, {"x-ref": "Block"}]})]
     """One step, or a block of steps whose last one gives the item's result."""
 
@@ -190,23 +188,23 @@ class LoopStep(StepSpec):
 
     loop: Block
     """The steps of a round."""
-    until: Expr
-    """Checked after each round; the loop ends when it holds."""
+    until: Expr | None = None
+    """Checked after each round; the loop ends when it holds. Without it, `max` rounds are run."""
     max: int = Field(ge=1, le=100)
     """Most rounds."""
     best: Expr | None = None
     """A number, higher is better: a round that ends no higher is undone, so the best round so far is what goes on."""
-    on_max: Literal["continue", "fail", "gate"] = "fail"
-    """After the last round without success: go on with what there is, fail the run, or ask a person."""
+    on_max: Literal["continue", "fail"] = "fail"
+    """After the last round without success: go on with what there is, or fail the run."""
 
 
 class UseStep(StepSpec):
-    """Another procedure as one step."""
+    """Another procedure as one step. It sees its inputs alone; its steps are read as `STEP.NAME`."""
 
     use: str
     """Its name."""
-    with_: dict[str, Any] = Field(default_factory=dict, alias="with")
-    """Its inputs."""
+    with_: References = Field(None, alias="with")
+    """Its inputs: names, dotted for parts, or `input: expression`."""
 
 
 class Sop(Spec):
@@ -227,8 +225,11 @@ class Sop(Spec):
         WithJsonSchema({"type": "object", "additionalProperties": {"x-ref": "RoleSpec"}}),
     ] = None
     """Roles of this procedure alone, or changes to the ones of the library."""
-    artifacts: dict[str, dict[str, Any]] | None = None
-    """Types of this procedure alone."""
+    artifacts: Annotated[
+        dict[str, dict[str, Any]] | None,
+        WithJsonSchema({"type": "object", "additionalProperties": {"type": "object", "additionalProperties": _TYPE}}),
+    ] = None
+    """Types of this procedure alone: the name, its fields and their types."""
     steps: Block
     """The steps, in order."""
     deliver: Annotated[dict[str, Any] | None, WithJsonSchema({"x-ref": "DeliverSpec"})] = None
@@ -244,22 +245,6 @@ KINDS: dict[str, type[StepSpec]] = {
     "use": UseStep,
 }
 """The key that makes a step what it is."""
-NOT_RUN_YET = {
-    "gate",
-    "use",
-    "sample",
-    "cascade",
-    "accept",
-    "tools",
-    "tool_calls",
-    "demos",
-    "include",
-    "artifacts",
-}
-"""Keys of the language that this version checks and does not run (`accept` of a role step, that is)."""
-NOT_RUN_VALUES = {"on_error": "collect", "on_max": "gate"}
-"""Values of keys that this version checks and does not run."""
-
 S = TypeVar("S", bound=Spec)
 
 
@@ -280,22 +265,6 @@ def read(model: type[S], node: Node, report: Diagnostics, what: str) -> S | None
     return found
 
 
-def refuse_not_run(node: Node, report: Diagnostics, keys: set[str]) -> bool:
-    """Report what is in the language and not run by this version; whether there was anything."""
-    refused = False
-    for key, entry in node.entries.items():
-        value = NOT_RUN_VALUES.get(key)
-        if key in keys:
-            subject, span = f"`{key}`", entry.key
-        elif value and entry.node.value == value:
-            subject, span = f"`{key}: {value}`", entry.node.span
-        else:
-            continue
-        report.error("SOP307", f"{subject} is part of the language but this version does not run it yet", span)
-        refused = True
-    return refused
-
-
 _WANTED = {
     "int": "a whole number", "float": "a number", "bool": "true or false", "string": "text", "list": "a list",
     "dict": "a mapping",
@@ -311,9 +280,10 @@ def _report(model: type[Spec], node: Node, report: Diagnostics, what: str, probl
         _unknown_key(model, node, report, what, key)
     elif kind == "missing":
         bound = model is LoopStep and key == "max"
+        code = {(LoopStep, "max"): "SOP603", (GateStep, "headless"): "SOP612"}.get((model, key), "SOP302")
         place = next(iter(node.entries.values())).key if node.entries else node.span
         message = f"{what} has no bound" if bound else f"{what} has no `{key}`"
-        report.error("SOP603" if bound else "SOP302", message, place, f"add `{key}:`", describe(model, key))
+        report.error(code, message, place, f"add `{key}:`", describe(model, key))
     elif kind == "literal_error":
         options = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
         given = node.get(key)

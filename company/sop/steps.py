@@ -1,118 +1,208 @@
 """Links the steps of a procedure, block by block, each with what it reads, changes and waits for.
 
-References: `references.py`; order and scope: `scopes.py`; the procedure around the steps: `linker.py`.
+Work, commands and gates: `work.py`; references: `references.py`; order and scope: `scopes.py`; the procedure around the
+steps: `linker.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from company.sop import checks
+from company.sop.declares import is_single, kind_of
 from company.sop.diagnostics import Diagnostics, did_you_mean
 from company.sop.expressions import Expression
 from company.sop.library import Library
 from company.sop.loader import Entry, Node
 from company.sop.procedure import Step
-from company.sop.references import Resolver, expression_of
-from company.sop.resources import Roles, Templates, check_model, check_prompt, prompt_missing, prompt_name
-from company.sop.scopes import Order, Scope, Uses, declared, is_pytest, is_single, kind_of, result_of
+from company.sop.references import expression_of
+from company.sop.scopes import Order, Scope, Uses
 from company.sop.spec import (
     KINDS,
-    NOT_RUN_YET,
     ForEachStep,
+    GateStep,
     LoopStep,
     RoleStep,
     RunStep,
     StepSpec,
+    UseStep,
     WorkSpec,
     read,
-    refuse_not_run,
 )
-from company.sop.types import (
-    COMMAND_RESULT,
-    FILE_SPEC,
-    FLOAT,
-    PATCH,
-    SOURCE_FILE,
-    STR,
-    TEST_RUN,
-    UNKNOWN,
-    ListOf,
-    Nullable,
-    Record,
-    Type,
-    Unknown,
-    fits,
-)
+from company.sop.types import FLOAT, STR, UNKNOWN, ListOf, Nullable, Record, Type, Unknown, fits
+from company.sop.units import Unit, Units
+from company.sop.work import WorkLinker, judged_by
 
-GRAIN_NAMES = ("part", "module")
-"""What a prompt gets besides with `grain: function`: the part to write, and the file as far as it is written."""
+AGAIN, TRIES = "@again", "@tries"
+"""Suffixes of the loops that a gate and a cascade make."""
 
 
 class StepLinker:
-    """Builds steps. `uses`: what each reads and changes, by path. `prompts`: the templates they use."""
+    """Builds the steps of one unit, and of those that it uses. `uses`: what each reads and changes, by path."""
 
-    def __init__(self, library: Library, roles: Roles, resolver: Resolver, report: Diagnostics) -> None:
-        self.uses: dict[str, Uses] = {}
-        self.prompts: dict[str, str] = {}
+    def __init__(
+        self, library: Library, unit: Unit, units: Units, report: Diagnostics, around: StepLinker | None = None
+    ) -> None:
+        self.uses: dict[str, Uses] = around.uses if around else {}
+        self.units: dict[str, Unit] = around.units if around else {}
+        """The procedures that were used, by name."""
+        self.work: WorkLinker = WorkLinker(library, unit.roles, unit.resolve, report, around.work if around else None)
         self._library = library
-        self._roles = roles
-        self._resolve = resolver
+        self._unit = unit
+        self._files = units
+        self._resolve = unit.resolve
         self._report = report
-        self._templates = Templates(library)
+        self._names: tuple[str, ...] = (*(around._names if around else ()), unit.name)
 
-    def block(self, block: Node, scope: Scope) -> tuple[tuple[Step, ...], Uses]:
-        """The steps of a block, and what they use together."""
+    def block(self, block: Node, scope: Scope, inside: str = "") -> tuple[tuple[Step, ...], Uses]:
+        """The steps of a block, and what they use together. `inside`: the gate whose way back the block is."""
         order, steps, together = Order(scope.prefix), [], Uses()
+        groups = self._ways_back(block, inside)
+        names = list(block.entries)
         places: dict[str, int] = {}
-        above = ""
-        for name, entry in block.entries.items():
-            self._resolve.name(name, entry.key, scope)
-            step, uses, fields = self._step(name, entry, scope)
-            after = self._resolve.after(entry.node, name, scope)
+        above = wall = ""
+        place = 0
+        while place < len(names):
+            name = names[place]
+            end = groups.get(name, name)
+            several = end != name
+            if several:
+                span = names[place : names.index(end) + 1]
+                sound, uses, fields = self._back(end, {each: block.entries[each] for each in span}, block, scope)
+                name, follows = f"{end}{AGAIN}", uses.inputs
+                after = [each for one in span for each in _after(block.entries[one].node) if each in scope.steps]
+                order.inside.update(dict.fromkeys(span, name))
+            else:
+                span, entry = [name], block.entries[name]
+                self._resolve.name(name, entry.key, scope)
+                sound, uses, fields = self._step(
+                    name, entry, scope, {each: names.index(each) for each in names[:place]}
+                )
+                after = self._resolve.after(entry.node, name, scope)
+                follows = (
+                    uses.inputs if fields.get("body") else bool({"in", "show", "with"} & entry.node.entries.keys())
+                )
+                if fields.get("transparent"):
+                    follows = "in" in entry.node.entries
             waits = order.waits(name, uses) | set(after)
-            follows = "in" in entry.node.entries or uses.inputs if fields.get("body") else "in" in entry.node.entries
             if above and not follows and not after:
                 waits.add(above)
+            if wall:
+                waits.add(wall)
             fields["waits"] = tuple(sorted(waits & places.keys(), key=places.__getitem__))
-            if step:
-                steps.append(Step(**fields))
+            if sound:
+                steps.append(Step(**{**fields, "name": name} if several else fields))
             self.uses[scope.prefix + name] = uses
             together.add(uses)
             places[name] = len(places)
-            scope.steps[name] = declared(entry.node, name)
+            for each in span:
+                scope.steps[each] = scope.declares.step(block.entries[each].node, each)
+                wall = name if kind_of(block.entries[each].node) == "gate" else wall
             above = name
+            place += len(span)
         return tuple(steps), together
 
-    def _step(self, name: str, entry: Entry, scope: Scope, prompt: str = "") -> tuple[bool, Uses, dict[str, Any]]:
+    # --- ways back
+
+    def _ways_back(self, block: Node, inside: str) -> dict[str, str]:
+        """The outermost ways back: the first step of each, and its gate."""
+        names = list(block.entries)
+        found: dict[int, int] = {}
+        for place, name in enumerate(names):
+            node = block.entries[name].node
+            choices = node.get("choices") if kind_of(node) == "gate" and name != inside else None
+            targets = [entry.node.text for entry in choices.entries.values()] if choices else []
+            starts = [names.index(target) for target in targets if target in names[:place]]
+            if not starts:
+                continue
+            start = min(starts)
+            for first, last in list(found.items()):
+                if first < start <= last:
+                    message = (
+                        f"`{name}` leads back to `{names[start]}`, which lies within the way back of `{names[last]}`"
+                    )
+                    way = f"lead back to `{names[first]}`, or to a step after `{names[last]}`"
+                    self._report.error("SOP612", message, block.entries[name].key, way)
+                    start = first
+                if first >= start:
+                    del found[first]
+            found[start] = place
+        return {names[start]: names[end] for start, end in found.items()}
+
+    def _back(
+        self, gate: str, entries: Mapping[str, Entry], block: Node, scope: Scope
+    ) -> tuple[bool, Uses, dict[str, Any]]:
+        """The steps from where a gate leads back to, up to the gate: a loop without a name of its own."""
+        name, node = f"{gate}{AGAIN}", entries[gate].node
+        path = scope.prefix + name
+        inner_block = Node(block.value, block.span, entries=dict(entries))
+        inner = Scope(scope.prefix, inner_block, scope.declares, scope, path, shared=True)
+        body, inside = self.block(inner_block, inner, gate)
+        back = [choice for choice, step in body[-1].choices.items() if step in entries] if body else []
+        if back and f"{scope.prefix}@prev.{gate}" not in inside.reads:
+            message = f"`{back[0]}` leads back, and nobody reads what the person said"
+            way = f"add `prev.{gate}` to the `in:` of `{next(iter(entries))}`"
+            self._report.warning(
+                "SOP617", message, entries[gate].node.entries["choices"].node.entries[back[0]].key, way
+            )
+        limit = node.get("max")
+        times = limit.value if limit and isinstance(limit.value, int) else 1
+        text = f"{gate}.choice not in {back!r}".replace("'", '"')
+        fields = {
+            "path": path,
+            "kind": "loop",
+            "span": next(iter(entries.values())).key,
+            "until": Expression(text, entries[gate].key),
+            "max": times + 1,
+            "on_max": "continue",
+            "transparent": True,
+            "out": Record({}),
+            "body": body,
+        }
+        _leave_loop(
+            inside, lambda read: read.removeprefix(scope.prefix).removeprefix("@prev.").split(".")[0] in entries
+        )
+        return len(body) == len(entries), inside, fields
+
+    # --- one step
+
+    def _step(
+        self, name: str, entry: Entry, scope: Scope, earlier: Mapping[str, int] | None = None, prompt: str = ""
+    ) -> tuple[bool, Uses, dict[str, Any]]:
         """Whether a step is sound enough to build, what it uses, and its fields."""
         node, path, uses = entry.node, scope.prefix + name, Uses()
         kind = self._kind(name, entry)
         fields: dict[str, Any] = {"name": name, "path": path, "kind": kind, "span": entry.key}
         if not kind:
             return False, uses, fields
-        if kind in NOT_RUN_YET:
-            read(KINDS[kind], node, self._report, f"the step `{name}`")
-            refuse_not_run(node, self._report, {kind})
-            return False, uses, fields
         spec = read(KINDS[kind], node, self._report, f"the step `{name}`")
-        refused = refuse_not_run(node, self._report, NOT_RUN_YET if kind == "role" else set())
         fields["when"] = self._resolve.condition(node.get("when"), scope, path, uses)
         if isinstance(spec, StepSpec):
             fields.update(retry=spec.retry, timeout=spec.timeout)
-        if kind in ("role", "run"):
-            before = self._report.failed
-            self._work(node, path, scope, uses, fields, spec if isinstance(spec, WorkSpec) else None)
-            if kind == "role":
-                sound = before == self._report.failed
-                self._role(prompt or name, node, scope, fields, spec if isinstance(spec, RoleStep) else None, sound)
-            elif isinstance(spec, RunStep):
-                fields["command"] = spec.run
-        elif kind == "for_each":
-            self._for_each(name, node, scope, uses, fields, spec if isinstance(spec, ForEachStep) else None)
-        else:
-            self._loop(node, scope, uses, fields, spec if isinstance(spec, LoopStep) else None)
-        return spec is not None and not refused, uses, fields
+        sound = spec is not None
+        match kind:
+            case "role" | "run":
+                before = self._report.failed
+                self.work.in_and_out(node, path, scope, uses, fields, spec if isinstance(spec, WorkSpec) else None)
+                if isinstance(spec, RunStep):
+                    fields["command"] = spec.run
+                if kind == "role":
+                    clean = before == self._report.failed
+                    asked = spec if isinstance(spec, RoleStep) else None
+                    self.work.role(prompt or name, node, scope, uses, fields, asked, sound=clean)
+                    if "cascade" in node.entries or "accept" in node.entries:
+                        return self._tries(node, scope, uses, fields, asked)
+            case "gate":
+                asks = spec if isinstance(spec, GateStep) else None
+                self.work.gate(name, node, scope, uses, fields, asks, earlier or {})
+            case "for_each":
+                self._for_each(name, node, scope, uses, fields, spec if isinstance(spec, ForEachStep) else None)
+            case "loop":
+                self._loop(node, scope, uses, fields, spec if isinstance(spec, LoopStep) else None)
+            case _:
+                self._use(node, scope, uses, fields, spec if isinstance(spec, UseStep) else None)
+        return sound, uses, fields
 
     def _kind(self, name: str, entry: Entry) -> str | None:
         node = entry.node
@@ -134,77 +224,67 @@ class StepLinker:
             self._report.error("SOP305", message, span, label, f"it needs one of {', '.join(f'`{k}:`' for k in KINDS)}")
         return kind
 
-    def _work(
-        self, node: Node, path: str, scope: Scope, uses: Uses, fields: dict[str, Any], spec: WorkSpec | None
-    ) -> None:
-        """`in`, `out`, `updates` and `commit` of a role's step or a command."""
-        if source := node.get("in"):
-            uses.inputs = True
-            fields["inputs"] = self._resolve.inputs(source, path, scope, uses)
-        out_node, command = node.get("out"), node.get("run")
-        out = self._resolve.type(out_node) if out_node else UNKNOWN
-        if command:
-            gives = TEST_RUN if is_pytest(command.text) else COMMAND_RESULT
-            if out_node and not fits(out, gives):
-                message = f"`{command.text}` gives a {gives}, not {out}"
-                self._report.error("SOP610", message, out_node.span, f"write `{gives}`, or leave `out` out")
-            out = gives
-        elif out_node and _holds(out, (TEST_RUN, COMMAND_RESULT)):
-            message = f"{out} is measured, not written by a role"
-            self._report.error("SOP610", message, out_node.span, "a step with `run:` gives it")
-        fields["out"] = out
-        if updates := node.get("updates"):
-            fields["updates"] = self._resolve.updates(updates, out, path, scope, uses)
-        if spec:
-            fields["commit"] = spec.commit
+    # --- candidates
 
-    def _role(
-        self, prompt: str, node: Node, scope: Scope, fields: dict[str, Any], spec: RoleStep | None, sound: bool
-    ) -> None:
-        """Role, model and prompt; the prompt is held against `in:` where that is `sound`."""
-        role_node, prompt_node, model_node = node.get("role"), node.get("prompt"), node.get("model")
-        role_name = role_node.text if role_node else ""
-        role = self._roles.get(role_name, role_node.span) if role_node and role_name else None
-        fields["role"] = role
-        if spec and spec.model and model_node:
-            check_model(spec.model, model_node.span, self._report)
-        if spec:
-            temperature = spec.temperature if spec.temperature is not None else role and role.temperature
-            fields.update(
-                model=spec.model or (role and role.model), temperature=temperature, max_tokens=spec.max_tokens
-            )
-            fields["grain"] = spec.grain
-        prompt = prompt_node.text if prompt_node else prompt
-        if not role_name or not role:
-            return
-        file = self._library.prompt(role_name, prompt)
-        place = prompt_node.span if prompt_node else fields["span"]
-        if not file:
-            prompt_missing(self._library, role_name, prompt, place, self._report)
-            return
-        fields.update(prompt=f"{role_name}/{prompt}", prompt_file=file)
-        template = self._templates.get(prompt_name(role_name, prompt))
-        self.prompts.update({f"prompts/{path}": text for path, text in template.texts.items()})
-        source = node.get("in")
-        given = {item.name: item.expr.span for item in fields.get("inputs", ())}
-        if sound and spec and spec.grain == "function":
-            self._grain(node, scope, fields)
-            given |= {name: node.place("grain") for name in GRAIN_NAMES if name in template.variables}
-        if sound:
-            reads = source.span if source else place
-            check_prompt(template, fields["prompt"], place, reads, given, scope, self._report)
+    def _tries(
+        self, node: Node, scope: Scope, uses: Uses, fields: dict[str, Any], spec: RoleStep | None
+    ) -> tuple[bool, Uses, dict[str, Any]]:
+        """A cascade: the step, and who judges its answer, repeated with one model after another."""
+        accept, models = node.get("accept"), node.get("cascade")
+        if not accept or not models:
+            given, other = ("cascade", "accept") if models else ("accept", "cascade")
+            message = f"`{given}` without `{other}`"
+            label = "say when an answer is good enough" if models else "say which models are asked, cheapest first"
+            self._report.error("SOP613", message, node.entries[given].key, label)
+            return False, uses, fields
+        inner = Scope(f"{fields['path']}.", None, scope.declares, scope)
+        inner.names["answer"] = fields.get("out", UNKNOWN)
+        when = fields.pop("when", None)
+        until: Expression | None
+        best = judge = None
+        if accept.is_map:
+            sound, more, judged = self._step("accept", Entry(node.entries["accept"].key, accept), inner)
+            uses.add(more)
+            uses.reads[f"{inner.prefix}accept"] = None
+            self.uses[f"{inner.prefix}accept"] = more
+            passed, score = judged_by(judged.get("out", UNKNOWN))
+            kind = kind_of(accept)
+            if kind not in ("role", "run", None):
+                message = f"a step with `{kind}:` cannot judge an answer"
+                self._report.error("SOP613", message, accept.span, "a step with `role:` or `run:` can")
+            elif sound and not passed and not isinstance(judged.get("out"), Unknown):
+                message = f"{judged['out']} has no single `bool` that decides"
+                self._report.error(
+                    "SOP613", message, accept.span, "", "a TestRun, a CommandResult and a Review have one"
+                )
+            until = Expression(f"accept.{passed}", accept.span)
+            best = Expression(f"accept.{score}", accept.span) if score else None
+            judge = Step(**{**judged, "waits": (fields["name"],)}) if sound else None
+        else:
+            deciding = Uses()
+            until = self._resolve.condition(accept, inner, fields["path"], deciding)
+            uses.add(deciding)
+            sound = until is not None
+        if not sound or not spec or (accept.is_map and not judge):
+            return False, uses, fields
+        candidate = Step(**fields)
+        whole = {
+            "name": fields["name"],
+            "path": fields["path"] + TRIES,
+            "kind": "loop",
+            "span": fields["span"],
+            "out": fields["out"],
+            "when": when,
+            "until": until,
+            "best": best,
+            "max": len(spec.cascade or ()),
+            "on_max": "continue",
+            "transparent": True,
+            "body": (candidate, judge) if judge else (candidate,),
+        }
+        return True, uses, whole
 
-    def _grain(self, node: Node, scope: Scope, fields: dict[str, Any]) -> None:
-        """One function at a time: a file of the design to write, or files of code to mend."""
-        types = [self._resolve.quietly(item.expr, scope) for item in fields.get("inputs", ())]
-        span, out = node.place("grain"), fields["out"]
-        wanted: tuple[Type, ...] = (SOURCE_FILE, ListOf(SOURCE_FILE)) if out == PATCH else (FILE_SPEC,)
-        if out not in (SOURCE_FILE, PATCH):
-            self._report.error("SOP610", f"`grain: function` gives a SourceFile or a Patch, not {out}", span)
-        elif sum(kind in wanted for kind in types) != 1:
-            note = "for instance `for_each: design.files`, `as: file`, and `file` in `in:`" if out != PATCH else ""
-            message = f"`grain: function` with `out: {out}` needs exactly one {' or '.join(map(str, wanted))} in `in:`"
-            self._report.error("SOP303", message, span, "", note)
+    # --- blocks of steps
 
     def _for_each(
         self,
@@ -228,7 +308,7 @@ class StepLinker:
             elif not isinstance(found, Unknown):
                 self._not_a_list(over, found)
         single = do is not None and is_single(do)
-        inner = Scope(f"{path}.", None if single else do, scope)
+        inner = Scope(f"{path}.", None if single else do, scope.declares, scope)
         bind = as_node.text if as_node else ""
         if as_node:
             self._resolve.name(bind, as_node.span, scope)
@@ -249,7 +329,7 @@ class StepLinker:
             if do and do.is_map:
                 self._report.error("SOP302", f"the `do` of `{name}` is empty", do.span)
             return
-        result = result_of(do)
+        result = scope.declares.item(do)
         self._gathered(node, inner, result)
         fields["out"] = ListOf(result)
         fields["body"], inside = self._do(name, do, inner, single)
@@ -284,7 +364,7 @@ class StepLinker:
     def _do(self, name: str, do: Node, inner: Scope, single: bool) -> tuple[tuple[Step, ...], Uses]:
         if not single:
             return self.block(do, inner)
-        sound, uses, fields = self._step("do", Entry(do.span, do), inner, name)
+        sound, uses, fields = self._step("do", Entry(do.span, do), inner, None, name)
         self._resolve.after(do, "do", inner)
         self.uses[f"{inner.prefix}do"] = uses
         return ((Step(**fields),) if sound else ()), uses
@@ -292,20 +372,24 @@ class StepLinker:
     def _loop(self, node: Node, scope: Scope, uses: Uses, fields: dict[str, Any], spec: LoopStep | None) -> None:
         path, block, until_node = fields["path"], node.get("loop"), node.get("until")
         if spec:
-            fields.update(max=spec.max, on_max=spec.on_max)
+            fields.update(max=spec.max, on_max=spec.on_max if until_node else "continue")
+        if not until_node and "on_max" in node.entries:
+            span = node.entries["on_max"].key
+            self._report.error("SOP616", "`on_max` without `until`: every round is run", span, "leave it out")
         if not block or not block.is_map:
             return
         if not block.entries:
             self._report.error("SOP302", f"the loop `{fields['name']}` is empty", block.span)
-        inner = Scope(f"{path}.", block, scope, block)
-        fields["out"] = Record({name: declared(entry.node, name) for name, entry in block.entries.items()})
+        inner = Scope(f"{path}.", block, scope.declares, scope, path)
+        fields["out"] = scope.declares.block(block, history=True)
         fields["body"], inside = self.block(block, inner)
         deciding = Uses()
         fields["until"] = self._resolve.condition(until_node, inner, path, deciding)
         if fields["until"] and fields["until"].references():
             names = list(block.entries)
-            parts = [self.uses[f"{path}.{name}"] for name in names]
-            checks.until(fields["until"], path, deciding, parts, names, self._report)
+            parts = [self.uses[f"{path}.{name}"] for name in names if f"{path}.{name}" in self.uses]
+            if len(parts) == len(names):
+                checks.until(fields["until"], path, deciding, parts, names, self._report)
         if best := node.get("best"):
             fields["best"] = expression_of(best)
             measure = self._resolve.typed(fields["best"], inner, path)
@@ -313,12 +397,53 @@ class StepLinker:
             if not fits(measure, FLOAT):
                 self._report.error("SOP303", f"`best` must be a number, not {measure}", best.span)
         inside.add(deciding)
-        outside = any(not read.startswith(f"{path}.") for read in inside.reads)
-        inside.prev, inside.inputs = False, inside.inputs or outside
+        _leave_loop(inside, lambda read: read.startswith(f"{path}."))
         uses.add(inside)
 
+    def _use(self, node: Node, scope: Scope, uses: Uses, fields: dict[str, Any], spec: UseStep | None) -> None:
+        """Another procedure: its steps, linked with its own roles and names, see its inputs and nothing else."""
+        given = {}
+        if source := node.get("with"):
+            uses.inputs = True
+            fields["inputs"] = self._resolve.inputs(source, fields["path"], scope, uses)
+            given = {item.name: item for item in fields["inputs"]}
+        if not spec or not (name_node := node.get("use")):
+            return
+        if spec.use in self._names:
+            circle = " → ".join([*self._names[self._names.index(spec.use) :], spec.use])
+            self._report.error("SOP614", f"`{spec.use}` uses itself: {circle}", name_node.span, "break the circle")
+            return
+        unit = self._files.used(spec.use, name_node.span)
+        if not unit or not unit.steps:
+            return
+        self.units[spec.use] = unit
+        place = node.place("with") if "with" in node.entries else name_node.span
+        for name, kind in unit.inputs.items():
+            if name not in given:
+                note = f"declared in {unit.source.shown}"
+                label = f"add `{name}`" if name in scope else f"add `{name}: …`"
+                self._report.error("SOP615", f"`{spec.use}` needs the input `{name}`: {kind}", place, label, note)
+            elif not fits(found := self._resolve.quietly(given[name].expr, scope), kind):
+                message = f"the input `{name}` of `{spec.use}` is {kind}, not {found}"
+                self._report.error("SOP615", message, given[name].expr.span)
+        for name, item in given.items():
+            if name not in unit.inputs:
+                message = f"`{spec.use}` has no input `{name}`"
+                label = did_you_mean(name, unit.inputs)
+                note = f"it has {', '.join(f'`{each}`' for each in unit.inputs) or 'none'}"
+                self._report.error("SOP615", message, item.expr.span, label, note)
+        linker = StepLinker(self._library, unit, self._files, self._report, self)
+        fields["out"] = unit.declares.block(unit.steps)
+        fields["body"], inside = linker.block(unit.steps, unit.scope(f"{fields['path']}."))
+        uses.histories.update(inside.histories)
 
-def _holds(found: Type, wanted: tuple[Type, ...]) -> bool:
-    """Whether a type is one of some, or a list, mapping or null of it."""
-    inner = getattr(found, "item", None) or getattr(found, "value", None)
-    return found in wanted or (isinstance(inner, Type) and _holds(inner, wanted))
+
+def _after(node: Node) -> list[str]:
+    after = node.get("after") if node.is_map else None
+    return [item.text for item in (after.items if after.is_list else [after])] if after else []
+
+
+def _leave_loop(inside: Uses, own: Callable[[str], bool]) -> None:
+    """What a loop's steps use, as it is seen from outside: whether anything that is read there lies outside."""
+    inside.inputs = inside.inputs or any(not own(read) for read in inside.reads)
+    inside.prev = False

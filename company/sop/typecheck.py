@@ -122,9 +122,9 @@ class Typer:
             what = f"`{ast.unparse(node.value)}`"
         label, notes = did_you_mean(node.attr, fields), []
         near = label.split("`")[1] if label else ""
-        if near:
+        if near and isinstance(base, ArtifactType):
             label = f"did you mean `{near}: {fields[near]}`?"
-        elif fields:
+        elif fields and not near:
             notes.append(f"it has {', '.join(f'`{name}`' for name in fields)}")
         if isinstance(base, ArtifactType):
             notes.append(f"`{ast.unparse(node.value)}` is a {base}")

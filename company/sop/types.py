@@ -103,9 +103,10 @@ class Nullable(Type):
 
 @dataclass(frozen=True)
 class ArtifactType(Type):
-    """A document or code, by name."""
+    """A document or code, by name. `declared` is the model of one that a procedure declares itself."""
 
     name: str
+    declared: type[Artifact] | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -113,7 +114,7 @@ class ArtifactType(Type):
     @property
     def model(self) -> type[Artifact]:
         """The pydantic model. Parts of artifacts (`Call`) have one too, though no procedure may name them."""
-        model: type[Artifact] = getattr(artifacts, self.name)
+        model: type[Artifact] = self.declared or getattr(artifacts, self.name)
         return model
 
     @property
@@ -173,6 +174,7 @@ class Unknown(Type):
 UNKNOWN = Unknown()
 SOURCE_FILE, PATCH, FILE_SPEC = ArtifactType("SourceFile"), ArtifactType("Patch"), ArtifactType("FileSpec")
 TEST_RUN, COMMAND_RESULT = ArtifactType("TestRun"), ArtifactType("CommandResult")
+REVIEW = ArtifactType("Review")
 
 
 class TypeProblem(Exception):
@@ -192,8 +194,8 @@ SYNTAX = "`str`, `int`, `float`, `bool`, `[T]`, `{str: T}`, `T | null`, `one_of(
 _DEEPEST = 8
 
 
-def parse_type(value: object, depth: int = 0) -> Type:
-    """The type that YAML data spells: text, or a list or mapping of one entry.
+def parse_type(value: object, names: Mapping[str, Type] = NAMES, depth: int = 0) -> Type:
+    """The type that YAML data spells: text, or a list or mapping of one entry. `names` are the types that have one.
 
     Raises:
         TypeProblem: it spells none.
@@ -203,27 +205,27 @@ def parse_type(value: object, depth: int = 0) -> Type:
     if isinstance(value, list):
         if len(value) != 1:
             raise TypeProblem("a list type has exactly one type in its brackets")
-        return ListOf(parse_type(value[0], depth + 1))
+        return ListOf(parse_type(value[0], names, depth + 1))
     if isinstance(value, dict):
         if list(value) != ["str"]:
             raise TypeProblem("a mapping type is written `{str: T}`")
-        return DictOf(parse_type(value["str"], depth + 1))
+        return DictOf(parse_type(value["str"], names, depth + 1))
     if value is None:
         raise TypeProblem("null alone is no type; write `T | null`")
     if not isinstance(value, str):
         raise TypeProblem(f"`{value}` is no type")
-    return _parse_text(value.strip(), depth)
+    return _parse_text(value.strip(), names, depth)
 
 
-def _parse_text(text: str, depth: int) -> Type:
-    if text in NAMES:
-        return NAMES[text]
+def _parse_text(text: str, names: Mapping[str, Type], depth: int) -> Type:
+    if text in names:
+        return names[text]
     if re.search(r"\|\s*null$", text):
-        return Nullable(parse_type(text.rpartition("|")[0].strip(), depth + 1))
+        return Nullable(parse_type(text.rpartition("|")[0].strip(), names, depth + 1))
     if text.startswith("[") and text.endswith("]"):
-        return ListOf(parse_type(text[1:-1], depth + 1))
+        return ListOf(parse_type(text[1:-1], names, depth + 1))
     if match := re.fullmatch(r"\{\s*str\s*:(.*)\}", text, re.DOTALL):
-        return DictOf(parse_type(match[1], depth + 1))
+        return DictOf(parse_type(match[1], names, depth + 1))
     if match := re.fullmatch(r"one_of\((.*)\)", text, re.DOTALL):
         words = tuple(word.strip().strip("'\"") for word in match[1].split(","))
         if not all(words) or len(set(words)) != len(words):
@@ -271,10 +273,13 @@ def _of_annotation(annotation: Any) -> Type:
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is not None and hasattr(annotation, "__metadata__"):
         return _of_annotation(args[0])
+    if annotation is Any:  # a field whose type was reported as none
+        return UNKNOWN
     if annotation in (str, int, float, bool):
         return Scalar(annotation.__name__)
     if isinstance(annotation, type) and issubclass(annotation, Artifact):
-        return ArtifactType(annotation.__name__)
+        own = getattr(artifacts, annotation.__name__, None) is annotation
+        return ArtifactType(annotation.__name__, None if own else annotation)
     if origin in (list, tuple):
         return ListOf(_of_annotation(args[0]))
     if origin is dict:

@@ -94,3 +94,27 @@ def test_foreign_text_is_one_clean_line() -> None:
 
 def test_durations() -> None:
     assert [duration(seconds) for seconds in (8.4, 185, 3725)] == ["8 s", "3 min 05 s", "1 h 02 min"]
+
+
+TOOL: Event = {
+    "time": 125.0, "id": "prd#1", "step": "prd", "role": "product_manager", "item": "", "round": 1, "name": "python",
+    "arguments": {"code": "print('\x1b[31m')\n" + "x" * 100},
+}  # fmt: skip
+ENDED = {**TOOL, "event": "tool_finished", "seconds": 0.31, "ok": True, "from_store": False, "size": 120}
+
+
+def test_calls_of_tools_are_told() -> None:
+    begun = EVENTS[:2]
+    lines = plain({**TOOL, "event": "tool_started"}, ENDED, {**ENDED, "ok": False, "from_store": True}).split("\n")
+    call = "prd: python(print(' [31m') " + "x" * 44 + "…)"
+    assert lines == [
+        f"{call} → 120 characters, 0.3 s",
+        f"{call} → failed, 120 characters, kept from before",
+        "",
+    ]
+    view = LiveView()
+    for event in (*begun, {**TOOL, "event": "tool_started"}):
+        view(event)
+    assert any("▶ prd" in line and "python(print(" in line and "→" not in line for line in picture(view, 160))
+    view(ENDED)
+    assert any("▶ prd" in line and "→ 120 characters" in line for line in picture(view, 160))

@@ -11,6 +11,7 @@ import yaml
 from company import wiring
 from company.engine import NewRun, Outcome
 from company.events import Event, read
+from company.people import Person
 from company.settings import Settings
 
 REQUIREMENT = (
@@ -52,6 +53,7 @@ def start(
     *,
     requirement: str = REQUIREMENT,
     listen: Callable[[Event], None] = lambda event: None,
+    person: Person | None = None,
     **more: Any,
 ) -> Outcome:
     """Run a procedure (a shipped name, or YAML text) with a script."""
@@ -68,12 +70,12 @@ def start(
         name="out",
         **more,
     )
-    return asyncio.run(wiring.run(new, Settings(), (listen,)))
+    return asyncio.run(wiring.run(new, Settings(), (listen,), person=person))
 
 
-def go_on(folder: Path, limits: Mapping[str, float] | None = None) -> Outcome:
+def go_on(folder: Path, limits: Mapping[str, float] | None = None, *, headless: bool = False) -> Outcome:
     """Resume the newest run."""
-    return asyncio.run(wiring.resume(folder / "ws", "", Settings(), limits=limits))
+    return asyncio.run(wiring.resume(folder / "ws", "", Settings(), limits=limits, headless=headless))
 
 
 def events(folder: Path) -> list[Event]:

@@ -227,14 +227,6 @@ def test_a_role_of_ones_own_reviews_without_any_python(tmp_path: Path) -> None:
     assert "Editor" in git(outcome.repo, "log", "--format=%an").split("\n")
 
 
-def test_what_is_not_run_yet_is_an_error_before_anything_is_made(tmp_path: Path) -> None:
-    text = sop("  code: {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile], sample: 3}\n")
-    with pytest.raises(SopError) as caught:
-        start(tmp_path, text, [])
-    assert "SOP307" in caught.value.report
-    assert not (tmp_path / "ws").exists()
-
-
 def test_inputs_are_checked(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the requirement is empty"):
         start(tmp_path, "zero_shot", [], requirement="  \n ")

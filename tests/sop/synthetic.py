@@ -41,6 +41,7 @@ def procedure(*steps: Step, **more: Any) -> Procedure:
     fields: dict[str, Any] = {
         "name": "made", "description": "Made by hand.", "path": Path("made.yaml"), "text": "", "digest": "", "sources": {},
         "inputs": {"requirement": STR}, "limits": Limits(), "accept": None, "roles": {}, "worst_calls": 0,
+        "artifacts": {}, "histories": frozenset(),
     }  # fmt: skip
     return Procedure(steps=steps, **{**fields, **more})
 
@@ -48,7 +49,7 @@ def procedure(*steps: Step, **more: Any) -> Procedure:
 def review_board() -> Procedure:
     """A gate that sends back, reviewers side by side, a cascade, another procedure, loops in a for_each."""
     again = step(
-        "design@again",
+        "approve@again",
         "prd",
         kind="loop",
         transparent=True,

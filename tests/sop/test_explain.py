@@ -38,7 +38,7 @@ def examples(code: str) -> tuple[Example, Example]:
 
 def codes(example: Example, folder: Path) -> list[str]:
     """What the checker says of an example, against the shipped library."""
-    for path, text in example.files.items():
+    for path, text in {**example.files, "sops/example.yaml": example.procedure}.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     try:

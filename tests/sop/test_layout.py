@@ -153,7 +153,7 @@ def test_the_waterfall_as_a_person_sees_it() -> None:
 
 def test_as_text() -> None:
     lines = [*_tree(review_board().steps)]
-    assert lines[1] == "design: again where approve sends it back, 3 rounds at most"
+    assert lines[1] == "design … approve: again where approve sends it back, 3 rounds at most"
     assert lines[2] == "  design: Engineer → str"
     assert "  approve: a person decides; approve: next; revise: design; reject: fail" in lines
     assert "    fix: Engineer → str" in lines
@@ -162,11 +162,11 @@ def test_as_text() -> None:
 def test_loops_without_a_name_and_gates_in_words() -> None:
     picture = layout(review_board())
     text = {box.path: [line.text for line in box.lines] for box in (*picture.boxes, *picture.frames)}
-    assert text["design@again"] == ["design", "again where approve sends it back, 3 rounds at most"]
+    assert text["approve@again"] == ["design … approve", "again where approve sends it back, 3 rounds at most"]
     assert text["answer@tries"] == ["answer", "again until it is accepted, 3 tries at most"]
     assert text["approve"] == ["approve", "a person decides", "approve → next", "revise → design", "reject → fail"]
     found = [(edge.source, edge.target) for edge in edges(review_board())]
-    assert ("design@again", "build") in found, "whoever waits for a step in such a loop waits for the loop"
+    assert ("approve@again", "build") in found, "whoever waits for a step in such a loop waits for the loop"
     chart = mermaid(review_board())
     assert 's_approve{"approve<br/>a person decides' in chart
-    assert "subgraph s_design__again" in chart
+    assert "subgraph s_approve__again" in chart

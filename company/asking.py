@@ -1,0 +1,163 @@
+"""Work by a role: its prompt, its tools, one answer or several, and what the answer changes.
+
+How an answer is obtained: `llm/structured.py`, code part by part: `llm/parts.py`; tools: `tools/`. When a step is done:
+`nodes.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from company.artifacts import FileSpec, Part, Patch, SourceFile, TestRun, flat
+from company.assemble import merge
+from company.commits import commit
+from company.errors import StepFailed
+from company.keys import in_order, keyed
+from company.llm.client import Message, StepLabel
+from company.llm.gateway import Ask
+from company.llm.parts import mend_part, write_parts
+from company.llm.structured import obtain
+from company.prompts import SYSTEM
+from company.state import RunContext, RunState, Scope, Site, pack, round_of, step_id, unpack
+
+if TYPE_CHECKING:
+    from company.sop.procedure import Role, Step
+
+T = TypeVar("T")
+
+
+def who_works(step: Step, scope: Scope) -> tuple[Role | None, str]:
+    """A step's role and prompt, chosen now where the procedure leaves that to the run; no role for other kinds."""
+    if step.chosen:
+        return step.candidates[str(step.chosen.evaluate(scope))]
+    return step.role, step.prompt
+
+
+async def work(site: Site, state: RunState, context: RunContext, scope: Scope, salt: int) -> dict[str, str | None]:
+    """The values that a role's step leaves. `salt` makes its questions other ones than before."""
+    step = site.step
+    role, _ = who_works(step, scope)
+    if step.sample > 1:
+        answers = [_answer(site, state, context, scope, salt, number) for number in range(step.sample)]
+        result: Any = await together(answers)
+    else:
+        result = await _answer(site, state, context, scope, salt, 0)
+    values: dict[str, str | None] = {step.path: pack(context.objects, result)}
+    changed = result
+    if step.updates:
+        target = unpack(context.objects, state["values"][step.updates])
+        changed, updated = _updated(target, result)
+        values[step.updates] = pack(context.objects, updated)
+    await commit(site, state, context, changed, role)
+    return values
+
+
+async def _answer(site: Site, state: RunState, context: RunContext, scope: Scope, salt: int, sample: int) -> Any:
+    step = site.step
+    variables = {entry.name: entry.expr.evaluate(scope) for entry in step.inputs}
+    given = {"requirement": context.requirement, **variables}
+    judged = next((name for name, value in variables.items() if isinstance(value, TestRun)), "")
+    who = who_works(step, scope)
+
+    def question(part: Part | None = None, module: str = "", number: int = 0, run: TestRun | None = None) -> Ask:
+        shown = {**variables, **({judged: run} if judged and run else {}), "part": part, "module": module}
+        made = _ask(site, state, context, who, shown, salt, number + sample)
+        return replace(made, defines=part.name if part else "")
+
+    def notice(text: str) -> None:
+        context.journal.emit("notice", text=text)
+
+    assert step.out
+    spec = next((value for value in variables.values() if isinstance(value, FileSpec)), None)
+    if step.grain == "function" and spec:
+        return await write_parts(context.gateway, question, spec, context.requirement)
+    if step.grain == "function":
+        files = [value for value in flat(list(variables.values())) if isinstance(value, SourceFile)]
+        turn = max(0, int(round_of(site, state).rpartition(".")[2]) - 2) if site.loops else 0
+        return await mend_part(context.gateway, question, files, context.requirement, variables.get(judged), turn)
+    out = step.out.item if step.sample > 1 else step.out  # type: ignore[attr-defined]  # a list of samples
+    return await obtain(context.gateway, question(), out, given, notice, partial(_holds_together, site))
+
+
+def _holds_together(site: Site, answer: Any) -> None:
+    """See that a for_each below can go through the answer: better the role hears of it than that the run ends there.
+
+    Raises:
+        StepFailed: there are too many items, two with one key, a need that is none, or a circle of needs.
+    """
+    for step in site.blocks[-1].steps:
+        if not step.over or {reference.parts[0] for reference in step.over.references()} != {site.step.name}:
+            continue
+        inside = [reference.parts[0] for entry in (step.key, step.needs) if entry for reference in entry.references()]
+        if set(inside) <= {step.bind}:
+            items = step.over.evaluate({site.step.name: answer})
+            if len(items) > step.max:
+                raise StepFailed(f"there are {len(items)} items, and at most {step.max} may be given")
+            keys, needs = keyed(step, items, {})
+            in_order(step, keys, needs)
+
+
+async def together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of works that go on at the same time; one that fails leaves the others no reason to go on."""
+    tasks = [asyncio.create_task(each) for each in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _ask(
+    site: Site,
+    state: RunState,
+    context: RunContext,
+    who: tuple[Role | None, str],
+    variables: Mapping[str, Any],
+    salt: int,
+    number: int,
+) -> Ask:
+    step, (role, prompt) = site.step, who
+    assert role
+    innermost = int(round_of(site, state).rpartition(".")[2])
+    label = StepLabel(step.path.removesuffix(".do"), role.name, state.get("item", ""), innermost if site.loops else 0)
+    text = context.prompts.render(prompt, role, variables)
+    return Ask(
+        label=label,
+        messages=(Message("system", SYSTEM), Message("user", text)),
+        model=step.cascade[innermost - 1] if step.cascade else step.model or role.model,
+        temperature=role.temperature if step.temperature is None else step.temperature,
+        max_tokens=step.max_tokens,
+        ident=step_id(site, state),
+        # The same words in another round, part, sample or try are another question.
+        seed=100_000 * salt + 1000 * innermost + 10 * number,
+    )
+
+
+def _updated(target: Any, result: Any) -> tuple[Any, Any]:
+    """What a step changed, and the artifact that it updates as it is now."""
+    changes = result.files if isinstance(result, Patch) else result
+    if isinstance(target, SourceFile) and isinstance(changes, list):
+        alike = [file for file in changes if file.path == target.path]
+        return alike, alike[-1] if alike else target
+    if not (isinstance(target, list) and isinstance(changes, list)):
+        return result, result
+    if not all(isinstance(file, SourceFile) for file in (*target, *changes)):
+        return result, result
+    files = {file.path: file for file in target}
+    if isinstance(result, Patch):
+        changes = [_merged(files.get(file.path), file) for file in changes]
+    changed = [file for file in changes if files.get(file.path) != file]
+    files.update({file.path: file for file in changed})
+    return changed, list(files.values())
+
+
+def _merged(old: SourceFile | None, new: SourceFile) -> SourceFile:
+    """A patch's file whole: a model that is asked to mend often gives only the functions that it changed."""
+    if old is None or not new.path.endswith(".py"):
+        return new
+    return SourceFile(path=new.path, content=merge(old.content, new.content))

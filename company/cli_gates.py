@@ -1,0 +1,180 @@
+"""Asks a person at a gate, on the terminal: shows the artifact, takes a choice with a comment, opens `$EDITOR`.
+
+What is asked and what an answer is: `people.py`. When: `gates.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from company.artifacts import Artifact, SourceFile, TestFile
+from company.errors import Interrupted, UsageError
+from company.people import Answer, Question, as_text, from_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+_CLOSED = "standard input was closed at a gate"
+
+
+class TerminalPerson:
+    """The person at this terminal, asked one question at a time.
+
+    Args:
+        hide, show: take the live view away and bring it back.
+    """
+
+    def __init__(self, console: Console, hide: Callable[[], None], show: Callable[[], None]) -> None:
+        self._console = console
+        self._hide, self._show = hide, show
+        self._turn = asyncio.Lock()
+        self._pending = b""
+        self.waiting = False
+        """Whether a question stands on the screen."""
+
+    async def __call__(self, question: Question) -> Answer:
+        """Ask until there is an answer.
+
+        Raises:
+            Interrupted: standard input ends.
+        """
+        async with self._turn:
+            self._hide()
+            self.waiting = True
+            try:
+                return await self._ask(question)
+            finally:
+                self.waiting = False
+                self._show()
+
+    async def _ask(self, question: Question) -> Answer:
+        edited: dict[str, Any] = {}
+        self._present(question)
+        while True:
+            words = (await self._line("your choice: ")).split(maxsplit=1)
+            word, comment = (words[0], words[1] if len(words) > 1 else "") if words else ("", "")
+            if word in ("e", "edit") and question.editable and word not in question.choices:
+                await self._edit(question, comment, edited)
+                continue
+            choice = _meant(word, question)
+            if not choice:
+                self._say(f"`{word}` is none of the choices" if word else "type a choice, or its number", "yellow")
+                continue
+            if not comment and question.choices[choice] != "next":
+                comment = (await self._line("what is wrong? (enter for no comment) ")).strip()
+            return Answer(choice, comment, edited)
+
+    # --- what is seen
+
+    def _present(self, question: Question) -> None:
+        from company.markdown import render
+        from company.terminal import clean, harmless
+
+        where = f"{question.step} [{question.item}]" if question.item else question.step
+        self._say(f"\n━━ {clean(where)}: your decision ━━", "bold cyan")
+        for name, value in question.shown.items():
+            self._say(f"\n{name}", "bold")
+            self._say(harmless(render(value)).strip() or "(nothing: the step was skipped)")
+        self._say("")
+        for number, (choice, target) in enumerate(question.choices.items(), 1):
+            self._say(f"  {number}  {choice:<12} {_leads(target)}")
+        if question.editable:
+            names = " or ".join(f"`e {name}`" for name in question.shown if name in question.editable)
+            self._say(f"  e  {'edit':<12} change it first ({names} in $EDITOR)")
+        self._say("A comment may follow the choice: `revise the names are wrong`. Ctrl-C stops the run here.", "dim")
+
+    def _say(self, text: str, style: str = "") -> None:
+        self._console.print(text, style=style, soft_wrap=True)
+
+    # --- what is typed
+
+    async def _line(self, prompt: str) -> str:
+        """One line from the terminal, without a thread that would outlive the question."""
+        self._console.print(prompt, end="")
+        loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+        descriptor = sys.stdin.fileno()
+        while b"\n" not in self._pending:
+            arrived.clear()
+            loop.add_reader(descriptor, arrived.set)
+            try:
+                await arrived.wait()
+            finally:
+                loop.remove_reader(descriptor)
+            data = os.read(descriptor, 65536)
+            if not data:
+                raise Interrupted(_CLOSED, hint="`company resume` asks again")
+            self._pending += data
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line.decode("utf-8", "replace")
+
+    async def _edit(self, question: Question, name: str, edited: dict[str, Any]) -> None:
+        """Let the person change one thing that is shown; what does not fit is said, and kept for the next try."""
+        names = [each for each in question.shown if each in question.editable]
+        name = name.strip() or (names[0] if len(names) == 1 else "")
+        if name not in names:
+            self._say(f"which one? {', '.join(f'e {each}' for each in names)}", "yellow")
+            return
+        old = edited.get(name, question.shown[name])
+        try:
+            if isinstance(old, list) and old and all(isinstance(one, SourceFile | TestFile) for one in old):
+                changed: Any = [await self._in_editor(one, one.path) for one in old]
+            else:
+                changed = await self._in_editor(old, name)
+        except UsageError as error:
+            self._say(f"not taken: {error}" + (f"; {error.hint}" if error.hint else ""), "yellow")
+            return
+        if changed != old:
+            edited[name] = changed
+        self._say(f"{name} is changed" if changed != old else f"{name} is as it was")
+
+    async def _in_editor(self, value: Any, name: str) -> Any:
+        editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+        structured = isinstance(value, Artifact | list | dict) and not isinstance(value, SourceFile | TestFile)
+        ending = ".json" if structured else Path(name).suffix or ".md"
+        with _file(as_text(value), ending) as path:
+            try:
+                process = await asyncio.create_subprocess_exec(*editor, str(path))
+            except OSError as error:
+                raise UsageError(
+                    f"cannot start the editor `{editor[0]}`: {error.strerror}", hint="set EDITOR to one that is here"
+                ) from error
+            if status := await process.wait():
+                raise UsageError(f"the editor ended with status {status}")
+            try:
+                return from_text(path.read_text("utf-8"), value)
+            except UnicodeDecodeError as error:
+                raise UsageError("it is not UTF-8 text") from error
+
+
+@contextmanager
+def _file(text: str, ending: str) -> Iterator[Path]:
+    """A file of its own for the editor, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="company-edit-") as folder:
+        path = Path(folder) / f"edit{ending}"
+        path.write_text(text, "utf-8")
+        yield path
+
+
+def _leads(target: str) -> str:
+    return {"next": "goes on", "fail": "ends the run as failed"}.get(target, f"back to {target}, with your comment")
+
+
+def _meant(word: str, question: Question) -> str:
+    """The choice that a number, a name or the beginning of one means; empty for none."""
+    choices = list(question.choices)
+    if word in choices:
+        return word
+    if word.isdecimal() and 1 <= int(word) <= len(choices):
+        return choices[int(word) - 1]
+    begun = [choice for choice in choices if word and choice.startswith(word)]
+    return begun[0] if len(begun) == 1 else ""

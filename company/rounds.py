@@ -1,0 +1,128 @@
+"""The way into a loop or a used procedure, and the end of a loop's round: go round again, or go on with the best.
+
+Which nodes these are: `compiler.py`. A loop is also what a gate that leads back and a cascade are made into.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from company.artifacts import SourceFile, flat
+from company.commits import commit_files
+from company.errors import StepFailed
+from company.state import (
+    RunContext,
+    RunState,
+    Scope,
+    Site,
+    named,
+    pack,
+    pack_list,
+    pack_record,
+    reference,
+    round_of,
+    unpack,
+)
+
+if TYPE_CHECKING:
+    from company.sop.procedure import Step
+
+
+def paths_of(step: Step) -> list[str]:
+    """The paths under which a step leaves results: its own, or those of the steps in it."""
+    if step.kind in ("loop", "use"):
+        return [path for inner in step.body for path in paths_of(inner)]
+    return [step.path]
+
+
+async def enter(site: Site, state: RunState, context: RunContext) -> RunState:
+    """Begin a loop's round or a used procedure, or pass it by where its `when:` says so (its round is 0 then)."""
+    step = site.step
+    number = state.get("rounds", {}).get(step.path, 0) + 1 if step.kind == "loop" else 1
+    if number > 1:
+        return {"rounds": {step.path: number}}
+    scope = Scope(site, state, context.objects)
+    inside = paths_of(step)
+    fresh: dict[str, str | None] = {}
+    if step.kind == "loop":
+        fresh = {f"{step.path}@prev/{path}": None for path in inside}
+        fresh[f"{step.path}@history"] = pack_list(context.objects, [])
+    if step.when and not step.when.evaluate(scope):
+        context.journal.emit(
+            "step_skipped", step=step.path, item=state.get("item", ""), reason=f"when {step.when.text}"
+        )
+        return {"rounds": {step.path: 0}, "values": fresh | dict.fromkeys(inside)}
+    for given in step.inputs:
+        fresh[f"{step.path}@in/{given.name}"] = pack(context.objects, given.expr.evaluate(scope))
+    return {"rounds": {step.path: 1}, "values": fresh}
+
+
+async def end_round(site: Site, state: RunState, context: RunContext, *, keeps: bool) -> RunState:
+    """Judge a loop's round; `rounds` of the loop is 0 in the update where it is done.
+
+    Args:
+        site: of the loop's inside.
+        keeps: whether somebody reads the rounds before the last.
+    """
+    loop = site.step
+    values = dict(state.get("values", {}))
+    number = state["rounds"][loop.path]
+    scope = Scope(site, state, context.objects)
+    good = bool(loop.until.evaluate(scope)) if loop.until else number >= loop.max
+    if context.dry and loop.until:
+        good = number > 1 or loop.max == 1
+    update: RunState = {"values": {}, "rounds": {}}
+    if loop.best and not good:
+        update = await _keep_best(site, state, context, loop.best.evaluate(scope))
+        values |= update["values"]
+    context.journal.emit("loop_round", step=loop.path, item=state.get("item", ""), round=number, until=good)
+    last = good or number >= loop.max
+    if last and not good and loop.on_max == "fail":
+        assert loop.until
+        raise StepFailed(
+            f"the loop `{loop.path}` is not done after {number} rounds: `{loop.until.text}` does not hold",
+            place=str(loop.span),
+            hint="raise its `max:`, or set `on_max: continue` to go on with what there is",
+        )
+    if keeps:
+        refs = {inner.name: reference(context.objects, values, inner) for inner in named(loop)}
+        update["values"][f"{loop.path}@history"] = _longer(context, values.get(f"{loop.path}@history"), refs)
+    if last:
+        update["rounds"][loop.path] = 0
+    else:
+        for inner in loop.body:
+            update["values"] |= {f"{loop.path}@prev/{path}": values.get(path) for path in paths_of(inner)}
+    return update
+
+
+def _longer(context: RunContext, history: str | None, refs: dict[str, str | None]) -> str:
+    """The list of rounds with one more, all of them by reference."""
+    before = context.objects.get(history)["value"] if history else []
+    return pack_list(context.objects, [*before, pack_record(context.objects, refs)])
+
+
+async def _keep_best(site: Site, state: RunState, context: RunContext, score: Any) -> RunState:
+    """Remember a round that is better than all before; undo one that is not."""
+    loop, values = site.step, state.get("values", {})
+    own = [path for inner in loop.body for path in paths_of(inner)]
+    changed = [inner.updates for top in loop.body for inner in top.walk() if inner.updates]
+    known = state.get("scores", {}).get(loop.path) if state["rounds"][loop.path] > 1 else None
+    measure = float(score) if score is not None else float("-inf")
+    if known is None or measure > known:
+        kept = {f"{loop.path}@best/{path}": values.get(path) for path in (*own, *changed)}
+        return {"values": kept, "rounds": {}, "scores": {loop.path: measure}}
+    back = {path: values.get(f"{loop.path}@best/{path}") for path in (*own, *changed)}
+    files: dict[str, bytes | None] = {}
+    for path in (*own, *changed):
+        before, now = (_code(context, source.get(path)) for source in (back, values))
+        files |= {name: before.get(name) for name in {**before, **now} if before.get(name) != now.get(name)}
+    ident = f"{loop.path}@best#{round_of(site, state)}"
+    await commit_files(context, ident, files, f"{loop.path}: go back to the best version so far", "company", "Company")
+    context.journal.emit("notice", text=f"{loop.path}: round {state['rounds'][loop.path]} was no better and is undone")
+    return {"values": back, "rounds": {}}
+
+
+def _code(context: RunContext, ref: str | None) -> dict[str, bytes]:
+    """The files of code that a value is."""
+    found = flat(unpack(context.objects, ref))
+    return {file.path: file.content.encode() for file in found if isinstance(file, SourceFile)}

@@ -1,0 +1,224 @@
+"""Gates: who is asked, what an answer does, what a run without anybody does, and that a run that waits can be stopped."""
+
+import asyncio
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from running import PRD, RIGHT, events, git, go_on, start
+
+from company.artifacts import Prd
+from company.errors import UsageError
+from company.people import Answer, Question, as_text, from_text
+
+GATED = """sop: 1
+name: gated
+steps:
+  prd:  {role: product_manager, in: requirement, out: Prd}
+  look: {gate: human, show: prd, choices: {approve: next, revise: prd, reject: fail}, max: 2, headless: approve}
+  code: {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile]}
+"""
+CODE = {"step": "code", "reply": RIGHT}
+
+
+def prd(title: str) -> dict[str, object]:
+    return {"step": "prd", "reply": {**PRD, "title": title}}
+
+
+class Somebody:
+    """A person who gives the answers in order and remembers what was asked."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.asked: list[Question] = []
+
+    async def __call__(self, question: Question) -> Answer:
+        self.asked.append(question)
+        return self.answers.pop(0)
+
+
+def test_work_is_sent_back_as_often_as_the_gate_allows(tmp_path: Path) -> None:
+    person = Somebody(Answer("revise", "shorter"), Answer("revise", "still"), Answer("approve"))
+    outcome = start(tmp_path, GATED, [prd("One"), prd("Two"), prd("Three"), CODE], person=person)
+    assert (outcome.status, outcome.calls) == ("delivered", 4)
+    assert [list(question.choices) for question in person.asked] == [
+        ["approve", "revise", "reject"],
+        ["approve", "revise", "reject"],
+        ["approve", "reject"],  # twice is enough
+    ]
+    assert [question.shown["prd"].title for question in person.asked] == ["One", "Two", "Three"]
+    decisions = [event for event in events(tmp_path) if event["event"] == "gate_decided"]
+    assert [(event["choice"], event["comment"], event["by"]) for event in decisions] == [
+        ("revise", "shorter", "person"),
+        ("revise", "still", "person"),
+        ("approve", "", "person"),
+    ]
+    assert json.loads((outcome.repo / ".company/artifacts/look.json").read_text()) == {"choice": "approve", "comment": ""}
+
+
+def test_what_the_person_edits_is_what_goes_on(tmp_path: Path) -> None:
+    text = GATED + 'deliver: {accept: prd.title == "Edited"}\n'
+    person = Somebody(Answer("approve", "better so", {"prd": Prd.model_validate({**PRD, "title": "Edited"})}))
+    outcome = start(tmp_path, text, [prd("One"), CODE], person=person)
+    assert outcome.status == "delivered"  # whoever reads it below reads what the person made of it
+    assert "# Edited" in (outcome.repo / "docs/prd.md").read_text()
+    assert git(outcome.repo, "log", "-1", "--format=%an: %s", "--", "docs/prd.md") == "Person: look: approve, change prd\n"
+    assert [e["edited"] for e in events(tmp_path) if e["event"] == "gate_decided"] == [["prd"]]
+
+
+def test_a_refusal_fails_the_run_and_a_resume_asks_again(tmp_path: Path) -> None:
+    outcome = start(tmp_path, GATED, [prd("One"), CODE], person=Somebody(Answer("reject", "not this")))
+    assert (outcome.status, outcome.reason) == (
+        "failed",
+        "step look#1: `reject` was chosen at the gate `look`: not this",
+    )
+    again = go_on(tmp_path, headless=True)
+    assert (again.status, again.calls) == ("delivered", 2)
+
+
+def test_nobody_to_ask_stops_the_run_before_anything_below_is_paid_for(tmp_path: Path) -> None:
+    outcome = start(tmp_path, GATED, [prd("One"), CODE])
+    assert (outcome.status, outcome.calls) == ("interrupted", 1)
+    assert "waits for a person" in outcome.reason
+    assert "--headless" in outcome.hint
+    again = go_on(tmp_path, headless=True)
+    assert (again.status, again.calls) == ("delivered", 2)
+    assert [e["by"] for e in events(tmp_path) if e["event"] == "gate_decided"] == ["headless"]
+
+
+def test_nothing_below_a_gate_begins_before_it_though_it_reads_nothing_of_it(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def slow(question: Question) -> Answer:
+        await asyncio.sleep(0.3)
+        seen.extend(e["step"] for e in events(tmp_path) if e["event"] == "step_started")
+        return Answer("approve")
+
+    start(tmp_path, GATED, [prd("One"), CODE], person=slow)
+    assert seen == ["prd", "look"]
+
+
+@pytest.mark.parametrize(
+    ("old", "text", "new"),
+    [
+        ("a", "b\n", "b"),
+        (["a"], '["b", "c"]', ["b", "c"]),
+        (3, "4", 4),
+        ({"a": 1}, '{"b": 2}', {"b": 2}),
+        (Prd.model_validate(PRD), json.dumps({**PRD, "title": "New"}), Prd.model_validate({**PRD, "title": "New"})),
+    ],
+)
+def test_an_edited_text_gives_a_value_of_the_same_kind(old: object, text: str, new: object) -> None:
+    assert from_text(text, old) == new
+    assert from_text(as_text(old), old) == old
+
+
+def test_an_edit_that_does_not_fit_says_where() -> None:
+    with pytest.raises(UsageError, match=r"goals\.0: Input should be a valid string"):
+        from_text(json.dumps({**PRD, "goals": [1]}), Prd.model_validate(PRD))
+
+
+# --- on a terminal ------------------------------------------------------------------------------------
+
+
+class Terminal:
+    """The command in a terminal of its own."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self._main, worker = pty.openpty()
+        environment = {**os.environ, "EDITOR": str(folder / "editor"), "TERM": "xterm", "COLUMNS": "200"}
+        command = [sys.executable, "-m", "company", *words]
+        self.process = subprocess.Popen(
+            command, stdin=worker, stdout=worker, stderr=worker, cwd=folder, env=environment, start_new_session=True
+        )
+        os.close(worker)
+        self.text = ""
+
+    def until(self, words: str, times: int = 1) -> None:
+        end = time.monotonic() + 90
+        while self.text.count(words) < times:
+            assert time.monotonic() < end, self.text
+            try:
+                self.text += os.read(self._main, 65536).decode("utf-8", "replace")
+            except OSError:
+                break
+        assert self.text.count(words) >= times, self.text
+
+    def type(self, line: str) -> None:
+        os.write(self._main, line.encode() + b"\n")
+
+    def end(self) -> int:
+        while True:
+            try:
+                data = os.read(self._main, 65536)
+            except OSError:
+                break
+            if not data:
+                break
+            self.text += data.decode("utf-8", "replace")
+        os.close(self._main)
+        return self.process.wait(timeout=60)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a gated procedure, a script and an editor that changes a title."""
+    (tmp_path / "gated.yaml").write_text(GATED)
+    (tmp_path / "script.yaml").write_text(yaml.safe_dump([prd("One"), prd("Two"), CODE]))
+    (tmp_path / "editor").write_text('#!/bin/sh\nsed -i "s/Two/Edited/" "$1"\n')
+    (tmp_path / "editor").chmod(0o755)
+    return tmp_path
+
+
+RUN = ("run", "a module", "--sop", "./gated.yaml", "--model", "script:script.yaml", "--name", "out", "--workspace", "ws")
+
+
+@pytest.mark.parametrize("view", [(), ("--plain",)])
+def test_a_person_at_a_terminal_sends_back_edits_and_approves(folder: Path, view: tuple[str, ...]) -> None:
+    terminal = Terminal(folder, *RUN, *view)
+    terminal.until("your choice: ")
+    terminal.type("nonsense")
+    terminal.until("none of the choices")
+    terminal.type("rev the title is wrong")
+    terminal.until("# Two")
+    terminal.type("e prd")
+    terminal.until("prd is changed")
+    terminal.type("1")
+    assert terminal.end() == 0, terminal.text
+    assert "# Edited" in (folder / "ws/out/docs/prd.md").read_text()
+    decided = [e for e in events(folder) if e["event"] == "gate_decided"]
+    assert [(e["choice"], e["comment"]) for e in decided] == [("revise", "the title is wrong"), ("approve", "")]
+
+
+def test_ctrl_c_at_a_gate_stops_at_once_and_resume_asks_again(folder: Path) -> None:
+    terminal = Terminal(folder, *RUN, "--plain")
+    terminal.until("your choice: ")
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.end() == 130, terminal.text
+    assert "company resume" in terminal.text
+    again = Terminal(folder, "resume", "--workspace", "ws", "--plain")
+    again.until("your choice: ")
+    again.type("approve")
+    assert again.end() == 0, again.text
+    calls = [e for e in events(folder) if e["event"] == "call_finished" and not e["from_store"]]
+    assert [e["step"] for e in calls] == ["prd", "code"]
+
+
+def test_a_kill_at_a_gate_loses_nothing(folder: Path) -> None:
+    terminal = Terminal(folder, *RUN, "--plain")
+    terminal.until("your choice: ")
+    terminal.process.kill()
+    terminal.end()
+    done = subprocess.run(
+        [sys.executable, "-m", "company", "resume", "--workspace", "ws", "--headless", "--plain"], cwd=folder, check=False
+    )
+    assert done.returncode == 0
+    calls = [e for e in events(folder) if e["event"] == "call_finished" and not e["from_store"]]
+    assert [e["step"] for e in calls] == ["prd", "code"]
