@@ -54,9 +54,10 @@ _TOML = """\
 _README = """\
 # A company of your own
 
-`sops/` are the procedures, `roles/` who works, `prompts/` what they are asked. `company run` in this folder takes these
+`sops/` are the procedures, `roles/` who works, `prompts/` what they are asked. `company run` in this folder, or below it, takes these
 files before the shipped ones; delete what you do not want to change.
 
+    company sop new my_own              # a procedure of your own, from one that there is
     company sop check
     company run "a command line tool that …" --sop waterfall
 """

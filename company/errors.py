@@ -22,6 +22,8 @@ Diagnostics of the SOP checker live in `sop/diagnostics.py`.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class CompanyError(Exception):
     """Base of every error we raise on purpose.
@@ -51,11 +53,17 @@ class UsageError(CompanyError):
 
 
 class SopError(UsageError):
-    """A procedure does not check. `report` is the rendered list of every diagnostic."""
+    """A procedure does not check.
 
-    def __init__(self, message: str, *, report: str = "", place: str = "", hint: str = "") -> None:
+    `diagnostics` are all of its `sop.diagnostics.Diagnostic`s, warnings included; `report` is their rendering.
+    """
+
+    def __init__(
+        self, message: str, *, report: str = "", diagnostics: tuple[Any, ...] = (), place: str = "", hint: str = ""
+    ) -> None:
         super().__init__(message, place=place, hint=hint)
         self.report = report
+        self.diagnostics = diagnostics
 
 
 class LimitReached(CompanyError):

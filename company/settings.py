@@ -1,4 +1,4 @@
-"""What the user sets: `company.toml`, the environment (`COMPANY_…`), `.env`; explicit arguments win over all three.
+"""What the user sets: the project's `company.toml`, `COMPANY_…`, `.env` here; explicit arguments win over all three.
 
 Which endpoint a model's name means: `llm/providers.py`; servers of tools: `tools/servers.py`. Keys are never settings: a
 provider or a server names the variable that holds its key.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -24,9 +24,9 @@ from pydantic_settings import (
 
 from company.errors import UsageError
 from company.sop.diagnostics import closest
+from company.sop.library import SETTINGS, own_folder, show
 from company.sop.tool_names import SERVER
 
-FILE = "company.toml"
 _PREFIX = "COMPANY_"
 _NOT_SETTINGS = frozenset({"COMPANY_MODELS"})
 """Variables of ours that `llm/download.py` reads itself."""
@@ -119,6 +119,16 @@ class Settings(BaseSettings):
     context: int = Field(8192, ge=1024)
     """Tokens of prompt and reply together that one request to the embedded model may use."""
 
+    def model_for(self, called: str | None, run: str) -> str:
+        """What a step calls its model → ``provider:model``. `run` is the run's: for None, and for a tier that is not set.
+
+        In a dry run (`run` is ``dry``) it is that for every step.
+        """
+        if run == "dry" or called is None:
+            return run
+        tiers: Mapping[Any, str] = self.tiers
+        return tiers.get(called) or (called if ":" in called else run)
+
     @field_validator("providers")
     @classmethod
     def _usable_names(cls, providers: dict[str, Provider]) -> dict[str, Provider]:
@@ -177,9 +187,9 @@ class _Toml(PydanticBaseSettingsSource):
         try:
             return tomllib.loads(_toml_text())
         except OSError as error:
-            raise UsageError(f"cannot read it: {error.strerror}", place=FILE) from error
+            raise UsageError(f"cannot read it: {error.strerror}", place=show(_file())) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"it is no TOML: {error}", place=FILE) from error
+            raise UsageError(f"it is no TOML: {error}", place=show(_file())) from error
 
 
 def load_settings(**arguments: Any) -> Settings:
@@ -242,8 +252,8 @@ def _place(path: Sequence[str]) -> str:
     for depth in range(len(path), 0, -1):
         line = _line(path[:depth])
         if line:
-            return f"{FILE}:{line}"
-    return f".env or {_PREFIX}{path[0].upper()}" if path else FILE
+            return f"{show(_file())}:{line}"
+    return f".env or {_PREFIX}{path[0].upper()}" if path else show(_file())
 
 
 def _line(path: Sequence[str]) -> int:
@@ -269,5 +279,10 @@ def _keys(dotted: str) -> list[str]:
 
 
 def _toml_text() -> str:
-    path = Path(FILE)
+    path = _file()
     return path.read_text("utf-8") if path.exists() else ""
+
+
+def _file() -> Path:
+    """The `company.toml` of the project folder, which need not exist; of the current folder where there is no project."""
+    return (own_folder() or Path.cwd()) / SETTINGS

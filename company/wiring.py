@@ -220,13 +220,11 @@ def _servers(procedure: Procedure) -> set[str]:
 
 
 def _names(procedure: Procedure, settings: Settings, model: str) -> dict[str | None, str]:
-    """What steps call their models → ``provider:model``. A tier that is not set, and every one of a dry run, is the run's."""
-    found: dict[str | None, str] = {None: model}
-    roles = [role.model for role in procedure.roles.values()]
-    for called in filter(None, [*roles, *(name for step in procedure.walk() for name in (step.model, *step.cascade))]):
-        tier = settings.tiers.get(called)  # type: ignore[call-overload]  # a name that is no tier finds nothing
-        found[called] = model if model == "dry" else tier or (called if ":" in called else model)
-    return found
+    """What steps call their models → ``provider:model``."""
+    called: dict[str | None, None] = {None: None, **dict.fromkeys(role.model for role in procedure.roles.values())}
+    for step in procedure.walk():
+        called |= dict.fromkeys((step.model, *step.cascade))
+    return {name: settings.model_for(name, model) for name in called}
 
 
 def _honoured(procedure: Procedure, names: Mapping[str | None, str], settings: Settings) -> None:

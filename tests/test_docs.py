@@ -19,7 +19,9 @@ EXAMPLES = [
 
 @pytest.mark.parametrize(("name", "number", "text"), EXAMPLES)
 def test_a_procedure_in_the_documents_checks(name: str, number: int, text: str) -> None:
-    procedure = link(SourceText(Path(name), name, text), Library(None))
+    called = re.search(r"^name: (\w+)$", text, re.MULTILINE)
+    path = Path(f"{called[1] if called else name}.yaml")
+    procedure = link(SourceText(path, name, text), Library(None))
     assert not procedure.warnings
 
 

@@ -37,6 +37,27 @@ def check_name(name: str, settings: Settings) -> None:
     Raises:
         UsageError: no such provider or embedded model, no key, no script.
     """
+    check_provider(name, settings)
+    provider, _, model = name.partition(":")
+    if name == "dry":
+        return
+    if provider == "local":
+        if _is_path(model):
+            use_file(Path(model).expanduser())
+        else:
+            catalogue.get(model)
+    elif provider == "script":
+        ScriptedModel.from_file(Path(model))
+    else:
+        _endpoint(provider, settings)
+
+
+def check_provider(name: str, settings: Settings) -> None:
+    """See that a name is ``dry`` or ``provider:model`` with a provider that there is.
+
+    Raises:
+        UsageError: it is not.
+    """
     provider, _, model = name.partition(":")
     if name == "dry":
         return
@@ -48,15 +69,6 @@ def check_name(name: str, settings: Settings) -> None:
         raise UsageError(f"there is no model provider `{provider}`", hint=label)
     if not model:
         raise UsageError(f"`{name}` names no model", hint=f"write {provider}:MODEL")
-    if provider == "local":
-        if _is_path(model):
-            use_file(Path(model).expanduser())
-        else:
-            catalogue.get(model)
-    elif provider == "script":
-        ScriptedModel.from_file(Path(model))
-    else:
-        _endpoint(provider, settings)
 
 
 @asynccontextmanager

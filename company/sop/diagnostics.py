@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 CODES = {
     "SOP101": "not YAML",
@@ -36,6 +36,7 @@ CODES = {
     "SOP306": "a name that cannot be used",
     "SOP308": "a literal secret",
     "SOP309": "an artifact that cannot be declared so",
+    "SOP310": "the name differs from the file's",
     "SOP401": "unknown role",
     "SOP402": "unknown prompt",
     "SOP403": "unknown type",
@@ -128,6 +129,9 @@ class SourceText:
         return Span(self.shown, 1, 1, 1, 2)
 
 
+Related = tuple[tuple[str, Span], ...]
+
+
 @dataclass(frozen=True)
 class Diagnostic:
     """One mistake: the fact, where, and a way out. `str()` renders it."""
@@ -139,7 +143,24 @@ class Diagnostic:
     label: str = ""
     """Said beside the caret: usually the way out."""
     notes: tuple[str, ...] = ()
+    related: Related = ()
+    """Other places that belong to it, each with what is there: ``first``."""
     source: SourceText | None = field(default=None, compare=False, repr=False)
+
+    def data(self) -> dict[str, Any]:
+        """The same for programs: plain JSON values, lines and columns from 1, the end exclusive."""
+        span = self.span
+        found: dict[str, Any] = {
+            "severity": self.severity, "code": self.code, "message": self.message, "path": span.path,
+            "line": span.line, "column": span.column, "end_line": span.end_line, "end_column": span.end_column,
+            "label": self.label, "notes": [*self.notes],
+        }  # fmt: skip
+        if self.related:
+            found["related"] = [
+                {"path": place.path, "line": place.line, "column": place.column, "message": message}
+                for message, place in self.related
+            ]
+        return found
 
     def __str__(self) -> str:
         lines = [f"{self.severity}[{self.code}]: {self.message}"]
@@ -154,7 +175,7 @@ class Diagnostic:
             ]
         elif self.label:
             lines.append(f"{gutter} = {self.label}")
-        lines += [f"{gutter} = {note}" for note in self.notes]
+        lines += [f"{gutter} = {note}" for note in (*self.notes, *(f"{what} at {at}" for what, at in self.related))]
         return "\n".join(lines)
 
 
@@ -170,9 +191,9 @@ class Diagnostics:
         """Make the text behind a path known, for the snippets."""
         self._sources[source.shown] = source
 
-    def error(self, code: str, message: str, span: Span, label: str = "", *notes: str) -> None:
+    def error(self, code: str, message: str, span: Span, label: str = "", *notes: str, related: Related = ()) -> None:
         """Record a mistake that stops the procedure from running."""
-        self._add("error", code, message, span, label, notes)
+        self._add("error", code, message, span, label, notes, related)
 
     def warning(self, code: str, message: str, span: Span, label: str = "", *notes: str) -> None:
         """Record something that is probably not meant."""
@@ -186,11 +207,13 @@ class Diagnostics:
         span: Span,
         label: str,
         notes: tuple[str, ...],
+        related: Related = (),
     ) -> None:
         assert code in CODES
         self._failed += severity == "error"
         source = self._sources.get(span.path)
-        self._found[Diagnostic(severity, code, message, span, label, tuple(filter(None, notes)), source)] = None
+        found = Diagnostic(severity, code, message, span, label, tuple(filter(None, notes)), related, source)
+        self._found[found] = None
 
     @property
     def failed(self) -> int:

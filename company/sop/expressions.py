@@ -121,6 +121,12 @@ class Expression:
         return not isinstance(tree, Problem) and chain(tree) is not None
 
     @property
+    def normal(self) -> str:
+        """The text in one spelling: expressions that differ in spaces, quotes or brackets alone have the same."""
+        tree = _parse(self.text)
+        return self.text if isinstance(tree, Problem) else ast.unparse(tree)
+
+    @property
     def parses(self) -> bool:
         """Whether it is an expression at all."""
         return not isinstance(_parse(self.text), Problem)

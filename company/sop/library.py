@@ -1,11 +1,13 @@
-"""Finds procedures, roles and prompts: first in the user's own folder, then in the shipped library.
+"""Finds procedures, roles and prompts: beside a procedure given by path, in the user's project, in the shipped library.
 
 What the files mean: `loader.py`, `linker.py`. Rendering prompts: `company/prompts.py`.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,8 @@ from company.sop.diagnostics import SourceText, closest, listing
 if TYPE_CHECKING:
     import jinja2
 
+SETTINGS = "company.toml"
+"""What a project folder's settings are called; read by `company/settings.py`."""
 LARGEST = 1_000_000
 """Bytes of a procedure, role or prompt file."""
 PROMPT_SUFFIX = ".md.j2"
@@ -31,30 +35,59 @@ def shipped_folder() -> Path:
 
 
 def own_folder() -> Path | None:
-    """The folder of the user's own procedures, roles and prompts: the current one, where it has any."""
+    """The user's project folder: the current one or the nearest above it with a `company.toml` or a `sops/`.
+
+    The search ends below the home folder's parent and the root of the file system: what lies there is nobody's project.
+    """
     here = Path.cwd()
-    return here if any((here / name).is_dir() for name in ("sops", "roles", "prompts")) else None
+    try:
+        end = {Path.home().parent, Path(here.anchor)}
+    except RuntimeError:  # nobody's home
+        end = {Path(here.anchor)}
+    for folder in (here, *here.parents):
+        if folder in end and folder != here:
+            break
+        if (folder / SETTINGS).is_file() or (folder / "sops").is_dir():
+            return folder
+    return None
+
+
+def is_path(name_or_path: str) -> bool:
+    """Whether it means a file: it has a folder or a YAML suffix. Anything else is a procedure's name."""
+    return "/" in name_or_path or "\\" in name_or_path or name_or_path.endswith((".yaml", ".yml"))
 
 
 class Library:
     """The look-up order. `user_dir` is the user's project folder; None uses the shipped library alone."""
 
-    def __init__(self, user_dir: Path | None, shipped: Path | None = None) -> None:
-        folders = [user_dir] if user_dir else []
-        self.folders: tuple[Path, ...] = tuple(
-            dict.fromkeys(p.resolve() for p in (*folders, shipped or shipped_folder()))
-        )
+    def __init__(self, user_dir: Path | None, shipped: Path | None = None, *, first: Path | None = None) -> None:
+        folders = [folder for folder in (first, user_dir, shipped or shipped_folder()) if folder]
+        self.folders: tuple[Path, ...] = tuple(dict.fromkeys(folder.resolve() for folder in folders))
+        self._user_dir, self._shipped = user_dir, shipped
+
+    def beside(self, file: Path) -> Library:
+        """The library for a procedure given by its path: what lies beside the file comes first.
+
+        In a folder `sops/`, that is its parent's; else its own folder's, where that has `roles/` or `prompts/`.
+        """
+        folder = file.absolute().parent
+        if folder.name == "sops":
+            folder = folder.parent
+        elif not any((folder / name).is_dir() for name in ("roles", "prompts")):
+            return self
+        return Library(self._user_dir, self._shipped, first=folder)
 
     def sop(self, name_or_path: str) -> SourceText:
-        """A procedure's source. A value with a folder or a `.yaml` suffix is a path, anything else a name.
+        """A procedure's source, by its path (see `is_path`) or its name.
 
         Raises:
             UsageError: there is none, or it cannot be read.
         """
-        if "/" in name_or_path or "\\" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
-            path = Path(name_or_path).expanduser()
-            if not path.is_file():
-                raise UsageError(f"there is no procedure at `{name_or_path}`", hint=self._sop_hint(path.stem))
+        if is_path(name_or_path):
+            path = Path(os.path.expanduser(name_or_path))  # noqa: PTH111  # pathlib's raises for a user that is not there
+            if not _is_file(path):
+                what = "a folder, no procedure," if stat.S_ISDIR(_mode(path)) else "no procedure"
+                raise UsageError(f"there is {what} at `{name_or_path}`", hint=self._path_hint(path))
             return read_source(path)
         found = self._find(f"sops/{name_or_path}.yaml") if SLUG.fullmatch(name_or_path) else None
         if not found:
@@ -102,10 +135,7 @@ class Library:
         return "looked for " + " and ".join(f"`{show(folder / relative)}`" for folder in self.folders)
 
     def _find(self, relative: str) -> Path | None:
-        for folder in self.folders:
-            if (folder / relative).is_file():
-                return folder / relative
-        return None
+        return next((folder / relative for folder in self.folders if _is_file(folder / relative)), None)
 
     def _names(self, folder: str, suffix: str) -> dict[str, Path]:
         found: dict[str, Path] = {}
@@ -117,9 +147,32 @@ class Library:
     def _sop_hint(self, name: str) -> str:
         known = self.sops()
         near = closest(name, known)
+        first = f"did you mean `{near}`? " if near else ""
+        return f"{first}there are {listing(known)}; {self.tried(f'sops/{name}.yaml')}"
+
+    def _path_hint(self, path: Path) -> str:
+        if path.stem in self.sops():
+            return f"there is one called `{path.stem}`: give that name, without a path"
+        try:
+            beside = sorted(file.name for file in path.parent.iterdir() if file.suffix in (".yaml", ".yml"))
+        except OSError:
+            return f"there is no folder `{show(path.parent)}` that can be read"
+        near = closest(path.name, beside)
         if near:
-            return f"did you mean `{near}`? {self.tried(f'sops/{name}.yaml')}"
-        return f"there are {listing(known)}; {self.tried(f'sops/{name}.yaml')}"
+            return f"did you mean `{show(path.parent / near)}`?"
+        return f"`{show(path.parent)}` has {listing(beside)}" if beside else f"`{show(path.parent)}` has no YAML file"
+
+
+def _is_file(path: Path) -> bool:
+    return stat.S_ISREG(_mode(path))
+
+
+def _mode(path: Path) -> int:
+    """What kind of thing is there; 0 for nothing, and for a name that is too long for the disk."""
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):
+        return 0
 
 
 def read_source(path: Path) -> SourceText:

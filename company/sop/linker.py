@@ -13,7 +13,7 @@ from typing import TypeVar
 from company.errors import SopError
 from company.sop import checks
 from company.sop.diagnostics import Diagnostics, SourceText, render
-from company.sop.library import Library
+from company.sop.library import Library, is_path
 from company.sop.procedure import Input, Limits, Procedure, Role, Step
 from company.sop.scopes import Uses
 from company.sop.spec import DeliverSpec, LimitsSpec, Spec, read
@@ -29,27 +29,30 @@ def load_procedure(name_or_path: str, library: Library) -> Procedure:
 
     Raises:
         UsageError: there is none, or it cannot be read.
-        SopError: it does not check; `report` holds every diagnostic.
+        SopError: it does not check; `diagnostics` and `report` hold everything that was found.
     """
-    return link(library.sop(name_or_path), library)
+    source = library.sop(name_or_path)
+    return link(source, library.beside(source.path) if is_path(name_or_path) else library)
 
 
 def link(source: SourceText, library: Library) -> Procedure:
     """Link a procedure's source.
 
     Raises:
-        SopError: it does not check; `report` holds every diagnostic, warnings included.
+        SopError: it does not check; `diagnostics` and `report` hold everything that was found.
     """
     report = Diagnostics()
     procedure = _Linker(source, library, report).link()
     errors = report.errors()
     if errors or not procedure:
         count = f"{len(errors)} mistake{'s' if len(errors) != 1 else ''}"
+        found = (*errors, *report.warnings())
         raise SopError(
             f"the procedure has {count}",
-            report=render([*errors, *report.warnings()]),
+            report=render(found),
+            diagnostics=found,
             place=source.shown,
-            hint="`company sop check` shows them; `docs/sop-language.md` explains the language",
+            hint=f"`company sop explain {errors[0].code if errors else ''}` shows such a mistake, and how it is mended",
         )
     return procedure
 
@@ -69,6 +72,10 @@ class _Linker:
         unit = self._units.open(self._source, stem)
         if not unit:
             return None
+        if unit.spec and unit.spec.name and unit.spec.name != stem:
+            message = f"the procedure is called `{unit.spec.name}`, and its file `{self._source.path.name}`"
+            label = f"`--sop` finds it as `{stem}`: write that, or leave `name` out"
+            report.warning("SOP310", message, unit.root.place("name"), label)
         linker = StepLinker(self._library, unit, self._units, report)
         scope = unit.scope()
         limits = self._part(unit, LimitsSpec, "limits")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from company.sop.diagnostics import SECRET, Diagnostics, SourceText, Span
+from company.sop.diagnostics import LINE_BREAK, SECRET, Diagnostics, SourceText, Span
 
 DEEPEST = 40
 """Nesting of mappings and lists."""
@@ -116,6 +116,19 @@ def load(source: SourceText, report: Diagnostics) -> Node | None:
         report.error("SOP303", "the file is not a mapping", root.span, "it begins with `sop: 1`")
         return None
     return root
+
+
+def renamed(source: SourceText, name: str) -> str:
+    """The text of a procedure with another `name:`, all else letter for letter; one that has none stays as it is."""
+    root = load(source, Diagnostics())
+    node = root.get("name") if root else None
+    if not node:
+        return source.text
+    starts = [0, *(match.end() for match in LINE_BREAK.finditer(source.text))]
+    span = node.span
+    start, end = starts[span.line - 1] + span.column - 1, starts[span.end_line - 1] + span.end_column - 1
+    plain = name[0].isalpha() and name not in _WORDS and name not in _TRAPS
+    return source.text[:start] + (name if plain else f'"{name}"') + source.text[end:]
 
 
 def _report_syntax(source: SourceText, report: Diagnostics, error: yaml.YAMLError) -> None:
@@ -248,7 +261,7 @@ class _Builder:
             top.key, top.waiting = None, False
             if name in top.node.entries:
                 first = top.node.entries[name].key
-                self._report.error("SOP102", f"`{name}` is written twice", span, "", f"first at {first}")
+                self._report.error("SOP102", f"`{name}` is written twice", span, related=(("first", first),))
             elif name:
                 top.node.entries[name] = Entry(span, node)
 

@@ -52,10 +52,7 @@ class Roles:
     def get(self, name: str, span: Span) -> Role | None:
         """A role by name, or None after reporting why not (a role's own mistakes once)."""
         if name not in self._known and not self._exists(name):
-            label = did_you_mean(name, {**self._library.roles, **self._inline})
-            self._report.error(
-                "SOP401", f"there is no role `{name}`", span, label, self._library.tried(f"roles/{name}.yaml")
-            )
+            self._missing(name, span)
             return None
         if name not in self._known:
             self._known[name] = self._read(name)
@@ -68,6 +65,15 @@ class Roles:
 
     def _exists(self, name: str) -> bool:
         return name in self._inline or name in self._library.roles
+
+    def _missing(self, name: str, span: Span) -> None:
+        known = sorted({*self._library.roles, *self._inline})
+        label, notes = did_you_mean(name, known), [self._library.tried(f"roles/{name}.yaml")]
+        if not label:
+            notes.insert(0, f"the roles are {listing(known)}")
+            title = name.replace("_", " ").title()
+            notes.append(f"a new one is two lines in `roles/{name}.yaml`: `title: {title}` and `profile: You …`")
+        self._report.error("SOP401", f"there is no role `{name}`", span, label, *notes)
 
     def _read(self, name: str) -> Role | None:
         base, place = RoleSpec(), self._inline[name].key if name in self._inline else None

@@ -17,7 +17,8 @@ import anyio
 import psutil
 
 from company.errors import UsageError
-from company.settings import FILE, McpServer
+from company.settings import McpServer
+from company.sop.library import SETTINGS
 from company.tools.base import Output
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def environment(name: str, declared: McpServer) -> dict[str, str]:
     for variable, source in wanted.items():
         found[variable] = os.environ.get(source, "").strip()
         if not found[variable]:
-            raise UsageError(f"the environment variable {source}, which [mcp.{name}] names, is not set", place=FILE)
+            raise UsageError(f"the environment variable {source}, which [mcp.{name}] names, is not set", place=SETTINGS)
         if declared.key and not all("!" <= letter <= "~" for letter in found[variable]):
             raise UsageError(f"{source} holds characters that no key has", hint=f"set {source} again")
     return found

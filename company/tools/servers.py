@@ -17,8 +17,9 @@ from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from company.errors import UsageError
-from company.settings import FILE, McpServer, Settings
+from company.settings import McpServer, Settings
 from company.sop.diagnostics import closest
+from company.sop.library import SETTINGS
 from company.sop.tool_names import TOOL
 from company.tools.arguments import filled, simplified
 from company.tools.base import Output, Tool, Workbench
@@ -171,7 +172,7 @@ class _Server:
             errors.seek(max(0, errors.tell() - 2000))
             said = one_line(errors.read().decode("utf-8", "replace"))[-300:]
         what = f"the MCP server `{self._name}` {what}" + (f"; it said: {said}" if said else "")
-        return UsageError(what, place=FILE, hint=f"see [mcp.{self._name}], or take its tools from the role")
+        return UsageError(what, place=SETTINGS, hint=f"see [mcp.{self._name}], or take its tools from the role")
 
 
 async def _stopped(task: asyncio.Task[T]) -> None:
@@ -185,4 +186,4 @@ async def _stopped(task: asyncio.Task[T]) -> None:
 def _undeclared(name: str, declared: Collection[str]) -> UsageError:
     near = closest(name, declared)
     hint = f"did you mean {near}?" if near else f"declare it as [mcp.{name}] with `command` or `url`"
-    return UsageError(f"there is no MCP server `{name}`", place=FILE, hint=hint)
+    return UsageError(f"there is no MCP server `{name}`", place=SETTINGS, hint=hint)

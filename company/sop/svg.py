@@ -1,0 +1,135 @@
+"""A laid out procedure → one self-contained SVG: no scripts, no fonts or links from elsewhere, light and dark.
+
+Where everything is: `layout.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from itertools import pairwise
+from string import Template
+
+from company.sop.layout import LINE, PAD, SIZES, Box, Layout, Line, Text, layout
+from company.sop.procedure import Procedure
+
+_LIGHT = {
+    "page": "#ffffff", "ink": "#1f2328", "soft": "#59636e", "line": "#6e7781", "edge": "#8c959f", "frame": "#f3f5f7",
+    "role": "#dbeafe", "run": "#dcfce7", "gate": "#fef3c7", "start": "#e5e7eb", "back": "#b45309",
+}  # fmt: skip
+_DARK = {
+    "page": "#0d1117", "ink": "#e6edf3", "soft": "#9aa4b0", "line": "#8b949e", "edge": "#6e7681", "frame": "#161b22",
+    "role": "#1e3a5f", "run": "#14432a", "gate": "#4a3a0f", "start": "#30363d", "back": "#f0a35e",
+}  # fmt: skip
+_FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
+_RULES = Template(
+    " ".join(
+        f".company-sop {rule}"
+        for rule in (
+            f"text {{ font-family: {_FONT}; fill: $ink }}",
+            f".name {{ font-size: {SIZES['name'] - 1}px; font-weight: 600 }}",
+            f".who {{ font-size: {SIZES['who'] - 1}px }}",
+            f".note {{ font-size: {SIZES['note'] - 1}px; fill: $soft }}",
+            ".page { fill: $page }",
+            ".frame { fill: $frame; stroke: $line }",
+            ".box { stroke: $line; stroke-width: 1.2 }",
+            ".end { fill: $start }",
+            ".role { fill: $role }",
+            ".run { fill: $run }",
+            ".gate { fill: $gate }",
+            ".line { fill: none; stroke: $edge; stroke-width: 1.4 }",
+            ".back { stroke: $back; stroke-width: 1.8; stroke-dasharray: 2 4; stroke-linecap: round }",
+            ".tip { fill: $edge }",
+            ".tip-back { fill: $back }",
+        )
+    )
+)
+_SUNK = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML cannot hold."""
+
+
+def svg(procedure: Procedure) -> str:
+    """The picture of a procedure, a whole document."""
+    picture = layout(procedure)
+    about = f"{procedure.name}: {procedure.description}" if procedure.description else procedure.name
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="company-sop" role="img" width="{picture.width:g}" '
+        f'height="{picture.height:g}" viewBox="0 0 {picture.width:g} {picture.height:g}">',
+        f"<title>{_text(about)}</title>",
+        f"<style>{_style()}</style>",
+        f"<defs>{_marker('tip')}{_marker('tip-back')}</defs>",
+        '<rect width="100%" height="100%" class="page"/>',
+        *_body(picture),
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _style() -> str:
+    dark = _RULES.substitute(_DARK)
+    return f"{_RULES.substitute(_LIGHT)} @media (prefers-color-scheme: dark) {{ {dark} }}"
+
+
+def _body(picture: Layout) -> list[str]:
+    parts = []
+    for frame in picture.frames:
+        parts.append(f'<rect {_place(frame)} rx="10" class="frame"/>')
+        parts += _lines(frame.lines, frame.x + PAD, frame.y + PAD + LINE - 5, "start")
+    parts += [_path(line) for line in picture.lines]
+    for box in picture.boxes:
+        parts += _shape(box)
+        middle = box.y + (box.h - len(box.lines) * LINE) / 2 + LINE - 5
+        parts += _lines(box.lines, box.x + box.w / 2, middle, "middle")
+    return parts
+
+
+def _shape(box: Box) -> list[str]:
+    kind = "end" if box.kind in ("start", "end") else box.kind
+    style = f'class="box {kind}"'
+    if kind == "gate":
+        left, right, middle = box.x, box.x + box.w, box.y + box.h / 2
+        corners = [(left + PAD, box.y), (right - PAD, box.y), (right, middle)]
+        corners += [(right - PAD, box.y + box.h), (left + PAD, box.y + box.h), (left, middle)]
+        return [f'<polygon points="{" ".join(f"{x:g},{y:g}" for x, y in corners)}" {style}/>']
+    round_by = box.h / 2 if kind == "end" else 2 if kind == "run" else 8
+    shapes = [f'<rect {_place(box)} rx="{round_by:g}" {style}/>']
+    if box.each:  # one behind the other
+        behind = f'x="{box.x + 4:g}" y="{box.y + 4:g}" width="{box.w:g}" height="{box.h:g}"'
+        shapes.insert(0, f'<rect {behind} rx="{round_by:g}" {style}/>')
+    return shapes
+
+
+def _place(box: Box) -> str:
+    return f'x="{box.x:g}" y="{box.y:g}" width="{box.w:g}" height="{box.h:g}"'
+
+
+def _lines(lines: tuple[Text, ...], x: float, y: float, anchor: str) -> list[str]:
+    return [
+        f'<text x="{x:g}" y="{y + number * LINE:g}" text-anchor="{anchor}" class="{line.style}">{_text(line.text)}</text>'
+        for number, line in enumerate(lines)
+    ]
+
+
+def _path(line: Line) -> str:
+    """Forward: straight down, and an S between layers. Back: straight, with round corners."""
+    (x, y), *_ = line.points
+    steps = [f"M{x:g} {y:g}"]
+    if line.back:
+        steps += [f"L{px:g} {py:g}" for px, py in line.points[1:]]
+    else:
+        for (x, y), (to_x, to_y) in pairwise(line.points):
+            half = (y + to_y) / 2
+            straight = x == to_x
+            steps.append(f"L{to_x:g} {to_y:g}" if straight else f"C{x:g} {half:g} {to_x:g} {half:g} {to_x:g} {to_y:g}")
+    style, tip = ("line back", "tip-back") if line.back else ("line", "tip")
+    return f'<path d="{" ".join(steps)}" class="{style}" marker-end="url(#company-sop-{tip})"/>'
+
+
+def _marker(tip: str) -> str:
+    sizes = 'viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse"'
+    path = f'<path d="M0 0.5 L8 4 L0 7.5 z" class="{tip}"/>'
+    return f'<marker id="company-sop-{tip}" {sizes} orient="auto">{path}</marker>'
+
+
+def _text(text: str) -> str:
+    return escape(_SUNK.sub("\ufffd", text))
