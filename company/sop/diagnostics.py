@@ -71,6 +71,7 @@ CODES = {
     "SOP617": "a gate that sends work back with words that nobody reads",
     "SOP701": "a prompt needs something that is not in `in:`",
     "SOP702": "an `in:` that the prompt does not use",
+    "SOP703": "a prompt reads a field that what it is given has not",
 }
 """Every code and what it is about."""
 

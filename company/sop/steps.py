@@ -1,12 +1,12 @@
 """Links the steps of a procedure, block by block, each with what it reads, changes and waits for.
 
-Work, commands and gates: `work.py`; references: `references.py`; order and scope: `scopes.py`; the procedure around the
-steps: `linker.py`.
+Work, commands and gates: `work.py`; ways back and cascades: `repeats.py`; references: `references.py`; order and scope:
+`scopes.py`; the procedure around the steps: `linker.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from company.sop import checks
@@ -17,6 +17,7 @@ from company.sop.library import Library
 from company.sop.loader import Entry, Node
 from company.sop.procedure import Step
 from company.sop.references import expression_of
+from company.sop.repeats import AGAIN, after_of, back, leave_loop, tries, ways_back
 from company.sop.scopes import Order, Scope, Uses
 from company.sop.spec import (
     KINDS,
@@ -30,12 +31,9 @@ from company.sop.spec import (
     WorkSpec,
     read,
 )
-from company.sop.types import FLOAT, STR, UNKNOWN, ListOf, Nullable, Record, Type, Unknown, fits
+from company.sop.types import FLOAT, STR, UNKNOWN, ListOf, Nullable, Type, Unknown, fits
 from company.sop.units import Unit, Units
-from company.sop.work import WorkLinker, judged_by
-
-AGAIN, TRIES = "@again", "@tries"
-"""Suffixes of the loops that a gate and a cascade make."""
+from company.sop.work import WorkLinker
 
 
 class StepLinker:
@@ -51,14 +49,14 @@ class StepLinker:
         self._library = library
         self._unit = unit
         self._files = units
-        self._resolve = unit.resolve
-        self._report = report
+        self.resolve = unit.resolve
+        self.report = report
         self._names: tuple[str, ...] = (*(around._names if around else ()), unit.name)
 
     def block(self, block: Node, scope: Scope, inside: str = "") -> tuple[tuple[Step, ...], Uses]:
         """The steps of a block, and what they use together. `inside`: the gate whose way back the block is."""
         order, steps, together = Order(scope.prefix), [], Uses()
-        groups = self._ways_back(block, inside)
+        groups = ways_back(block, inside, self.report)
         names = list(block.entries)
         places: dict[str, int] = {}
         above = wall = ""
@@ -69,16 +67,16 @@ class StepLinker:
             several = end != name
             if several:
                 span = names[place : names.index(end) + 1]
-                sound, uses, fields = self._back(end, {each: block.entries[each] for each in span}, block, scope)
+                sound, uses, fields = back(self, end, {each: block.entries[each] for each in span}, block, scope)
                 name, follows = f"{end}{AGAIN}", uses.inputs
-                after = [each for one in span for each in _after(block.entries[one].node) if each in scope.steps]
+                after = [each for one in span for each in after_of(block.entries[one].node) if each in scope.steps]
                 order.inside.update(dict.fromkeys(span, name))
             else:
                 span, entry = [name], block.entries[name]
-                self._resolve.name(name, entry.key, scope)
+                self.resolve.name(name, entry.key, scope)
                 earlier = names[:place] if kind_of(entry.node) == "gate" else []
-                sound, uses, fields = self._step(name, entry, scope, earlier)
-                after = self._resolve.after(entry.node, name, scope)
+                sound, uses, fields = self.step(name, entry, scope, earlier)
+                after = self.resolve.after(entry.node, name, scope)
                 follows = (
                     uses.inputs if fields.get("body") else bool({"in", "show", "with"} & entry.node.entries.keys())
                 )
@@ -102,71 +100,9 @@ class StepLinker:
             place += len(span)
         return tuple(steps), together
 
-    # --- ways back
-
-    def _ways_back(self, block: Node, inside: str) -> dict[str, str]:
-        """The outermost ways back: the first step of each, and its gate."""
-        names = list(block.entries)
-        found: dict[int, int] = {}
-        for place, name in enumerate(names):
-            node = block.entries[name].node
-            choices = node.get("choices") if kind_of(node) == "gate" and name != inside else None
-            targets = [entry.node.text for entry in choices.entries.values()] if choices else []
-            starts = [names.index(target) for target in targets if target in names[:place]]
-            if not starts:
-                continue
-            start = min(starts)
-            for first, last in list(found.items()):
-                if first < start <= last:
-                    message = (
-                        f"`{name}` leads back to `{names[start]}`, which lies within the way back of `{names[last]}`"
-                    )
-                    way = f"lead back to `{names[first]}`, or to a step after `{names[last]}`"
-                    self._report.error("SOP612", message, block.entries[name].key, way)
-                    start = first
-                if first >= start:
-                    del found[first]
-            found[start] = place
-        return {names[start]: names[end] for start, end in found.items()}
-
-    def _back(
-        self, gate: str, entries: Mapping[str, Entry], block: Node, scope: Scope
-    ) -> tuple[bool, Uses, dict[str, Any]]:
-        """The steps from where a gate leads back to, up to the gate: a loop without a name of its own."""
-        name, node = f"{gate}{AGAIN}", entries[gate].node
-        path = scope.prefix + name
-        inner_block = Node(block.value, block.span, entries=dict(entries))
-        inner = Scope(scope.prefix, inner_block, scope.declares, scope, path, shared=True)
-        body, inside = self.block(inner_block, inner, gate)
-        back = [choice for choice, step in body[-1].choices.items() if step in entries] if body else []
-        if back and f"{scope.prefix}@prev.{gate}" not in inside.reads:
-            message = f"`{back[0]}` leads back, and nobody reads what the person said"
-            way = f"add `prev.{gate}` to the `in:` of `{next(iter(entries))}`"
-            self._report.warning(
-                "SOP617", message, entries[gate].node.entries["choices"].node.entries[back[0]].key, way
-            )
-        limit = node.get("max")
-        times = limit.value if limit and isinstance(limit.value, int) else 1
-        text = f"{gate}.choice not in {back!r}".replace("'", '"')
-        fields = {
-            "path": path,
-            "kind": "loop",
-            "span": next(iter(entries.values())).key,
-            "until": Expression(text, entries[gate].key),
-            "max": times + 1,
-            "on_max": "continue",
-            "transparent": True,
-            "out": Record({}),
-            "body": body,
-        }
-        _leave_loop(
-            inside, lambda read: read.removeprefix(scope.prefix).removeprefix("@prev.").split(".")[0] in entries
-        )
-        return len(body) == len(entries), inside, fields
-
     # --- one step
 
-    def _step(
+    def step(
         self, name: str, entry: Entry, scope: Scope, earlier: Sequence[str] = (), prompt: str = ""
     ) -> tuple[bool, Uses, dict[str, Any]]:
         """Whether a step is sound enough to build, what it uses, and its fields."""
@@ -175,23 +111,23 @@ class StepLinker:
         fields: dict[str, Any] = {"name": name, "path": path, "kind": kind, "span": entry.key}
         if not kind:
             return False, uses, fields
-        spec = read(KINDS[kind], node, self._report, f"the step `{name}`")
-        fields["when"] = self._resolve.condition(node.get("when"), scope, path, uses)
+        spec = read(KINDS[kind], node, self.report, f"the step `{name}`")
+        fields["when"] = self.resolve.condition(node.get("when"), scope, path, uses)
         if isinstance(spec, StepSpec):
             fields.update(retry=spec.retry, timeout=spec.timeout)
         sound = spec is not None
         match kind:
             case "role" | "run":
-                before = self._report.failed
+                before = self.report.failed
                 self.work.in_and_out(node, path, scope, uses, fields, spec if isinstance(spec, WorkSpec) else None)
                 if isinstance(spec, RunStep):
                     fields["command"] = spec.run
                 if kind == "role":
-                    clean = before == self._report.failed
+                    clean = before == self.report.failed
                     asked = spec if isinstance(spec, RoleStep) else None
                     self.work.role(prompt or name, node, scope, uses, fields, asked, sound=clean)
                     if "cascade" in node.entries or "accept" in node.entries:
-                        return self._tries(node, scope, uses, fields, asked)
+                        return tries(self, node, scope, uses, fields, asked)
             case "gate":
                 asks = spec if isinstance(spec, GateStep) else None
                 self.work.gate(name, node, scope, uses, fields, asks, earlier)
@@ -207,81 +143,21 @@ class StepLinker:
         node = entry.node
         if not node.is_map:
             label = "write `{role: …, out: …}`"
-            self._report.error("SOP303", f"the step `{name}` must be a mapping", node.span, label)
+            self.report.error("SOP303", f"the step `{name}` must be a mapping", node.span, label)
             return None
         kind = kind_of(node)
         given = [key for key in node.entries if key in KINDS]
         if len(given) > 1:
             message = f"the step `{name}` has both `{given[0]}` and `{given[1]}`"
-            self._report.error("SOP305", message, node.entries[given[1]].key, "make two steps of it")
+            self.report.error("SOP305", message, node.entries[given[1]].key, "make two steps of it")
         elif not given:
             known = {key for key in node.entries for model in KINDS.values() if key in model.model_fields}
             near = next((key for key in node.entries if key not in known and did_you_mean(key, KINDS)), None)
             message = f"the step `{name}` does not say what it is"
             label = did_you_mean(near, KINDS) if near else ""
             span = node.entries[near].key if near else entry.key
-            self._report.error("SOP305", message, span, label, f"it needs one of {', '.join(f'`{k}:`' for k in KINDS)}")
+            self.report.error("SOP305", message, span, label, f"it needs one of {', '.join(f'`{k}:`' for k in KINDS)}")
         return kind
-
-    # --- candidates
-
-    def _tries(
-        self, node: Node, scope: Scope, uses: Uses, fields: dict[str, Any], spec: RoleStep | None
-    ) -> tuple[bool, Uses, dict[str, Any]]:
-        """A cascade: the step, and who judges its answer, repeated with one model after another."""
-        accept, models = node.get("accept"), node.get("cascade")
-        if not accept or not models:
-            given, other = ("cascade", "accept") if models else ("accept", "cascade")
-            message = f"`{given}` without `{other}`"
-            label = "say when an answer is good enough" if models else "say which models are asked, cheapest first"
-            self._report.error("SOP613", message, node.entries[given].key, label)
-            return False, uses, fields
-        inner = Scope(f"{fields['path']}.", None, scope.declares, scope)
-        inner.names["answer"] = fields.get("out", UNKNOWN)
-        when = fields.pop("when", None)
-        until: Expression | None
-        best = judge = None
-        if accept.is_map:
-            sound, more, judged = self._step("accept", Entry(node.entries["accept"].key, accept), inner)
-            uses.add(more)
-            uses.reads[f"{inner.prefix}accept"] = None
-            self.uses[f"{inner.prefix}accept"] = more
-            passed, score = judged_by(judged.get("out", UNKNOWN))
-            kind = kind_of(accept)
-            if kind not in ("role", "run", None):
-                message = f"a step with `{kind}:` cannot judge an answer"
-                self._report.error("SOP613", message, accept.span, "a step with `role:` or `run:` can")
-            elif sound and not passed and not isinstance(judged.get("out"), Unknown):
-                message = f"{judged['out']} has no single `bool` that decides"
-                self._report.error(
-                    "SOP613", message, accept.span, "", "a TestRun, a CommandResult and a Review have one"
-                )
-            until = Expression(f"accept.{passed}", accept.span)
-            best = Expression(f"accept.{score}", accept.span) if score else None
-            judge = Step(**{**judged, "waits": (fields["name"],)}) if sound else None
-        else:
-            deciding = Uses()
-            until = self._resolve.condition(accept, inner, fields["path"], deciding)
-            uses.add(deciding)
-            sound = until is not None
-        if not sound or not spec or (accept.is_map and not judge):
-            return False, uses, fields
-        candidate = Step(**fields)
-        whole = {
-            "name": fields["name"],
-            "path": fields["path"] + TRIES,
-            "kind": "loop",
-            "span": fields["span"],
-            "out": fields["out"],
-            "when": when,
-            "until": until,
-            "best": best,
-            "max": len(spec.cascade or ()),
-            "on_max": "continue",
-            "transparent": True,
-            "body": (candidate, judge) if judge else (candidate,),
-        }
-        return True, uses, whole
 
     # --- blocks of steps
 
@@ -298,7 +174,7 @@ class StepLinker:
         item: Type = UNKNOWN
         if over_node:
             over = expression_of(over_node)
-            found = self._resolve.typed(over, scope, path)
+            found = self.resolve.typed(over, scope, path)
             uses.add(scope.uses(over.references()))
             uses.inputs = True
             fields["over"] = over
@@ -310,23 +186,23 @@ class StepLinker:
         inner = Scope(f"{path}.", None if single else do, scope.declares, scope)
         bind = as_node.text if as_node else ""
         if as_node:
-            self._resolve.name(bind, as_node.span, scope)
+            self.resolve.name(bind, as_node.span, scope)
             inner.names[bind] = item
         for key, wanted, words in (("key", STR, "text"), ("needs", ListOf(STR), "a list of texts")):
             if value := node.get(key):
                 expression = expression_of(value)
-                found = self._resolve.typed(expression, inner, path)
+                found = self.resolve.typed(expression, inner, path)
                 uses.add(scope.uses(r for r in expression.references() if r.parts[0] != bind))
                 fields[key] = expression
                 if not fits(found, wanted):
-                    self._report.error("SOP602", f"`{key}` must be {words}, not {found}", value.span)
+                    self.report.error("SOP602", f"`{key}` must be {words}, not {found}", value.span)
         if "needs" in node.entries and "key" not in node.entries and not fits(item, STR):
-            self._report.error("SOP602", "`needs` without `key`", node.entries["needs"].key, f"add `key: {bind}.…`")
+            self.report.error("SOP602", "`needs` without `key`", node.entries["needs"].key, f"add `key: {bind}.…`")
         if spec:
             fields.update(bind=bind, parallel=spec.parallel, max=spec.max, on_error=spec.on_error)
         if not do or not do.entries:
             if do and do.is_map:
-                self._report.error("SOP302", f"the `do` of `{name}` is empty", do.span)
+                self.report.error("SOP302", f"the `do` of `{name}` is empty", do.span)
             return
         result = scope.declares.item(do)
         self._gathered(node, inner, result)
@@ -336,7 +212,7 @@ class StepLinker:
             for target, span in inside.writes.items():
                 if not target.startswith(f"{path}."):
                     message = f"the items of `{name}` change `{target}` at the same time"
-                    self._report.error("SOP606", message, span, "set `parallel: 1`")
+                    self.report.error("SOP606", message, span, "set `parallel: 1`")
         uses.add(inside)
 
     def _not_a_list(self, over: Expression, found: Type) -> None:
@@ -345,7 +221,7 @@ class StepLinker:
         label = f"did you mean {' or '.join(lists[:2])}?" if lists else ""
         if isinstance(found, Nullable):
             label = "a list that may be null cannot be gone through"
-        self._report.error("SOP601", f"`for_each` needs a list, and `{over.text}` is {found}", over.span, label)
+        self.report.error("SOP601", f"`for_each` needs a list, and `{over.text}` is {found}", over.span, label)
 
     @staticmethod
     def _gathered(node: Node, inner: Scope, result: Type) -> None:
@@ -363,8 +239,8 @@ class StepLinker:
     def _do(self, name: str, do: Node, inner: Scope, single: bool) -> tuple[tuple[Step, ...], Uses]:
         if not single:
             return self.block(do, inner)
-        sound, uses, fields = self._step("do", Entry(do.span, do), inner, (), name)
-        self._resolve.after(do, "do", inner)
+        sound, uses, fields = self.step("do", Entry(do.span, do), inner, (), name)
+        self.resolve.after(do, "do", inner)
         self.uses[f"{inner.prefix}do"] = uses
         return ((Step(**fields),) if sound else ()), uses
 
@@ -374,29 +250,29 @@ class StepLinker:
             fields.update(max=spec.max, on_max=spec.on_max if until_node else "continue")
         if not until_node and "on_max" in node.entries:
             span = node.entries["on_max"].key
-            self._report.error("SOP616", "`on_max` without `until`: every round is run", span, "leave it out")
+            self.report.error("SOP616", "`on_max` without `until`: every round is run", span, "leave it out")
         if not block or not block.is_map:
             return
         if not block.entries:
-            self._report.error("SOP302", f"the loop `{fields['name']}` is empty", block.span)
+            self.report.error("SOP302", f"the loop `{fields['name']}` is empty", block.span)
         inner = Scope(f"{path}.", block, scope.declares, scope, path)
         fields["out"] = scope.declares.block(block, history=True)
         fields["body"], inside = self.block(block, inner)
         deciding = Uses()
-        fields["until"] = self._resolve.condition(until_node, inner, path, deciding)
+        fields["until"] = self.resolve.condition(until_node, inner, path, deciding)
         if fields["until"] and fields["until"].references():
             names = list(block.entries)
             parts = [self.uses[f"{path}.{name}"] for name in names if f"{path}.{name}" in self.uses]
             if len(parts) == len(names):
-                checks.until(fields["until"], path, deciding, parts, names, self._report)
+                checks.until(fields["until"], path, deciding, parts, names, self.report)
         if best := node.get("best"):
             fields["best"] = expression_of(best)
-            measure = self._resolve.typed(fields["best"], inner, path)
+            measure = self.resolve.typed(fields["best"], inner, path)
             deciding.add(inner.uses(fields["best"].references()))
             if not fits(measure, FLOAT):
-                self._report.error("SOP303", f"`best` must be a number, not {measure}", best.span)
+                self.report.error("SOP303", f"`best` must be a number, not {measure}", best.span)
         inside.add(deciding)
-        _leave_loop(inside, lambda read: read.startswith(f"{path}."))
+        leave_loop(inside, lambda read: read.startswith(f"{path}."))
         uses.add(inside)
 
     def _use(self, node: Node, scope: Scope, uses: Uses, fields: dict[str, Any], spec: UseStep | None) -> None:
@@ -404,13 +280,13 @@ class StepLinker:
         given = {}
         if source := node.get("with"):
             uses.inputs = True
-            fields["inputs"] = self._resolve.inputs(source, fields["path"], scope, uses)
+            fields["inputs"] = self.resolve.inputs(source, fields["path"], scope, uses)
             given = {item.name: item for item in fields["inputs"]}
         if not spec or not (name_node := node.get("use")):
             return
         if spec.use in self._names:
             circle = " → ".join([*self._names[self._names.index(spec.use) :], spec.use])
-            self._report.error("SOP614", f"`{spec.use}` uses itself: {circle}", name_node.span, "break the circle")
+            self.report.error("SOP614", f"`{spec.use}` uses itself: {circle}", name_node.span, "break the circle")
             return
         unit = self._files.used(spec.use, name_node.span)
         if not unit or not unit.steps:
@@ -421,28 +297,17 @@ class StepLinker:
             if name not in given:
                 note = f"declared in {unit.source.shown}"
                 label = f"add `{name}`" if name in scope else f"add `{name}: …`"
-                self._report.error("SOP615", f"`{spec.use}` needs the input `{name}`: {kind}", place, label, note)
-            elif not fits(found := self._resolve.quietly(given[name].expr, scope), kind):
+                self.report.error("SOP615", f"`{spec.use}` needs the input `{name}`: {kind}", place, label, note)
+            elif not fits(found := self.resolve.quietly(given[name].expr, scope), kind):
                 message = f"the input `{name}` of `{spec.use}` is {kind}, not {found}"
-                self._report.error("SOP615", message, given[name].expr.span)
+                self.report.error("SOP615", message, given[name].expr.span)
         for name, item in given.items():
             if name not in unit.inputs:
                 message = f"`{spec.use}` has no input `{name}`"
                 label = did_you_mean(name, unit.inputs)
                 note = f"it has {', '.join(f'`{each}`' for each in unit.inputs) or 'none'}"
-                self._report.error("SOP615", message, item.expr.span, label, note)
-        linker = StepLinker(self._library, unit, self._files, self._report, self)
+                self.report.error("SOP615", message, item.expr.span, label, note)
+        linker = StepLinker(self._library, unit, self._files, self.report, self)
         fields["out"] = unit.declares.block(unit.steps)
         fields["body"], inside = linker.block(unit.steps, unit.scope(f"{fields['path']}."))
         uses.histories.update(inside.histories)
-
-
-def _after(node: Node) -> list[str]:
-    after = node.get("after") if node.is_map else None
-    return [item.text for item in (after.items if after.is_list else [after])] if after else []
-
-
-def _leave_loop(inside: Uses, own: Callable[[str], bool]) -> None:
-    """What a loop's steps use, as it is seen from outside: whether anything that is read there lies outside."""
-    inside.inputs = inside.inputs or any(not own(read) for read in inside.reads)
-    inside.prev = False

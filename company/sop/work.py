@@ -15,17 +15,20 @@ from company.sop.library import PROMPT_SUFFIX, Library
 from company.sop.loader import Node
 from company.sop.procedure import Role
 from company.sop.references import Resolver
-from company.sop.resources import Roles, Templates, check_model, check_prompt, check_tool, prompt_missing
+from company.sop.resources import Roles, check_model, check_tool
 from company.sop.scopes import Scope, Uses
 from company.sop.spec import GateStep, RoleStep, WorkSpec
+from company.sop.templates import Templates, check_prompt, prompt_missing
 from company.sop.tool_names import granted
 from company.sop.types import (
     COMMAND_RESULT,
     FILE_SPEC,
     PATCH,
     SOURCE_FILE,
+    STR,
     TEST_RUN,
     UNKNOWN,
+    ArtifactType,
     ListOf,
     OneOf,
     Record,
@@ -34,7 +37,7 @@ from company.sop.types import (
     fits,
 )
 
-GRAIN_NAMES = ("part", "module")
+GRAIN_NAMES: Mapping[str, Type] = {"part": ArtifactType("Part"), "module": STR}
 """What a prompt gets besides with `grain: function`: the part to write, and the file as far as it is written."""
 SPREAD = 0.8
 """Temperature of a step that gives several candidates and sets none: at 0 they would be the same."""
@@ -214,9 +217,12 @@ class WorkLinker:
         template = self._templates.get(name + PROMPT_SUFFIX)
         self.prompts.update({f"prompts/{path}": text for path, text in template.texts.items()})
         source = node.get("in")
-        given = {item.name: item.expr.span for item in fields.get("inputs", ())}
+        given = {
+            item.name: (item.expr.span, self._resolve.quietly(item.expr, scope)) for item in fields.get("inputs", ())
+        }
         if spec and spec.grain == "function":
-            given |= {name: node.place("grain") for name in GRAIN_NAMES if name in template.variables}
+            grain = node.place("grain")
+            given |= {name: (grain, kind) for name, kind in GRAIN_NAMES.items() if name in template.variables}
         if sound:
             reads = source.span if source else place
             check_prompt(template, name, place, reads, given, scope, self._report)
