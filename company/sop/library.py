@@ -148,7 +148,7 @@ class Library:
         known = self.sops()
         near = closest(name, known)
         first = f"did you mean `{near}`? " if near else ""
-        return f"{first}there are {listing(known)}; {self.tried(f'sops/{name}.yaml')}"
+        return f"{first}there are {listing(known, 40)}; {self.tried(f'sops/{name}.yaml')}"
 
     def _path_hint(self, path: Path) -> str:
         if path.stem in self.sops():
