@@ -203,9 +203,11 @@ def schema(
 
 
 def _schema_text() -> str:
-    from company.sop.spec import json_schema
+    from company.sop.library import Library, own_folder
+    from company.sop.schema import json_schema
 
-    return json.dumps(json_schema(), indent=1) + "\n"
+    library = Library(own_folder())
+    return json.dumps(json_schema(library.roles, library.sops()), indent=1) + "\n"
 
 
 cli_check.add_to(app)

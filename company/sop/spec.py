@@ -1,15 +1,13 @@
-"""What a procedure may say: every key, its type, range and meaning. The JSON Schema is made from this.
+"""What a procedure may say: every key, its type, range and meaning. `schema.py` makes the JSON Schema from this.
 
-Where keys stand in the source: `loader.py`. What the values refer to: `linker.py`.
+Where keys stand in the source: `loader.py`. What the values refer to: `linker.py`. ``x-ref`` names a definition there.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
-from pydantic.json_schema import models_json_schema
 
 from company.sop.diagnostics import Diagnostics, closest, did_you_mean, listing
 from company.sop.loader import Node
@@ -17,7 +15,7 @@ from company.sop.loader import Node
 VERSION = 1
 TIERS = ("small", "medium", "large")
 _EXPRESSION = {"type": ["string", "boolean", "number"], "description": "An expression."}
-_TYPE = {"anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "maxItems": 1}, {"type": "object"}]}
+_TYPE = {"x-ref": "Type"}
 _REFERENCES = {
     "anyOf": [
         {"type": "string"},
@@ -34,11 +32,17 @@ def _text(value: object) -> object:
 
 
 Expr = Annotated[str, BeforeValidator(_text), WithJsonSchema(_EXPRESSION)]
+ModelName = Annotated[str, WithJsonSchema({"x-ref": "Model"})]
+RoleName = Annotated[str, WithJsonSchema({"x-ref": "Role"})]
+ProcedureName = Annotated[str, WithJsonSchema({"x-ref": "Procedure"})]
 TypeText = Annotated[Any, WithJsonSchema(_TYPE)]
 References = Annotated[Any, WithJsonSchema(_REFERENCES)]
 Block = Annotated[dict[str, Any], WithJsonSchema(_BLOCK)]
 Names = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
                   WithJsonSchema({"type": ["string", "array"], "items": {"type": "string"}})]  # fmt: skip
+
+Tools = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+                  WithJsonSchema({"anyOf": [{"x-ref": "Tool"}, {"type": "array", "items": {"x-ref": "Tool"}}]})]  # fmt: skip
 
 
 class Spec(BaseModel):
@@ -56,11 +60,11 @@ class RoleSpec(Spec):
     """What a person would call it: `Product Manager`. Required in the end, from the file or inline."""
     profile: str | None = Field(None, min_length=1)
     """Who they are, their goal, their constraints. Required in the end, from the file or inline."""
-    model: str | None = None
+    model: ModelName | None = None
     """`small`, `medium`, `large` or `provider:model`; the run's model by default."""
     temperature: float | None = Field(None, ge=0, le=2)
     """0 is as repeatable as the model can be; the run's setting by default."""
-    tools: Names | None = None
+    tools: Tools | None = None
     """Tools that the role may be given by a step: `python`, `shell`, `files.read` …, `mcp.SERVER`."""
 
 
@@ -111,13 +115,13 @@ class WorkSpec(StepSpec):
 class RoleStep(WorkSpec):
     """Work by a role: one model call."""
 
-    role: str
+    role: RoleName
     """The role, a file of `roles/` or an entry of `roles:`; `$step.field` takes the one that the field names."""
     prompt: str | None = None
     """The template `prompts/<role>/<prompt>.md.j2`, else `prompts/shared/<prompt>.md.j2`; the step's name by default."""
     out: TypeText
     """The type of the result."""
-    model: str | None = None
+    model: ModelName | None = None
     """`small`, `medium`, `large` or `provider:model`; the role's by default."""
     temperature: float | None = Field(None, ge=0, le=2)
     """0 is as repeatable as the model can be; the role's by default."""
@@ -125,13 +129,13 @@ class RoleStep(WorkSpec):
     """Longest reply, tokens; the run's setting by default."""
     grain: Literal["file", "function"] = "file"
     """How much code is asked for at once: a whole file, or one function or class of a `FileSpec` in `in:` at a time."""
-    tools: Names | None = None
+    tools: Tools | None = None
     """Tools that may be called in this step, each granted by the role; none by default."""
     tool_calls: int = Field(5, ge=1, le=50)
     """With `tools`: most calls of them."""
     sample: int = Field(1, ge=1, le=32)
     """Number of answers; with more than 1, the result is their list."""
-    cascade: Annotated[list[str], Field(min_length=1, max_length=8)] | None = None
+    cascade: Annotated[list[ModelName], Field(min_length=1, max_length=8)] | None = None
     """Models, one asked after another until `accept` is content; the same one may stand there more than once."""
     accept: Annotated[Any, WithJsonSchema(_ACCEPT)] = None
     """With `cascade`: an expression over `answer`, or a step that judges it and gives one `bool`."""
@@ -201,7 +205,7 @@ class LoopStep(StepSpec):
 class UseStep(StepSpec):
     """Another procedure as one step. It sees its inputs alone; its steps are read as `STEP.NAME`."""
 
-    use: str
+    use: ProcedureName
     """Its name."""
     with_: References = Field(None, alias="with")
     """Its inputs: names, dotted for parts, or `input: expression`."""
@@ -341,28 +345,3 @@ def describe(model: type[Spec], key: str) -> str:
     """The sentence under a field, as a note."""
     info = next((info for name, info in model.model_fields.items() if (info.alias or name) == key), None)
     return f"`{key}`: {info.description}" if info and info.description else ""
-
-
-@cache
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a procedure, for editors: a `# yaml-language-server: $schema=` line points at it."""
-    models: list[type[Spec]] = [Sop, LimitsSpec, DeliverSpec, RoleSpec, *KINDS.values()]
-    _, schema = models_json_schema([(model, "validation") for model in models], by_alias=True)
-    definitions = schema["$defs"]
-    definitions["Step"] = {"oneOf": [{"$ref": f"#/$defs/{model.__name__}"} for model in KINDS.values()]}
-    definitions["Block"] = {"type": "object", "minProperties": 1, "additionalProperties": {"x-ref": "Step"}}
-    top = definitions.pop("Sop")
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": definitions}
-    resolved: dict[str, Any] = _resolve({**head, **top})
-    return resolved
-
-
-def _resolve(schema: Any) -> Any:
-    if isinstance(schema, dict):
-        if "x-ref" in schema:
-            schema = {
-                **{k: v for k, v in schema.items() if k != "x-ref"},
-                "$ref": f"#/$defs/{schema['x-ref']}",
-            }
-        return {key: _resolve(value) for key, value in schema.items()}
-    return [_resolve(item) for item in schema] if isinstance(schema, list) else schema
