@@ -1,28 +1,68 @@
 """What the documents show works: every procedure in them checks against the shipped library."""
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
 
+from company import wiring
+from company.engine import NewRun
+from company.settings import Settings
 from company.sop.diagnostics import SourceText
 from company.sop.library import Library
 from company.sop.linker import link
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = [
-    (path.name, number, text)
-    for path in (ROOT / "README.md", ROOT / "docs" / "sop-language.md")
-    for number, text in enumerate(re.findall(r"```yaml\n(sop: 1\n.*?)```", path.read_text("utf-8"), re.DOTALL))
-]
+BLOCK = re.compile(r"^```(yaml|jinja)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def examples() -> list[tuple[str, int, str]]:
+    """The procedures of the documents: whole, or steps that are set into one."""
+    found = []
+    for path in (ROOT / "README.md", ROOT / "docs" / "sop-language.md"):
+        for number, (_, text) in enumerate(BLOCK.findall(path.read_text("utf-8"))):
+            if text.startswith("sop: 1\n"):
+                found.append((path.name, number, text))
+            elif text.startswith("  "):
+                found.append((path.name, number, f"sop: 1\nsteps:\n{text}"))
+    return found
+
+
+EXAMPLES = examples()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with the role and the prompt that the reference shows."""
+    blocks = [text for _, text in BLOCK.findall((ROOT / "docs" / "sop-language.md").read_text("utf-8"))]
+    (role,) = [text for text in blocks if text.startswith("title: ")]
+    (prompt,) = [text for text in blocks if "{% include" in text]
+    for name, text in {"roles/security_auditor.yaml": role, "prompts/security_auditor/audit.md.j2": prompt}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, "utf-8")
+    return tmp_path
 
 
 @pytest.mark.parametrize(("name", "number", "text"), EXAMPLES)
-def test_a_procedure_in_the_documents_checks(name: str, number: int, text: str) -> None:
-    called = re.search(r"^name: (\w+)$", text, re.MULTILINE)
-    path = Path(f"{called[1] if called else name}.yaml")
-    procedure = link(SourceText(path, name, text), Library(None))
-    assert not procedure.warnings
+def test_a_procedure_in_the_documents_checks_and_goes_through_a_dry_run(
+    name: str, number: int, text: str, project: Path
+) -> None:
+    called = re.search(r"^name: (\S+)$", text, re.MULTILINE)
+    path = project / f"{called[1] if called else 'example'}.yaml"
+    path.write_text(text, "utf-8")
+    procedure = link(SourceText(path, name, text), Library(project))
+    assert not procedure.warnings, [str(warning) for warning in procedure.warnings]
+    new = NewRun(
+        inputs={"requirement": "A module shout.py with a function shout(text)."},
+        sop=str(path),
+        workspace=project / "ws",
+        name="out",
+        user_dir=project,
+        dry_run=True,
+    )
+    outcome = asyncio.run(wiring.run(new, Settings()))
+    assert (outcome.status, outcome.reason) == ("delivered", "")
 
 
 def test_there_are_examples_in_both() -> None:
