@@ -258,7 +258,8 @@ def test_the_settings_that_init_writes_are_the_defaults(tmp_path: Path, monkeypa
     written = Settings()
     assert written.tiers == {"small": "local:qwen2.5-coder-0.5b"}
     assert written.providers["mine"].key == "MINE_API_KEY"
-    assert written.model_copy(update={"tiers": {}, "providers": {}}) == Settings.model_construct()
+    assert set(written.mcp) == {"notes", "issues"}
+    assert written.model_copy(update={"tiers": {}, "providers": {}, "mcp": {}}) == Settings.model_construct()
 
 
 REQUIREMENT = (
