@@ -21,6 +21,8 @@ Signature = Annotated[str, Field(max_length=300, pattern=r"^(async )?(def|class)
 
 MOST_PARTS = 12
 """Functions and classes of one file of a design."""
+MOST_FILES = 8
+"""Files of a design that is asked for."""
 
 
 class Artifact(BaseModel):

@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, Field, create_model
 
 from company.artifacts import (
+    MOST_FILES,
     MOST_PARTS,
     Artifact,
     Checks,
@@ -43,8 +44,6 @@ from company.paths import safe_path
 from company.sop.types import STR, ArtifactType, ListOf, Type
 from company.testgen import parameters_of
 
-MOST_FILES = 8
-"""Files of a design."""
 Document = TypeVar("Document", bound=BaseModel)
 T = TypeVar("T")
 

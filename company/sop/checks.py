@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from company.artifacts import MOST_PARTS
+from company.artifacts import MOST_FILES, MOST_PARTS
 from company.sop.diagnostics import Diagnostics, Span
 from company.sop.expressions import Expression
 from company.sop.procedure import Step
 from company.sop.scopes import Uses
-from company.sop.types import COMMAND_RESULT, PATCH, TEST_RUN, ArtifactType, Scalar
+from company.sop.types import COMMAND_RESULT, DESIGN, PATCH, REVIEW, TEST_RUN, ListOf, Scalar
 
 
 def until(
@@ -80,7 +80,7 @@ def unused(
             TEST_RUN,
             COMMAND_RESULT,
             PATCH,
-            ArtifactType("Review"),
+            REVIEW,
         )
         if opinion or not step.commit:
             label = "add `updates:`" if step.out == PATCH else ""
@@ -99,11 +99,22 @@ def calls(steps: Sequence[Step], limit: int | None, place: Span, report: Diagnos
     return worst
 
 
+def questions(step: Step) -> tuple[int, int]:
+    """The fewest and the most model calls of one execution of a role's step, repairs not counted."""
+    out = step.out.item if step.sample > 1 and isinstance(step.out, ListOf) else step.out
+    least = most = 1
+    if step.grain == "function":
+        most = 2 if out == PATCH else MOST_PARTS
+    elif out == DESIGN:  # the outline, then each file
+        least, most = 2, 1 + MOST_FILES
+    if step.tools:  # one more to say that it is done
+        least, most = least + 1, most + step.tool_calls + 1
+    return least * step.sample, most * step.sample
+
+
 def _worst(step: Step) -> int:
-    asked = 1 if step.grain != "function" else 2 if step.out == PATCH else MOST_PARTS
-    asked += step.tool_calls + 1 if step.tools else 0  # one more to say that it is done
     repeated = step.max if step.kind in ("loop", "for_each") else 1
-    once = asked * step.sample if step.kind == "role" else repeated * sum(map(_worst, step.body))
+    once = questions(step)[1] if step.kind == "role" else repeated * sum(map(_worst, step.body))
     return once * (1 + step.retry)
 
 
@@ -111,4 +122,4 @@ def _least(step: Step) -> int:
     if step.when or step.kind == "for_each":
         return 0
     rounds = step.max if step.kind == "loop" and not step.until else 1
-    return step.sample if step.kind == "role" else rounds * sum(map(_least, step.body))
+    return questions(step)[0] if step.kind == "role" else rounds * sum(map(_least, step.body))

@@ -85,7 +85,7 @@ def heading(step: Step) -> tuple[str, str]:
         return name, f"each {step.bind} of {step.over.text if step.over else ''}"
     if step.kind == "loop":
         return name, _again(step)
-    return name, "another procedure"
+    return name, f"the procedure {step.used}"
 
 
 def _plain(name: str) -> str:

@@ -10,10 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from company.artifacts import MOST_PARTS
+from company.sop.checks import questions
 from company.sop.procedure import Procedure, Step
 from company.sop.types import (
-    PATCH,
     STR,
     ArtifactType,
     DictOf,
@@ -94,7 +93,7 @@ def estimate(procedure: Procedure) -> dict[str | None, Estimate]:
         prompt = _prompt(step, procedure.sources, names)
         models = step.cascade or (step.model,)
         for number, model in enumerate(models):  # of a cascade each round has a model of its own
-            calls = Range(0 if number else runs.least, runs.most / len(models)).times(_questions(step))
+            calls = Range(0 if number else runs.least, runs.most / len(models)).times(Range(*questions(step)))
             asked = Estimate(calls, calls.times(prompt), calls.times(reply))
             found[model] = found.get(model, Estimate()) + asked
     return found
@@ -134,13 +133,6 @@ def _results(steps: tuple[Step, ...]) -> dict[str, Type]:
     for step in steps:
         found |= _results(step.body) if step.transparent else {step.name: step.out or Unknown()}
     return found
-
-
-def _questions(step: Step) -> Range:
-    """What a step asks in one run of it: as `checks.py` counts."""
-    asked = 1 if step.grain != "function" else 2 if step.out == PATCH else MOST_PARTS
-    asked += step.tool_calls + 1 if step.tools else 0
-    return Range(step.sample, step.sample * asked)
 
 
 def _prompt(step: Step, sources: Mapping[str, str], names: Mapping[str, Type]) -> float:

@@ -102,6 +102,8 @@ class Step:
     sample: int = 1
     """Number of answers; with more than 1 the result is their list."""
     command: str | None = None
+    used: str = ""
+    """The procedure that a `use` runs."""
     choices: Mapping[str, str] = field(default_factory=dict)
     """What a gate offers, and where it leads: ``next``, ``fail`` or the name of an earlier step of the block."""
     headless: str = ""

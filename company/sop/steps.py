@@ -292,6 +292,7 @@ class StepLinker:
         if not unit or not unit.steps:
             return
         self.units[spec.use] = unit
+        fields["used"] = spec.use
         place = node.place("with") if "with" in node.entries else name_node.span
         for name, kind in unit.inputs.items():
             if name not in given:

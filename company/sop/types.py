@@ -174,7 +174,7 @@ class Unknown(Type):
 UNKNOWN = Unknown()
 SOURCE_FILE, PATCH, FILE_SPEC = ArtifactType("SourceFile"), ArtifactType("Patch"), ArtifactType("FileSpec")
 TEST_RUN, COMMAND_RESULT = ArtifactType("TestRun"), ArtifactType("CommandResult")
-REVIEW = ArtifactType("Review")
+REVIEW, DESIGN = ArtifactType("Review"), ArtifactType("Design")
 
 
 class TypeProblem(Exception):

@@ -73,15 +73,15 @@ def test_sizes_go_by_type() -> None:
 
 def test_what_is_read_counts_wherever_it_comes_from() -> None:
     def read(*inputs: str) -> float:
-        draft = step("l.draft", out=ArtifactType("Design"))
+        draft = step("l.draft", out=ArtifactType("Prd"))
         given = tuple(Input(text.replace(".", "_"), expr(text)) for text in inputs)
         loop = step("l", kind="loop", max=1, body=(draft, step("l.last", "draft", out=BOOL, inputs=given)))
         return whole(procedure(loop)).prompt.most - whole(procedure(step("x"), step("y"))).prompt.most
 
     assert read() == 0
     assert read("requirement") == TEXT
-    assert read("draft") == read("prev.draft") == TYPICAL["Design"]
-    assert read("draft.files") == ITEMS * TYPICAL["FileSpec"]
+    assert read("draft") == read("prev.draft") == TYPICAL["Prd"]
+    assert read("draft.requirements") == ITEMS * TYPICAL["Requirement"]
 
 
 def test_models_are_apart() -> None:
