@@ -184,3 +184,52 @@ def test_review_board_builds_again_what_is_sent_back(tmp_path: Path) -> None:
         "Person: board: accept",
         "Person: board: revise",
     ]
+
+
+def test_tool_use_tries_things_out_and_mends_with_what_it_read(tmp_path: Path) -> None:
+    def call(tool: str, **arguments: str) -> dict[str, Any]:
+        return {"thought": "see", "call": {"tool": tool, "arguments": arguments}}
+
+    done = {"thought": "enough", "call": {"tool": "done"}}
+    script = [
+        {"step": "code", "reply": call("python", code="print('hi'.upper())")},
+        {"step": "code", "reply": done},
+        {"step": "code", "reply": WRONG},
+        TESTS,
+        {"step": "verify.fix", "round": 2, "reply": call("files.search", text="upper")},
+        {"step": "verify.fix", "round": 2, "reply": done},
+        {"step": "verify.fix", "round": 2, "reply": RIGHT},
+    ]
+    outcome = start(tmp_path, "tool_use", script)
+    assert (outcome.status, outcome.reason, outcome.calls) == ("delivered", "", 7)
+    made = [event for event in events(tmp_path) if event["event"] == "tool_finished"]
+    assert [(event["step"], event["name"], event["ok"]) for event in made] == [
+        ("code", "python", True),
+        ("verify.fix", "files.search", True),
+    ]
+
+
+def test_conductor_asks_the_experts_it_names_and_writes_with_what_they_said(tmp_path: Path) -> None:
+    def turn(number: int, expert: str, finished: bool) -> dict[str, Any]:
+        return {
+            "step": "conduct.lead",
+            "round": number,
+            "reply": {"expert": expert, "task": f"question {number}", "finished": finished},
+        }
+
+    done = {"thought": "t", "call": {"tool": "done"}}
+    script = [
+        turn(1, "mathematician", False),
+        {"step": "conduct.work", "role": "mathematician", "round": 1, "reply": done},
+        {"step": "conduct.work", "role": "mathematician", "round": 1, "reply": "capitals are upper()"},
+        turn(2, "reviewer", False),
+        {"step": "conduct.work", "role": "reviewer", "round": 2, "reply": done},
+        {"step": "conduct.work", "role": "reviewer", "round": 2, "reply": "mind the mark"},
+        turn(3, "engineer", True),
+        TESTS,
+        {"step": "code", "reply": RIGHT},
+    ]
+    outcome = start(tmp_path, "conductor", script)
+    assert (outcome.status, outcome.reason, outcome.calls) == ("delivered", "", 9)
+    authors = git(outcome.repo, "log", "--reverse", "--format=%an", "--", "docs/conduct.work.md").splitlines()
+    assert authors == ["Mathematician", "Reviewer"]
