@@ -78,7 +78,8 @@ class TerminalPerson:
 
     def _present(self, question: Question) -> None:
         from company.markdown import render
-        from company.terminal import clean, harmless
+        from company.progress import clean
+        from company.terminal import harmless
 
         where = f"{question.step} [{question.item}]" if question.item else question.step
         self._say(f"\n━━ {clean(where)}: your decision ━━", "bold cyan")

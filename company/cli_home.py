@@ -92,6 +92,7 @@ def _findings() -> Iterator[tuple[str, bool | None, str]]:
     from company.sandbox import probe
 
     yield "python", True, sys.version.split()[0]
+    yield from _project()
     git = shutil.which("git")
     version = subprocess.run([git, "--version"], capture_output=True, text=True, check=False).stdout if git else ""
     yield "git", bool(git), version.strip() or "install git 2.32 or newer"
@@ -124,6 +125,30 @@ def _findings() -> Iterator[tuple[str, bool | None, str]]:
     free = shutil.disk_usage(home).free
     less = "" if free > 3e9 else ": too little to fetch the models; COMPANY_MODELS names a folder on another disk"
     yield "disk", free > 3e9 or None, f"{free / 1e9:.1f} GB free at {home}{less}"
+
+
+def _project() -> Iterator[tuple[str, bool | None, str]]:
+    """The project's settings and the servers of tools that it declares."""
+    import importlib.util
+
+    from company.settings import load_settings
+    from company.sop.library import SETTINGS, own_folder
+
+    folder = own_folder()
+    try:
+        settings = load_settings()
+    except CompanyError as error:
+        yield "settings", False, f"{error}; {error.hint}".removesuffix("; ")
+        return
+    if folder and (folder / SETTINGS).is_file():
+        yield "settings", True, str(folder / SETTINGS)
+    for name, server in settings.mcp.items():
+        if not importlib.util.find_spec("langchain_mcp_adapters"):
+            yield "tools", None, f"mcp.{name}: pip install 'company-sim[mcp]' first"
+        elif server.command and not shutil.which(server.command):
+            yield "tools", None, f"mcp.{name}: there is no program `{server.command}`"
+        else:
+            yield "tools", True, f"mcp.{name}: {server.command or server.url}"
 
 
 def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:

@@ -33,7 +33,8 @@ def add_to(app: typer.Typer) -> None:
 
 def print_outcome(outcome: Outcome, console: Console, workspace: Path, settings: Settings) -> None:
     """How it ended, where the repository is, how to look at it, and what it cost."""
-    from company.terminal import clean, duration
+    from company.progress import clean
+    from company.terminal import duration
 
     def say(text: str = "", style: str = "") -> None:
         console.print(text, style=style, soft_wrap=True)
@@ -76,7 +77,8 @@ def role_table(outcome: Outcome, settings: Settings) -> list[str]:
     """What each role used, as aligned lines; money where the run cost any or its cost is unknown."""
     from company.llm.budget import usd
     from company.llm.providers import price_of
-    from company.terminal import clean, duration
+    from company.progress import clean
+    from company.terminal import duration
 
     names = ("calls", "prompt_tokens", "cached_tokens", "completion_tokens", "seconds")
     sums: dict[str, dict[str, float]] = {}
@@ -118,7 +120,8 @@ def runs(
     from dataclasses import asdict
 
     from company import records
-    from company.terminal import clean, duration
+    from company.progress import clean
+    from company.terminal import duration
 
     found = records.runs(workspace)
     if not found:

@@ -37,9 +37,9 @@ class Format(StrEnum):
 def list_() -> None:
     """The procedures by name: your own first, then the shipped ones."""
     from company.errors import CompanyError
+    from company.progress import clean
     from company.sop.library import Library, own_folder, show
     from company.sop.linker import load_procedure
-    from company.terminal import clean
 
     library = Library(own_folder())
     for name, path in library.sops().items():
@@ -57,11 +57,11 @@ def show(
     model: Annotated[str, typer.Option(help="PROVIDER:MODEL of the estimate; the settings' by default.")] = "",
 ) -> None:
     """What a procedure does: its steps, its edges, its worst case, what a run costs."""
+    from company.progress import clean
     from company.sop.diagram import edges, mermaid
     from company.sop.library import Library, own_folder
     from company.sop.linker import load_procedure
     from company.sop.svg import svg
-    from company.terminal import clean
 
     procedure = load_procedure(name, Library(own_folder()))
     if form is not Format.text:
@@ -85,8 +85,8 @@ def show(
 
 def _tree(steps: tuple[Step, ...], indent: str = "") -> Iterator[str]:
     """A line for each step, those inside another one indented."""
+    from company.progress import clean
     from company.sop.diagram import heading, who
-    from company.terminal import clean
 
     for step in steps:
         name, what = heading(step) if step.body else (step.name, who(step))
@@ -100,9 +100,10 @@ def _tree(steps: tuple[Step, ...], indent: str = "") -> Iterator[str]:
 def _estimate(procedure: Procedure, chosen: str) -> list[str]:
     """A line for each model that the steps use, and what was assumed of a local one's speed."""
     from company.llm.providers import check_provider, price_of
+    from company.progress import clean
     from company.settings import load_settings
     from company.sop.estimate import LOCAL_READ, LOCAL_WRITE, Estimate, estimate
-    from company.terminal import clean, duration
+    from company.terminal import duration
 
     settings = load_settings()
     used: dict[str, Estimate] = {}
@@ -142,10 +143,10 @@ def diff(
     new: Annotated[str, typer.Argument(help="Another.")],
 ) -> None:
     """What differs between two procedures by meaning; nothing where they do the same."""
+    from company.progress import clean
     from company.sop.compare import compare
     from company.sop.library import Library, own_folder
     from company.sop.linker import load_procedure
-    from company.terminal import clean
 
     library = Library(own_folder())
     for line in compare(load_procedure(old, library), load_procedure(new, library)):

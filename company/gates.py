@@ -33,6 +33,8 @@ async def decide(site: Site, state: RunState, context: RunContext, scope: Scope)
         "gate_opened", step=step.path, item=question.item, round=number, choices=choices, show=[*shown], id=ident
     )
     answer = await _answer(question, step.headless, context)
+    if context.dry and step.back and not gone:  # so that the way back is gone too, once
+        answer = Answer(min(step.back, key=[*step.choices].index), "a dry run sends it back once")
     if answer.choice not in choices or not answer.edited.keys() <= question.editable:
         raise UsageError(
             f"`{answer.choice}` is no answer at the gate `{step.path}`", hint=f"choose {', '.join(choices)}"

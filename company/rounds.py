@@ -69,7 +69,7 @@ async def end_round(site: Site, state: RunState, context: RunContext, *, keeps: 
     number = state["rounds"][loop.path]
     scope = Scope(site, state, context.objects)
     good = bool(loop.until.evaluate(scope)) if loop.until else number >= loop.max
-    if context.dry and loop.until:
+    if context.dry and loop.until and not loop.body[-1].back:
         good = number > 1 or loop.max == 1
     update: RunState = {"values": {}, "rounds": {}}
     if loop.best and not good:

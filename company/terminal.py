@@ -1,16 +1,16 @@
 """What people see of a run while it goes on: a live table on a terminal, plain lines anywhere else; both read events.
 
-The events: `events.py`; the sums: `report.py`. What is printed before and after a run: `cli.py`.
+The events: `events.py`; the state by step: `progress.py`; the sums: `report.py`. What is printed before and after a run: `cli.py`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from company.events import Event
+from company.progress import KEPT, Call, Progress, Row, clean, tool_note
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -26,14 +26,6 @@ _COLOURS = {
     "skipped": "dim",
     "stopped": "yellow",
 }
-_ASKING = "asking again: "
-_KEPT = "kept from before"
-
-
-def clean(text: object, most: int = 200) -> str:
-    """Foreign text on one line, without control characters: a model must not steer the terminal."""
-    plain = " ".join("".join(char if char.isprintable() else " " for char in str(text)).split())
-    return plain if len(plain) <= most else plain[: most - 1] + "…"
 
 
 def harmless(text: str) -> str:
@@ -58,204 +50,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
-@dataclass
-class _Call:
-    """A call under way."""
-
-    where: str
-    """Step and item, for people."""
-    began: float
-    tokens: int = 0
-    first: float = 0.0
-    """When its first token came; 0 while the prompt is being read."""
-    told: float = 0.0
-    """When a plain line last spoke of it."""
-
-    def grow(self, tokens: int, now: float) -> None:
-        """Take in how many tokens there are; fewer than before means that the request was sent again."""
-        if not self.tokens or tokens < self.tokens:
-            self.first = now
-        self.tokens = tokens
-
-
-@dataclass
-class _Row:
-    """One step of the procedure as the table shows it; a for_each and its `do` are one."""
-
-    path: str
-    role: str = ""
-    note: str = ""
-    running: int = 0
-    """Executions under way, a for_each's own among them."""
-    since: float = 0.0
-    seconds: float = 0.0
-    """Wall time with something under way, up to `since`."""
-    tokens: int = 0
-    model_seconds: float = 0.0
-    times: int = 0
-    """How often it has finished: items of a for_each, rounds of a loop."""
-    outcome: str = "waiting"
-    """What it is when nothing is under way."""
-    rounds: int = 0
-    """Of a loop: rounds that were judged."""
-    items: list[str] = field(default_factory=list)
-    """Keys of the items under way."""
-    calls: dict[int, _Call] = field(default_factory=dict)
-
-    @property
-    def state(self) -> str:
-        return "running" if self.running else self.outcome
-
-    def start(self, now: float) -> None:
-        self.since = self.since if self.running else now
-        self.running += 1
-
-    def stop(self, now: float, outcome: str) -> None:
-        self.seconds = self.wall(now)
-        self.since, self.outcome = now, outcome
-        self.running = max(0, self.running - 1)
-
-    def wall(self, now: float) -> float:
-        return self.seconds + (max(0.0, now - self.since) if self.running else 0.0)
-
-    def speed(self, now: float) -> float:
-        """Tokens a second: of the calls under way, else of all that have ended."""
-        live = [call.tokens / (now - call.first) for call in self.calls.values() if call.first and now - call.first > 1]
-        return sum(live) if live else self.tokens / self.model_seconds if self.model_seconds else 0.0
-
-
-class Progress:
-    """The state of a run by step, kept up to date by events."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, _Row] = {}
-        self.title = ""
-        self.model = ""
-        self.limits: dict[str, float] = {}
-        self.tokens = 0
-        self.calls = 0
-        self.notices: list[str] = []
-        self.verdict = ""
-        self._each: set[str] = set()
-        """The for_eaches with one step, which have a start and an end beside those of their items."""
-        self._before = 0.0
-        self._begun = self._last = 0.0
-        self._over = False
-
-    def see(self, event: Event) -> None:
-        """Take in one event."""
-        name, now = event["event"], float(event["time"])
-        if name in ("run_started", "run_resumed"):
-            self._begin(event, now)
-        elif name == "run_finished":
-            self._settle(now)
-            self._over = True
-        elif name == "notice":
-            self.notices.append(clean(event["text"]))
-        elif row := self.rows.get(str(event.get("step", "")).removesuffix(".do")):
-            self._step(name, event, now, row)
-        self._last = now
-
-    def elapsed(self, now: float) -> float:
-        """Seconds of all sittings."""
-        return self._before + ((self._last if self._over else now) - self._begun if self._begun else 0.0)
-
-    def state(self, row: _Row) -> str:
-        """A step's state; a loop has no start of its own, so it has the state of what is in it."""
-        inside = [one.state for path, one in self.rows.items() if path.startswith(f"{row.path}.")]
-        if row.state != "waiting" or not inside:
-            return row.state
-        if "running" in inside:
-            return "running"
-        return "failed" if row.rounds else "waiting"
-
-    def _begin(self, event: Event, now: float) -> None:
-        self.title, self.model = clean(f"{event['sop']} → {event['name']}"), clean(event["model"])
-        self.limits = {name: most for name, most in event.get("limits", {}).items() if most is not None}
-        if self._begun:  # an earlier sitting, which may have been killed
-            self._before += self._last - self._begun
-            self._settle(self._last)
-        self._begun, self._over = now, False
-        self._each |= {path.removesuffix(".do") for path in event["steps"] if path.endswith(".do")}
-        for path in event["steps"]:
-            self.rows.setdefault(path.removesuffix(".do"), _Row(path.removesuffix(".do")))
-
-    def _settle(self, now: float) -> None:
-        """Nothing is under way any more."""
-        for row in self.rows.values():
-            while row.running:
-                row.stop(now, row.outcome if row.outcome == "failed" else "stopped")
-            row.calls.clear()
-            row.items.clear()
-
-    def _step(self, name: str, event: Event, now: float, row: _Row) -> None:
-        if name == "step_started":
-            if not row.running:
-                row.note, row.outcome = "", "waiting"
-            row.role = clean(event.get("role", "")) or row.role
-            row.start(now)
-            if event.get("item") and event.get("kind") != "for_each":
-                row.items.append(clean(event["item"]))
-        elif name == "step_skipped":
-            row.outcome = "done" if row.times else "skipped"
-        elif name == "step_finished":
-            row.times += not (event["step"] == row.path and row.path in self._each)
-            row.stop(now, "failed" if row.outcome == "failed" else "done")
-            if clean(event.get("item", "")) in row.items:
-                row.items.remove(clean(event["item"]))
-        elif name == "step_failed":
-            row.note = clean(event["reason"], 80)
-            row.stop(now, "failed")
-        elif name == "verdict":
-            self.verdict = row.note = clean(event["summary"], 80)
-            row.outcome = "done" if event["passed"] else "failed"
-        elif name == "loop_round":
-            row.rounds = event["round"]
-            row.outcome = "done" if event["until"] else "waiting"
-            row.note = (
-                f"round {event['round']} is good" if event["until"] else f"round {event['round']} is not good yet"
-            )
-        else:
-            self._call(name, event, now, row)
-
-    def _call(self, name: str, event: Event, now: float, row: _Row) -> None:
-        if name == "call_started":
-            row.calls[event["call"]] = _Call(row.path, now)
-            row.note = "" if row.note == _KEPT else row.note
-        elif name == "call_progress":
-            row.calls.setdefault(event["call"], _Call(row.path, now)).grow(event["tokens"], now)
-        elif name == "call_finished":
-            row.calls.pop(event["call"], None)
-            if event["from_store"]:
-                row.note = _KEPT
-                return
-            row.tokens += event["completion_tokens"]
-            row.model_seconds += event["seconds"]
-            self.tokens += event["prompt_tokens"] + event["completion_tokens"]
-            self.calls += 1
-        elif name == "reply_rejected":
-            row.note = f"{_ASKING}{clean(event['reason'], 60)}"
-        elif name == "reply_accepted" and row.note.startswith(_ASKING):
-            row.note = ""
-        elif name in ("tool_started", "tool_finished"):
-            row.note = _tool(event)
-
-
-def _tool(event: Event) -> str:
-    """A call of a tool and, once it has ended, what it came to: ``python(print(1)) → 12 characters``."""
-    given = clean(", ".join(map(str, event["arguments"].values())), 60)
-    call = f"{clean(event['name'], 60)}({given})"
-    if event["event"] == "tool_started":
-        return call
-    return f"{call} → {'' if event['ok'] else 'failed, '}{event['size']} characters"
-
-
 class PlainView:
     """One line for each fact, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, Call] = {}
 
     def __call__(self, event: Event) -> None:
         """Print what an event says, if it says something to people."""
@@ -288,20 +88,20 @@ class PlainView:
         elif name == "step_skipped":
             yield f"{where}: skipped, {clean(event.get('reason', ''))}"
         elif name == "call_started":
-            self._calls[event["call"]] = _Call(where, now)
+            self._calls[event["call"]] = Call(where, now)
         elif name == "call_progress":
-            self._calls.setdefault(event["call"], _Call(where, now)).grow(event["tokens"], now)
+            self._calls.setdefault(event["call"], Call(where, now)).grow(event["tokens"], now)
             self.tick(now)
         elif name == "call_finished":
             self._calls.pop(event["call"], None)
             speed = event["completion_tokens"] / event["seconds"] if event["seconds"] else 0
-            source = _KEPT if event["from_store"] else f"{event['seconds']:.1f} s, {speed:.1f} tokens/s"
+            source = KEPT if event["from_store"] else f"{event['seconds']:.1f} s, {speed:.1f} tokens/s"
             yield f"{where}: {event['prompt_tokens']} + {event['completion_tokens']} tokens, {source}"
         elif name == "reply_rejected":
             yield f"{where}: reply not usable, {clean(event['reason'])}"
         elif name == "tool_finished":
-            source = _KEPT if event["from_store"] else f"{event['seconds']:.1f} s"
-            yield f"{where}: {_tool(event)}, {source}"
+            source = KEPT if event["from_store"] else f"{event['seconds']:.1f} s"
+            yield f"{where}: {tool_note(event)}, {source}"
         elif name == "step_failed":
             yield f"{where}: failed, {clean(event['reason'])}"
         elif name == "verdict":
@@ -309,9 +109,23 @@ class PlainView:
         elif name == "commit":
             yield f"  commit {event['sha'][:7]} by {clean(event['author'])}: {clean(event['subject'])}"
         elif name == "loop_round":
-            yield f"{where}: round {event['round']} {'is good' if event['until'] else 'is not good yet'}"
+            yield from _round(where, event)
+        elif name == "gate_decided":
+            said = f": {clean(event['comment'])}" if event["comment"] else ""
+            yield f"{where}: {clean(event['choice'])}{said} ({'you' if event['by'] == 'person' else 'headless'})"
         elif name == "notice":
             yield f"note: {clean(event['text'], 400)}"
+
+
+def _round(where: str, event: Event) -> Iterator[str]:
+    """A round's end; loops that a gate or a cascade makes have no name of their own."""
+    name, _, made_by = where.partition("@")
+    if made_by.startswith("tries"):
+        yield f"{name}: answer {event['round']} is {'accepted' if event['until'] else 'not accepted'}"
+    elif not made_by:
+        yield f"{where}: round {event['round']} {'is good' if event['until'] else 'is not good yet'}"
+    elif not event["until"]:
+        yield f"{name}: the work goes back"
 
 
 class LiveView:
@@ -354,7 +168,7 @@ class LiveView:
         yield Text(foot, style="dim", overflow="ellipsis", no_wrap=True)
 
 
-def _cells(row: _Row, state: str, now: float) -> Iterator[Any]:
+def _cells(row: Row, state: str, now: float) -> Iterator[Any]:
     from rich.text import Text
 
     live = sum(call.tokens for call in row.calls.values())

@@ -37,6 +37,7 @@ def shipped_folder() -> Path:
 def own_folder() -> Path | None:
     """The user's project folder: the current one or the nearest above it with a `company.toml` or a `sops/`.
 
+    For the current one `roles/` or `prompts/` will do: whoever puts a prompt there wants it used.
     The search ends below the home folder's parent and the root of the file system: what lies there is nobody's project.
     """
     here = Path.cwd()
@@ -47,7 +48,8 @@ def own_folder() -> Path | None:
     for folder in (here, *here.parents):
         if folder in end and folder != here:
             break
-        if (folder / SETTINGS).is_file() or (folder / "sops").is_dir():
+        names = ("sops", "roles", "prompts") if folder == here else ("sops",)
+        if (folder / SETTINGS).is_file() or any((folder / name).is_dir() for name in names):
             return folder
     return None
 

@@ -244,3 +244,14 @@ def test_sop_show_draws(tmp_path: Path) -> None:
     text = company(tmp_path, "sop", "show", "waterfall").stdout
     assert "verify.test → verify.fix   [again until test.passed, 6 rounds at most]" in text
     assert company(tmp_path, "sop", "show", "waterfall", "--format", "mermaid").stdout.startswith("flowchart TD\n")
+
+
+def test_doctor_looks_at_the_project(tmp_path: Path) -> None:
+    (tmp_path / "company.toml").write_text('[mcp.notes]\ncommand = "no-such-program"\n')
+    done = company(tmp_path, "doctor")
+    assert "settings     ok       " in done.stdout
+    assert "mcp.notes: there is no program `no-such-program`" in done.stdout
+    (tmp_path / "company.toml").write_text("modle = 1\n")
+    wrong = company(tmp_path, "doctor")
+    assert wrong.returncode == 1
+    assert "did you mean `model`?" in wrong.stdout

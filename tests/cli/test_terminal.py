@@ -5,7 +5,8 @@ import io
 from rich.console import Console
 
 from company.events import Event
-from company.terminal import LiveView, PlainView, clean, duration
+from company.progress import clean
+from company.terminal import LiveView, PlainView, duration
 
 STEPS = ["prd", "code", "code.do", "verify", "verify.test", "verify.fix"]
 START: Event = {
