@@ -7,10 +7,11 @@ How an answer is obtained: `llm/structured.py`, code part by part: `llm/parts.py
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from zlib import crc32
 
 from company.artifacts import FileSpec, Part, Patch, SourceFile, TestRun, flat
 from company.assemble import merge
@@ -55,7 +56,8 @@ async def work(site: Site, state: RunState, context: RunContext, scope: Scope, s
         target = unpack(context.objects, state["values"][step.updates])
         changed, updated = _updated(target, result)
         values[step.updates] = pack(context.objects, updated)
-    await commit(site, state, context, changed, role)
+    if not step.cascade:  # its loop commits the answer that is taken
+        await commit(site, state, context, changed, role)
     return values
 
 
@@ -104,7 +106,9 @@ def _holds_together(site: Site, answer: Any) -> None:
     Raises:
         StepFailed: there are too many items, two with one key, a need that is none, or a circle of needs.
     """
-    for step in site.blocks[-1].steps:
+    if site.step.sample > 1:
+        return
+    for step in _beside(site):
         if not step.over or {reference.parts[0] for reference in step.over.references()} != {site.step.name}:
             continue
         inside = [reference.parts[0] for entry in (step.key, step.needs) if entry for reference in entry.references()]
@@ -127,6 +131,14 @@ async def together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _beside(site: Site) -> Iterator[Step]:
+    """The steps of the block in which a step has its name, through the loops that gates and cascades make."""
+    for block in reversed(site.blocks):
+        yield from block.steps
+        if not (block.owner and block.owner.transparent):
+            return
+
+
 def _ask(
     site: Site,
     state: RunState,
@@ -138,7 +150,8 @@ def _ask(
 ) -> Ask:
     step, (role, prompt) = site.step, who
     assert role
-    innermost = int(round_of(site, state).rpartition(".")[2])
+    around, _, last = round_of(site, state).rpartition(".")
+    innermost, outer = int(last), crc32(around.encode()) % 20_000 if around else 0
     label = StepLabel(step.path.removesuffix(".do"), role.name, state.get("item", ""), innermost if site.loops else 0)
     text = context.prompts.render(prompt, role, variables)
     return Ask(
@@ -149,7 +162,7 @@ def _ask(
         max_tokens=step.max_tokens,
         ident=step_id(site, state),
         # The same words in another round, part, sample or try are another question.
-        seed=100_000 * salt + 1000 * innermost + 10 * number,
+        seed=100_000 * (salt + outer) + 1000 * innermost + 10 * number,
     )
 
 

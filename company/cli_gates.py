@@ -6,6 +6,7 @@ What is asked and what an answer is: `people.py`. When: `gates.py`.
 from __future__ import annotations
 
 import asyncio
+import difflib
 import os
 import shlex
 import sys
@@ -70,6 +71,13 @@ class TerminalPerson:
             if not choice:
                 self._say(f"`{word}` is none of the choices" if word else "type a choice, or its number", "yellow")
                 continue
+            if choice in question.used_up:
+                self._say(f"`{choice}` is not offered any more", "yellow")
+                continue
+            if question.choices[choice] == "fail" and choice != word:
+                sure = await self._line(f"`{choice}` ends the run as failed: type {choice} to do so: ")
+                if sure.strip() != choice:
+                    continue
             if not comment and question.choices[choice] != "next":
                 comment = (await self._line("what is wrong? (enter for no comment) ")).strip()
             return Answer(choice, comment, edited)
@@ -88,14 +96,28 @@ class TerminalPerson:
             self._say(harmless(render(value)).strip() or "(nothing: the step was skipped)")
         self._say("")
         for number, (choice, target) in enumerate(question.choices.items(), 1):
-            self._say(f"  {number}  {choice:<12} {_leads(target)}")
+            if choice in question.used_up:
+                self._say(f"  -  {choice:<12} not any more: it was sent back as often as the gate allows", "dim")
+            else:
+                self._say(f"  {number}  {choice:<12} {_leads(target, question.left)}")
         if question.editable:
             names = " or ".join(f"`e {name}`" for name in question.shown if name in question.editable)
             self._say(f"  e  {'edit':<12} change it first ({names} in $EDITOR)")
-        self._say("A comment may follow the choice: `revise the names are wrong`. Ctrl-C stops the run here.", "dim")
+        example = next((choice for choice, target in question.choices.items() if target != "next"), "")
+        how = f"A comment may follow the choice: `{example} the names are wrong`. " if example else ""
+        self._say(f"{how}Ctrl-C stops the run here; `company resume` asks again.", "dim")
 
     def _say(self, text: str, style: str = "") -> None:
         self._console.print(text, style=style, soft_wrap=True)
+
+    def _difference(self, old: Any, new: Any) -> None:
+        """What an edit changed, line by line."""
+        from company.markdown import render
+        from company.terminal import harmless
+
+        lines = difflib.unified_diff(render(old).splitlines(), render(new).splitlines(), lineterm="", n=0)
+        for line in [*lines][2:]:
+            self._say(harmless(line), "green" if line.startswith("+") else "red" if line.startswith("-") else "dim")
 
     # --- what is typed
 
@@ -128,17 +150,20 @@ class TerminalPerson:
         old = edited.get(name, question.shown[name])
         try:
             if isinstance(old, list) and old and all(isinstance(one, SourceFile | TestFile) for one in old):
-                changed: Any = [await self._in_editor(one, one.path) for one in old]
+                changed: Any = [await self._in_editor(one, one.path, type(one)) for one in old]
             else:
-                changed = await self._in_editor(old, name)
+                changed = await self._in_editor(old, name, question.editable[name])
         except UsageError as error:
             self._say(f"not taken: {error}" + (f"; {error.hint}" if error.hint else ""), "yellow")
             return
-        if changed != old:
-            edited[name] = changed
-        self._say(f"{name} is changed" if changed != old else f"{name} is as it was")
+        if changed == old:
+            self._say(f"{name} is as it was")
+            return
+        edited[name] = changed
+        self._say(f"{name} is changed:")
+        self._difference(old, changed)
 
-    async def _in_editor(self, value: Any, name: str) -> Any:
+    async def _in_editor(self, value: Any, name: str, annotation: Any) -> Any:
         editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
         structured = isinstance(value, Artifact | list | dict) and not isinstance(value, SourceFile | TestFile)
         ending = ".json" if structured else Path(name).suffix or ".md"
@@ -152,7 +177,7 @@ class TerminalPerson:
             if status := await process.wait():
                 raise UsageError(f"the editor ended with status {status}")
             try:
-                return from_text(path.read_text("utf-8"), value)
+                return from_text(path.read_text("utf-8"), value, annotation)
             except UnicodeDecodeError as error:
                 raise UsageError("it is not UTF-8 text") from error
 
@@ -166,8 +191,10 @@ def _file(text: str, ending: str) -> Iterator[Path]:
         yield path
 
 
-def _leads(target: str) -> str:
-    return {"next": "goes on", "fail": "ends the run as failed"}.get(target, f"back to {target}, with your comment")
+def _leads(target: str, left: int) -> str:
+    times = "once more" if left == 1 else f"{left} times more"
+    back = f"back to {target}, with your comment ({times} at most)"
+    return {"next": "goes on", "fail": "ends the run as failed"}.get(target, back)
 
 
 def _meant(word: str, question: Question) -> str:

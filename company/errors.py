@@ -10,6 +10,7 @@
     │   ├── DeadlineExceeded  the whole call took longer than allowed
     │   └── ReplyError        an answer came, but it is no valid reply (raw text kept)
     ├── StepFailed            a step ended without its artifact; the run stops, resumable  exit 1
+    │   └── Refused           a person said no at a gate
     └── Broken                the machine under us
         ├── SandboxUnavailable  no safe way to run generated code here                     exit 5
         ├── WorkspaceError      disk, permission, git                                      exit 1
@@ -117,6 +118,10 @@ class ReplyError(ModelError):
 
 class StepFailed(CompanyError):
     """A step ended without its artifact after every permitted attempt."""
+
+
+class Refused(StepFailed):
+    """A person chose at a gate to end the run here: nothing is tried again, nothing goes on without it."""
 
 
 class Broken(CompanyError):

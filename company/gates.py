@@ -6,13 +6,19 @@ What is asked: `people.py`. Going back is the loop around the gate: `rounds.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from company import publish
 from company.artifacts import Decision
 from company.commits import commit_files
-from company.errors import Interrupted, StepFailed, UsageError
+from company.errors import Interrupted, Refused, UsageError
 from company.people import Answer, Question
 from company.state import RunContext, RunState, Scope, Site, pack, round_of, step_id
+
+if TYPE_CHECKING:
+    from company.sop.procedure import Step
 
 
 async def decide(site: Site, state: RunState, context: RunContext, scope: Scope) -> dict[str, str | None]:
@@ -26,19 +32,25 @@ async def decide(site: Site, state: RunState, context: RunContext, scope: Scope)
     shown = {entry.name: entry.expr.evaluate(scope) for entry in step.inputs}
     around = site.blocks[-1].owner
     gone = state["rounds"][around.path] - 1 if step.back and around else 0
-    choices = {name: target for name, target in step.choices.items() if name not in step.back or gone < step.max}
+    used_up = step.back if gone >= step.max else frozenset()
     number = round_of(site, state)
-    question = Question(step.path, state.get("item", ""), number, shown, frozenset(step.edits), choices)
-    context.journal.emit(
-        "gate_opened", step=step.path, item=question.item, round=number, choices=choices, show=[*shown], id=ident
+    kinds = {name: kind.annotation for name, (_, kind) in step.edits.items() if shown[name] is not None}
+    question = Question(
+        step.path, state.get("item", ""), number, shown, kinds, step.choices, used_up, max(0, step.max - gone)
     )
-    answer = await _answer(question, step.headless, context)
-    if context.dry and step.back and not gone:  # so that the way back is gone too, once
-        answer = Answer(min(step.back, key=[*step.choices].index), "a dry run sends it back once")
-    if answer.choice not in choices or not answer.edited.keys() <= question.editable:
-        raise UsageError(
-            f"`{answer.choice}` is no answer at the gate `{step.path}`", hint=f"choose {', '.join(choices)}"
-        )
+    context.journal.emit(
+        "gate_opened",
+        step=step.path,
+        item=question.item,
+        round=number,
+        choices=dict(step.choices),
+        show=[*shown],
+        id=ident,
+    )
+    answer = await _answer(question, step, context)
+    if answer.choice not in step.choices or answer.choice in used_up:
+        raise UsageError(f"`{answer.choice}` is no answer at the gate `{step.path}`")
+    edited = _fitting(answer.edited, question)
     context.journal.emit(
         "gate_decided",
         step=step.path,
@@ -46,29 +58,54 @@ async def decide(site: Site, state: RunState, context: RunContext, scope: Scope)
         round=number,
         choice=answer.choice,
         comment=answer.comment,
-        edited=sorted(answer.edited),
+        edited=sorted(edited),
         by="person" if context.person and not context.headless else "headless",
     )
-    if choices[answer.choice] == "fail":
+    if step.choices[answer.choice] == "fail":
         said = f": {answer.comment}" if answer.comment else ""
-        raise StepFailed(
+        raise Refused(
             f"`{answer.choice}` was chosen at the gate `{step.path}`{said}", hint="`company resume` asks again"
         )
-    values = {step.edits[name]: pack(context.objects, value) for name, value in answer.edited.items()}
-    await _commit(site, state, context, answer, {step.edits[name]: value for name, value in answer.edited.items()})
+    changed = {step.edits[name][0]: value for name, value in edited.items()}
+    await _commit(site, state, context, answer, changed)
     decision = Decision(choice=answer.choice, comment=answer.comment)
+    values = {path: pack(context.objects, value) for path, value in changed.items()}
     return {**values, step.path: pack(context.objects, decision)}
 
 
-async def _answer(question: Question, headless: str, context: RunContext) -> Answer:
+async def _answer(question: Question, step: Step, context: RunContext) -> Answer:
+    if context.dry and step.back and question.left == step.max:  # so that the way back is gone too, once
+        return Answer(min(step.back, key=[*step.choices].index), "a dry run sends it back once")
     if context.headless:
-        return Answer(headless)
+        leads_on = [choice for choice, target in step.choices.items() if target == "next"]
+        return Answer(leads_on[0] if context.dry and step.headless not in leads_on else step.headless)
     if context.person is None:
+        context.stop.set()  # nothing new is begun; what is under way has been paid for, and is kept
+        await context.gateway.drained()
         raise Interrupted(
             f"the gate `{question.step}` waits for a person, and there is nobody to ask",
             hint="`company resume` in a terminal asks you; with `--headless` gates take the choice they name for it",
         )
-    return await context.person(question)
+    with context.gateway.budget.paused():
+        return await context.person(question)
+
+
+def _fitting(edited: Mapping[str, Any], question: Question) -> dict[str, Any]:
+    """What the person changed, as values of the types that they must have.
+
+    Raises:
+        UsageError: one may not be changed, or does not fit.
+    """
+    found: dict[str, Any] = {}
+    for name, value in edited.items():
+        if name not in question.editable:
+            raise UsageError(f"`{name}` cannot be changed at the gate `{question.step}`")
+        try:
+            found[name] = TypeAdapter(question.editable[name]).validate_python(value)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]["msg"]
+            raise UsageError(f"`{name}` as it was changed at `{question.step}` does not fit: {first}") from error
+    return found
 
 
 async def _commit(
@@ -83,5 +120,7 @@ async def _commit(
     subject = publish.subject(site.step.path, decision, None)
     if edited:
         subject += f", change {', '.join(edited)}"
+    if answer.comment:
+        subject += f" ({' '.join(answer.comment.split())})"
     title = "Person" if not context.headless else "company"
     await commit_files(context, step_id(site, state), files, subject[:120], title.lower(), title)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from company.asking import together
-from company.errors import DeadlineExceeded, EndpointError, StepFailed
+from company.errors import DeadlineExceeded, EndpointError, Refused, StepFailed
 from company.keys import in_order, keyed
 from company.state import RunContext, RunState, Scope, Site, pack, pack_list, reference, round_of
 
@@ -52,14 +52,15 @@ async def for_each(
             raise StepFailed(f"it needs `{lost}`, which failed")
         async with gate:
             frame = {**state.get("frame", {}), step.bind: pack(context.objects, item)}
-            frame["deps"] = pack_list(context.objects, [results[need] for need in needs[key]])
+            if step.needs:
+                frame["deps"] = pack_list(context.objects, [results[need] for need in needs[key]])
             if step.parallel == 1:  # the checker lets `done` be read only then
                 frame["done"] = pack_list(context.objects, [results[done] for done in order if done in results])
             inner: RunState = {
                 "values": dict(values),
                 "rounds": {},
                 "frame": frame,
-                "item": "/".join(filter(None, [state.get("item", ""), key])),
+                "item": f"{around}/{key.replace('/', '%2F')}" if (around := state.get("item", "")) else key,
                 "outer_round": round_of(site, state) if site.loops or state.get("outer_round") else "",
             }
             ended = await child(inner)
@@ -70,7 +71,7 @@ async def for_each(
         try:
             await one(key, item)
         except _LEFT_OUT as error:
-            if step.on_error != "collect":
+            if step.on_error != "collect" or isinstance(error, Refused):
                 raise
             failed[key] = error.message
             context.journal.emit("notice", text=f"{step.path}: `{key}` is left out: {error.message}")

@@ -16,7 +16,7 @@ from company.artifacts import SourceFile, TestFile, TestRun, flat
 from company.asking import tree, who_works, work
 from company.assemble import definition
 from company.commits import commit
-from company.errors import DeadlineExceeded, EndpointError, Interrupted, StepFailed
+from company.errors import DeadlineExceeded, EndpointError, Interrupted, Refused, StepFailed
 from company.examples import placeholders_in
 from company.gates import decide
 from company.items import Child, for_each
@@ -45,12 +45,22 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
     if step.when and not step.when.evaluate(scope):
         context.journal.emit("step_skipped", **where, reason=f"when {step.when.text}")
         return {"values": {step.path: None}}
+    judged = site.blocks[-1].owner
+    if judged and judged.is_cascade and step is not judged.body[0] and scope["answer"] is None:
+        context.journal.emit("step_skipped", **where, reason="there is no answer")
+        return {"values": {step.path: None}}
     if context.stop.is_set():
         raise Interrupted("stopped before the next step", hint="`company resume` goes on")
     began = asyncio.get_running_loop().time()
     role, _ = who_works(step, scope)
     context.journal.emit("step_started", **where, kind=step.kind, role=role.name if role else "")
-    values = await _with_retries(site, state, context, scope, child, ident)
+    try:
+        values = await _with_retries(site, state, context, scope, child, ident)
+    except StepFailed as error:
+        if not step.cascade:
+            raise
+        context.journal.emit("notice", text=f"{step.path}: {error.message}; the next model is asked")
+        values = {step.path: None}
     seconds = round(asyncio.get_running_loop().time() - began, 3)
     context.journal.emit("step_finished", **where, id=ident, values=values, seconds=seconds)
     return {"values": values}
@@ -79,7 +89,8 @@ async def _with_retries(
             fault = error if isinstance(error, _TRIED_AGAIN) else StepFailed(f"it took longer than {allowed:g} s")
             anew = isinstance(error, StepFailed)  # an outage is no reason to pay again for what was answered before it
             salt += anew
-            if attempt == step.retry:
+            context.failures[ident] = context.failures.get(ident, 0) + anew  # for a for_each that tries its items again
+            if attempt == step.retry or isinstance(fault, Refused):
                 context.journal.emit("step_failed", step=step.path, id=ident, reason=fault.message, anew=anew)
                 fault.place = fault.place or f"step {ident}"
                 raise fault from error

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from company.artifacts import SourceFile, TestFile, to_json
 from company.errors import UsageError
@@ -28,10 +28,14 @@ class Question:
     """Which time it is asked: ``1`` at first."""
     shown: Mapping[str, Any]
     """What the gate shows, by name; null for a step that was skipped."""
-    editable: frozenset[str]
-    """The names in `shown` whose values may be changed."""
+    editable: Mapping[str, Any]
+    """The names in `shown` whose values may be changed, and the annotation that a new value must fit."""
     choices: Mapping[str, str]
     """What may be chosen, and where it leads: ``next``, ``fail`` or the name of an earlier step."""
+    used_up: frozenset[str] = frozenset()
+    """Choices that lead back and may not any more: work was sent back as often as the gate allows."""
+    left: int = 0
+    """How often work may still be sent back."""
 
 
 @dataclass(frozen=True)
@@ -55,26 +59,23 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(to_json(value), indent=2, ensure_ascii=False) + "\n"
 
 
-def from_text(text: str, old: Any) -> Any:
-    """The value that an edited text stands for, of the same kind as the old one.
+def from_text(text: str, old: Any, annotation: Any) -> Any:
+    """The value that an edited text stands for.
+
+    Args:
+        old: what was edited; a file keeps its path.
+        annotation: what the value must fit.
 
     Raises:
         UsageError: it is none; the message names the first mistake.
     """
     if isinstance(old, SourceFile | TestFile):
         return type(old)(path=old.path, content=text)
-    if isinstance(old, str):
-        return text.strip()
     try:
-        return TypeAdapter(_kind(old)).validate_json(text)
+        if isinstance(old, str):
+            return TypeAdapter(annotation).validate_python(text.strip())
+        return TypeAdapter(annotation).validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise UsageError(f"{place}: {first['msg']}" if place else first["msg"]) from error
-
-
-def _kind(value: Any) -> Any:
-    if isinstance(value, list):
-        kinds = {type(item) for item in value}
-        return list[_kind(value[0])] if len(kinds) == 1 else list  # type: ignore[misc]  # built at run time
-    return type(value) if isinstance(value, BaseModel | bool | int | float | dict) else Any

@@ -1,6 +1,6 @@
 """Renders a step's prompt from its template, in a jinja sandbox: a stranger's template runs no code of its own.
 
-Which variables a template needs is checked when the procedure is linked: `sop/resources.py`. How an artifact looks
+Which variables a template needs is checked when the procedure is linked: `sop/templates.py`. How an artifact looks
 inside a prompt: `markdown.py`.
 """
 
@@ -40,7 +40,13 @@ class Prompts:
         import jinja2
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-        environment = ImmutableSandboxedEnvironment(
+        class Environment(ImmutableSandboxedEnvironment):
+            """Where a step is called `items`, `{{ round.items }}` is the step and no method of a mapping."""
+
+            def getattr(self, obj: Any, attribute: str) -> Any:
+                return obj[attribute] if isinstance(obj, dict) and attribute in obj else super().getattr(obj, attribute)
+
+        environment = Environment(
             loader=jinja2.DictLoader(self._texts),
             autoescape=False,
             trim_blocks=True,

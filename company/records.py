@@ -122,11 +122,16 @@ def newest_open(workspace: Path) -> RunRecord:
 
 def keep(folder: Path, request: Request, procedure: Procedure) -> None:
     """Write down what a resumed sitting needs: the request, and every file of the procedure as it was."""
-    for name, text in {f"sops/{procedure.name}.yaml": procedure.text, **procedure.sources}.items():
+    for name, text in {own_file(procedure.name): procedure.text, **procedure.sources}.items():
         path = folder / "library" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, text.encode())
     write_atomic(folder / "request.json", json.dumps(asdict(request), indent=1).encode())
+
+
+def own_file(sop: str) -> str:
+    """Where a run's own procedure is kept below ``library/``: apart from those it uses, one of which may have its name."""
+    return f"own/{sop}.yaml"
 
 
 def read_request(folder: Path) -> Request:

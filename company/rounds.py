@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from company.artifacts import SourceFile, flat
-from company.commits import commit_files
+from company import publish
+from company.artifacts import Patch, flat
+from company.asking import who_works
+from company.commits import commit, commit_files
 from company.errors import StepFailed
+from company.sop.procedure import named
 from company.state import (
+    SKIPPED,
     RunContext,
     RunState,
     Scope,
     Site,
-    named,
     pack,
     pack_list,
     pack_record,
@@ -29,9 +32,9 @@ if TYPE_CHECKING:
 
 
 def paths_of(step: Step) -> list[str]:
-    """The paths under which a step leaves results: its own, or those of the steps in it."""
+    """The paths under which a step leaves results: its own, or those of the steps in it and whether it was skipped."""
     if step.kind in ("loop", "use"):
-        return [path for inner in step.body for path in paths_of(inner)]
+        return [step.path + SKIPPED, *(path for inner in step.body for path in paths_of(inner))]
     return [step.path]
 
 
@@ -42,16 +45,18 @@ async def enter(site: Site, state: RunState, context: RunContext) -> RunState:
     if number > 1:
         return {"rounds": {step.path: number}}
     scope = Scope(site, state, context.objects)
-    inside = paths_of(step)
-    fresh: dict[str, str | None] = {}
-    if step.kind == "loop":
-        fresh = {f"{step.path}@prev/{path}": None for path in inside}
+    _, *inside = paths_of(step)
+    fresh: dict[str, str | None] = {step.path + SKIPPED: None}
+    yes = pack(context.objects, True)
+    if step.kind == "loop":  # there is no round before the first: a loop in it is null as a whole
+        fresh |= {f"{step.path}@prev/{path}": yes if path.endswith(SKIPPED) else None for path in inside}
         fresh[f"{step.path}@history"] = pack_list(context.objects, [])
     if step.when and not step.when.evaluate(scope):
         context.journal.emit(
             "step_skipped", step=step.path, item=state.get("item", ""), reason=f"when {step.when.text}"
         )
-        return {"rounds": {step.path: 0}, "values": fresh | dict.fromkeys(inside)}
+        skipped = {path: yes if path.endswith(SKIPPED) else None for path in (step.path + SKIPPED, *inside)}
+        return {"rounds": {step.path: 0}, "values": fresh | skipped}
     for given in step.inputs:
         fresh[f"{step.path}@in/{given.name}"] = pack(context.objects, given.expr.evaluate(scope))
     return {"rounds": {step.path: 1}, "values": fresh}
@@ -68,12 +73,14 @@ async def end_round(site: Site, state: RunState, context: RunContext, *, keeps: 
     values = dict(state.get("values", {}))
     number = state["rounds"][loop.path]
     scope = Scope(site, state, context.objects)
-    good = bool(loop.until.evaluate(scope)) if loop.until else number >= loop.max
+    answered = not loop.is_cascade or values.get(loop.result) is not None
+    good = answered and (bool(loop.until.evaluate(scope)) if loop.until else number >= loop.max)
     if context.dry and loop.until and not loop.body[-1].back:
         good = number > 1 or loop.max == 1
     update: RunState = {"values": {}, "rounds": {}}
-    if loop.best and not good:
-        update = await _keep_best(site, state, context, loop.best.evaluate(scope))
+    if not good and (loop.best or loop.is_cascade):
+        score = (loop.best.evaluate(scope) if loop.best else number) if answered else None
+        update = await _keep_best(site, state, context, score)
         values |= update["values"]
     context.journal.emit("loop_round", step=loop.path, item=state.get("item", ""), round=number, until=good)
     last = good or number >= loop.max
@@ -84,8 +91,10 @@ async def end_round(site: Site, state: RunState, context: RunContext, *, keeps: 
             place=str(loop.span),
             hint="raise its `max:`, or set `on_max: continue` to go on with what there is",
         )
+    if last and loop.is_cascade:
+        await _deliver(site, state, context, values)
     if keeps:
-        refs = {inner.name: reference(context.objects, values, inner) for inner in named(loop)}
+        refs = {inner.name: reference(context.objects, values, inner) for inner in named(loop.body)}
         update["values"][f"{loop.path}@history"] = _longer(context, values.get(f"{loop.path}@history"), refs)
     if last:
         update["rounds"][loop.path] = 0
@@ -93,6 +102,16 @@ async def end_round(site: Site, state: RunState, context: RunContext, *, keeps: 
         for inner in loop.body:
             update["values"] |= {f"{loop.path}@prev/{path}": values.get(path) for path in paths_of(inner)}
     return update
+
+
+async def _deliver(site: Site, state: RunState, context: RunContext, values: dict[str, str | None]) -> None:
+    """Commit the answer of a cascade: those that were not taken never were files of the repository."""
+    candidate = site.step.body[0]
+    answer = unpack(context.objects, values.get(candidate.path))
+    if answer is None:
+        raise StepFailed(f"no model of the cascade gave an answer to `{candidate.path}`", place=str(candidate.span))
+    role, _ = who_works(candidate, Scope(site, state, context.objects))
+    await commit(Site(candidate, site.blocks), state, context, answer, role)
 
 
 def _longer(context: RunContext, history: str | None, refs: dict[str, str | None]) -> str:
@@ -113,16 +132,21 @@ async def _keep_best(site: Site, state: RunState, context: RunContext, score: An
         return {"values": kept, "rounds": {}, "scores": {loop.path: measure}}
     back = {path: values.get(f"{loop.path}@best/{path}") for path in (*own, *changed)}
     files: dict[str, bytes | None] = {}
-    for path in (*own, *changed):
-        before, now = (_code(context, source.get(path)) for source in (back, values))
+    item = state.get("item", "")
+    for path in () if loop.is_cascade else (*own, *changed):  # of a cascade nothing is committed yet
+        before, now = (_files(context, path, item, source.get(path)) for source in (back, values))
         files |= {name: before.get(name) for name in {**before, **now} if before.get(name) != now.get(name)}
-    ident = f"{loop.path}@best#{round_of(site, state)}"
+    ident = f"{loop.path}@best{f'[{item}]' if item else ''}#{round_of(site, state)}"
     await commit_files(context, ident, files, f"{loop.path}: go back to the best version so far", "company", "Company")
-    context.journal.emit("notice", text=f"{loop.path}: round {state['rounds'][loop.path]} was no better and is undone")
+    what = "answer" if loop.is_cascade else "round"
+    name = loop.name.partition("@")[0] if loop.is_cascade else loop.path
+    context.journal.emit("notice", text=f"{name}: {what} {state['rounds'][loop.path]} was no better and is undone")
     return {"values": back, "rounds": {}}
 
 
-def _code(context: RunContext, ref: str | None) -> dict[str, bytes]:
-    """The files of code that a value is."""
-    found = flat(unpack(context.objects, ref))
-    return {file.path: file.content.encode() for file in found if isinstance(file, SourceFile)}
+def _files(context: RunContext, path: str, item: str, ref: str | None) -> dict[str, bytes]:
+    """The files that a step's value is; a patch is none, what it changed is."""
+    value = None if path.endswith(SKIPPED) else unpack(context.objects, ref)
+    if value is None or any(isinstance(one, Patch) for one in flat(value)):
+        return {}
+    return publish.files_of(path.removesuffix(".do"), item, value, context.requirement)

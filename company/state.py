@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 from company.artifacts import Artifact, to_json
 from company.cache import Objects, Replies
 from company.errors import WorkspaceError
+from company.sop.procedure import named
+
+SKIPPED = "@skipped"
+"""Suffix of a loop's or a used procedure's path: whether it was skipped, and so is null as a whole."""
 
 if TYPE_CHECKING:
     from company.events import Journal
@@ -96,8 +100,8 @@ class RunContext:
     """Wall time of a test run or a command in the sandbox, when its step sets no `timeout:`."""
     done: Mapping[str, dict[str, str | None]] = field(default_factory=dict)
     """Id → values, of what earlier sittings finished."""
-    failures: Mapping[str, int] = field(default_factory=dict)
-    """Id → how often it failed in earlier sittings: the same questions again would get the same answers."""
+    failures: dict[str, int] = field(default_factory=dict)
+    """Id → how often it failed so far: the same questions again would get the same answers."""
     committed: set[str] = field(default_factory=set)
     """Ids of the steps that the repository's history already holds; a resumed step does not commit twice."""
     person: Person | None = None
@@ -165,20 +169,13 @@ def _unwrap(data: Any, kinds: Mapping[str, type[Artifact]]) -> Any:
     return kinds[kind].model_validate(value)
 
 
-def named(owner: Step) -> Iterator[Step]:
-    """The steps of a block that have a name there: those of a gate's way back and of a cascade among them."""
-    for step in owner.body:
-        if step.transparent:
-            yield from named(step)
-        else:
-            yield step
-
-
 def reference(objects: Objects, values: Mapping[str, str | None], step: Step) -> str | None:
     """Where a step's result lies; a loop's or a used procedure's is the mapping of its steps' results."""
     if step.transparent or step.kind not in ("loop", "use"):
         return values.get(step.result)
-    return pack_record(objects, {inner.name: reference(objects, values, inner) for inner in named(step)})
+    if values.get(step.path + SKIPPED):
+        return None
+    return pack_record(objects, {inner.name: reference(objects, values, inner) for inner in named(step.body)})
 
 
 class Scope(Mapping[str, Any]):
@@ -202,20 +199,12 @@ class Scope(Mapping[str, Any]):
         elif owner and owner.kind == "for_each":
             held = {name: self._frame[name] for name in (owner.bind, "deps", "done") if name in self._frame}
             self._names |= {name: partial(unpack, self._objects, ref) for name, ref in held.items()}
+        elif owner and owner.is_cascade:  # `prev` and `history` stay those of the loop around it
+            self._names["answer"] = partial(self.value_of, owner.body[0])
         elif owner:
             self._names["prev"] = partial(self._record, owner, f"{owner.path}@prev/")
             self._names["history"] = partial(self._at, f"{owner.path}@history")
-        for step in block.steps:
-            self._add(step)
-
-    def _add(self, step: Step) -> None:
-        if step.transparent:
-            for inner in named(step):
-                self._add(inner)
-            if step.body[0].cascade:
-                self._names["answer"] = partial(self.value_of, step.body[0])
-        else:
-            self._names[step.name] = partial(self.value_of, step)
+        self._names |= {step.name: partial(self.value_of, step) for step in named(block.steps)}
 
     def __getitem__(self, name: str) -> Any:
         return self._names[name]()
@@ -233,11 +222,13 @@ class Scope(Mapping[str, Any]):
         """A step's result; a mapping of its steps' for a loop or a used procedure."""
         if step.kind not in ("loop", "use"):
             return self._at(prefix + step.path)
+        if self._at(f"{prefix}{step.path}{SKIPPED}"):
+            return None
         history = {"history": self._at(f"{step.path}@history")} if step.kind == "loop" and not prefix else {}
         return {**self._record(step, prefix), **history}
 
     def _record(self, owner: Step, prefix: str) -> dict[str, Any]:
-        return {step.name: self.value_of(step, prefix) for step in named(owner)}
+        return {step.name: self.value_of(step, prefix) for step in named(owner.body)}
 
 
 def round_of(site: Site, state: RunState) -> str:

@@ -30,7 +30,7 @@ from company.llm.sources import Progress
 from company.paths import disk_errors
 from company.people import Person
 from company.prompts import Prompts
-from company.records import Request, find, keep, newest_open, read_request
+from company.records import Request, find, keep, newest_open, own_file, read_request
 from company.report import Report
 from company.sandbox import Sandbox, choose
 from company.sop.library import Library
@@ -131,7 +131,7 @@ async def resume(
         raise UsageError(f"the run {record.run} is finished ({record.status})", hint=f"its repository is {record.repo}")
     request = replace(request, limits={**request.limits, **(limits or {})})
     library = Library(folder / "library", folder / "library")
-    procedure = load_procedure(str(folder / "library" / "sops" / f"{request.sop}.yaml"), library)
+    procedure = load_procedure(str(folder / "library" / own_file(request.sop)), library)
     sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
     repository = Repository.open(workspace.resolve() / request.name)
     notices = Notices()
@@ -221,9 +221,9 @@ def _servers(procedure: Procedure) -> set[str]:
 
 def _names(procedure: Procedure, settings: Settings, model: str) -> dict[str | None, str]:
     """What steps call their models → ``provider:model``."""
-    called: dict[str | None, None] = {None: None, **dict.fromkeys(role.model for role in procedure.roles.values())}
+    called: dict[str | None, None] = {None: None}
     for step in procedure.walk():
-        called |= dict.fromkeys((step.model, *step.cascade))
+        called |= dict.fromkeys((step.model, *step.cascade, *(role.model for role, _ in step.candidates.values())))
     return {name: settings.model_for(name, model) for name in called}
 
 
@@ -231,11 +231,13 @@ def _honoured(procedure: Procedure, names: Mapping[str | None, str], settings: S
     """See that the models can do what the steps ask of them."""
     for step in procedure.walk():
         several = step.sample > 1 or bool(step.cascade)  # candidates differ by themselves where there is no temperature
-        for called in step.cascade or (step.model,):
+        chosen = {role.model: role.temperature for role, _ in step.candidates.values()}
+        for called in step.cascade or ((step.model,) if step.model or not chosen else chosen):
+            temperature = step.temperature if step.temperature is not None else chosen.get(called)
             if step.kind == "role":
                 providers.refuse_unfit(
                     names[called], settings,
-                    temperature=step.temperature is not None and not several,
+                    temperature=temperature is not None and not several,
                     max_tokens=step.max_tokens,
                     place=str(step.span),
                 )  # fmt: skip

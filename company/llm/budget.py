@@ -6,6 +6,8 @@ Who asks: `gateway.py`. Where the limits come from: the procedure's `limits:` an
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from company.errors import LimitReached, UsageError
@@ -46,6 +48,7 @@ class Budget:
     spent: Spent = field(default_factory=Spent)
     _reserved: dict[int, int] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
+    _waited: float = 0.0
 
     def __post_init__(self) -> None:
         unpriced = [name for name, price in self.prices.items() if price is None]
@@ -88,8 +91,17 @@ class Budget:
         self.spent.usd += usd(self.prices.get(model), prompt_tokens, completion_tokens) or 0.0
 
     def elapsed(self) -> float:
-        """Seconds of this sitting and the ones before it."""
-        return self.spent.seconds + time.monotonic() - self._started
+        """Seconds of this sitting and the ones before it, without those in which a person thought."""
+        return self.spent.seconds + time.monotonic() - self._started - self._waited
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count the time inside: a person decides, and may take a day."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._waited += time.monotonic() - began
 
     @property
     def cost(self) -> float | None:

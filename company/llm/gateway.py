@@ -95,6 +95,9 @@ class Gateway:
         self._max_tokens = max_tokens
         self._stop = stop
         self._calls = count(1)
+        self._under_way: set[int] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def ask(self, ask: Ask, read: Callable[[str], T]) -> T:
         """The answer as `read` takes it; a ReplyError of `read` is told to the model, `REPAIRS` times at most.
@@ -138,6 +141,10 @@ class Gateway:
         most = (context - (ask.max_tokens or self._max_tokens)) * _CHARS_PER_TOKEN
         return most - sum(len(message.content) for message in ask.messages)
 
+    async def drained(self) -> None:
+        """Wait until no call is under way: what was begun has been paid for, and its reply is kept."""
+        await self._idle.wait()
+
     def _request(self, ask: Ask, label: StepLabel, temperature: float) -> Request:
         most = ask.max_tokens or self._max_tokens
         context = self._model(ask.model).context
@@ -162,7 +169,7 @@ class Gateway:
         )
 
     def _model(self, name: str | None) -> Model:
-        return self._models[name] if name in self._models else self._models[None]
+        return self._models[name]
 
     async def _reply(self, ask: Ask, request: Request) -> Reply:
         model = self._model(ask.model)
@@ -184,6 +191,8 @@ class Gateway:
         label = request.label
         estimate = sum(len(message.content) for message in request.messages) // _CHARS_PER_TOKEN + request.max_tokens
         ticket = self.budget.reserve(estimate)
+        self._under_way.add(call)
+        self._idle.clear()
         self._emit("call_started", ask, label, call=call, attempt=label.attempt, prompt_estimate=estimate)
         try:
             try:
@@ -192,9 +201,12 @@ class Gateway:
                 )
             except EmptyReply as error:
                 reply = error.reply
+            self._replies.put(key, asdict(reply))
         finally:
             self.budget.release(ticket)
-        self._replies.put(key, asdict(reply))
+            self._under_way.discard(call)
+            if not self._under_way:
+                self._idle.set()
         self.budget.pay(model.name, reply.prompt_tokens, reply.completion_tokens)
         self._emit("call_finished", ask, label, call=call, from_store=False, **_usage(model, reply))
         return reply

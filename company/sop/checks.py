@@ -107,8 +107,8 @@ def questions(step: Step) -> tuple[int, int]:
         most = 2 if out == PATCH else MOST_PARTS
     elif out == DESIGN:  # the outline, then each file
         least, most = 2, 1 + MOST_FILES
-    if step.tools:  # one more to say that it is done
-        least, most = least + 1, most + step.tool_calls + 1
+    if step.tools:  # at least one reply to say that none is needed
+        least, most = least + 1, most + step.tool_calls
     return least * step.sample, most * step.sample
 
 

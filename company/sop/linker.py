@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from company.errors import SopError
@@ -72,6 +73,7 @@ class _Linker:
         unit = self._units.open(self._source, stem)
         if not unit:
             return None
+        unit = replace(unit, name=(unit.spec.name if unit.spec else None) or stem)
         if unit.spec and unit.spec.name and unit.spec.name != stem:
             message = f"the procedure is called `{unit.spec.name}`, and its file `{self._source.path.name}`"
             label = f"`--sop` finds it as `{stem}`: write that, or leave `name` out"

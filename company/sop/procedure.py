@@ -5,7 +5,7 @@ How it is made and checked: `linker.py`. What YAML may say: `spec.py`. How it ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -107,8 +107,8 @@ class Step:
     choices: Mapping[str, str] = field(default_factory=dict)
     """What a gate offers, and where it leads: ``next``, ``fail`` or the name of an earlier step of the block."""
     headless: str = ""
-    edits: Mapping[str, str] = field(default_factory=dict)
-    """Of what a gate shows, what the person may change: name in `inputs` → path of the step."""
+    edits: Mapping[str, tuple[str, Type]] = field(default_factory=dict)
+    """Of what a gate shows, what the person may change: name in `inputs` → path of the step, and its type."""
     over: Expression | None = None
     bind: str = ""
     """The name of the item inside a for_each (`as`)."""
@@ -133,7 +133,12 @@ class Step:
         """The path under which its result lies: a cascade's is its candidate's, a way back's its gate's."""
         if not self.transparent:
             return self.path
-        return self.body[0].path if self.body[0].cascade else self.body[-1].result
+        return self.body[0].path if self.is_cascade else self.body[-1].result
+
+    @property
+    def is_cascade(self) -> bool:
+        """Whether it is the loop that a cascade makes."""
+        return self.transparent and bool(self.body[0].cascade)
 
     @property
     def back(self) -> frozenset[str]:
@@ -145,6 +150,17 @@ class Step:
         yield self
         for step in self.body:
             yield from step.walk()
+
+
+def named(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps that have a name in a block: those of a gate's way back are among them, of a cascade its candidate alone."""
+    for step in steps:
+        if not step.transparent:
+            yield step
+        elif step.is_cascade:
+            yield step.body[0]
+        else:
+            yield from named(step.body)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from company.sop.declares import type_of
 from company.sop.diagnostics import Diagnostics, Span
@@ -75,13 +75,14 @@ class Resolver:
         """The type that a node spells."""
         return type_of(node, self._types, self._report)
 
-    def name(self, name: str, span: Span, scope: Scope | None) -> None:
+    def name(self, name: str, span: Span, scope: Scope | None, *, taken: Collection[str] = RESERVED) -> None:
+        """See that a name can be used: that it is one, is none of `taken`, and means nothing yet."""
         if not _NAME.fullmatch(name):
             better = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")
             label = f"write `{better}`" if _NAME.fullmatch(better) else ""
             message = f"`{name}` is no name: small letters, digits and `_`, a letter first"
             self._report.error("SOP306", message, span, label)
-        elif name in RESERVED:
+        elif name in taken:
             self._report.error("SOP306", f"`{name}` is a word of the language", span, "choose another name")
         elif scope is not None and (name in scope or any(name == part for part in scope.prefix.split("."))):
             self._report.error("SOP306", f"`{name}` is a name already", span, "choose another name")

@@ -12,7 +12,7 @@ from company.sop.declares import kind_of
 from company.sop.diagnostics import Diagnostics
 from company.sop.expressions import Expression
 from company.sop.loader import Entry, Node
-from company.sop.procedure import Step
+from company.sop.procedure import Step, named
 from company.sop.scopes import Scope, Uses
 from company.sop.spec import RoleStep
 from company.sop.types import UNKNOWN, Record, Unknown
@@ -37,6 +37,10 @@ def ways_back(block: Node, inside: str, report: Diagnostics) -> dict[str, str]:
         if not starts:
             continue
         start = min(starts)
+        if len(set(starts)) > 1:
+            others = " and ".join(f"`{names[each]}`" for each in sorted(set(starts)))
+            way = "let them lead to the same step, or make a gate for each"
+            report.error("SOP612", f"the choices of `{name}` lead back to {others}", block.entries[name].key, way)
         for first, last in list(found.items()):
             if first < start <= last:
                 message = f"`{name}` leads back to `{names[start]}`, which lies within the way back of `{names[last]}`"
@@ -78,7 +82,7 @@ def back(
         "body": body,
     }
     leave_loop(inside, lambda read: read.removeprefix(scope.prefix).removeprefix("@prev.").split(".")[0] in entries)
-    return len(body) == len(entries), inside, fields
+    return [step.name for step in named(body)] == list(entries), inside, fields
 
 
 def tries(
@@ -102,6 +106,9 @@ def tries(
         uses.add(more)
         uses.reads[f"{inner.prefix}accept"] = None
         linker.uses[f"{inner.prefix}accept"] = more
+        if not any("answer" in expression_names(item.expr) for item in judged.get("inputs", ())):
+            message = "the judge does not read `answer`, so every answer would be the same to it"
+            linker.report.error("SOP613", message, accept.span, "add `answer` to its `in:`")
         passed, score = judged_by(judged.get("out", UNKNOWN))
         kind = kind_of(accept)
         if kind not in ("role", "run", None):
@@ -136,6 +143,11 @@ def tries(
         "body": (candidate, judge) if judge else (candidate,),
     }
     return True, uses, whole
+
+
+def expression_names(expression: Expression) -> set[str]:
+    """The first names of an expression's references."""
+    return {reference.parts[0] for reference in expression.references()}
 
 
 def after_of(node: Node) -> list[str]:

@@ -16,7 +16,7 @@ from company.sop.loader import Node
 from company.sop.spec import KINDS
 from company.sop.types import ListOf, Nullable, Record, Type
 
-_WORDS = ("maybe", "prev", "history", "deps", "done", "do", "null", "next", "fail", "answer")
+_WORDS = ("maybe", "prev", "history", "deps", "done", "do", "null", "next", "fail", "answer", "accept")
 RESERVED = {*KINDS, *FUNCTIONS, *map(str.lower, keyword.kwlist), *_WORDS}
 """Names that no step, input or item may have: the language or the prompts use them."""
 
@@ -120,6 +120,20 @@ class Scope(Mapping[str, Type]):
             path, found = f"{path}.{part}", unskipped(inside.fields[part])
         return path
 
+    def _histories(self, path: str, parts: tuple[str, ...]) -> Iterator[str]:
+        """The loops of which a dotted name reads the rounds."""
+        if "history" in parts:
+            yield path
+            return
+        found: Type = self[parts[0]]
+        for part in parts[1:]:
+            inside = unskipped(found)
+            inside = inside.item if isinstance(inside, Nullable) else inside
+            if not isinstance(inside, Record) or part not in inside.fields:
+                return
+            found = inside.fields[part]
+        yield from _loops_in(path, unskipped(found))
+
     def uses(self, references: Iterable[Reference]) -> Uses:
         """What an expression with these references reads."""
         found = Uses()
@@ -136,10 +150,19 @@ class Scope(Mapping[str, Type]):
             path = self.path_of(reference.parts)
             if path:
                 found.reads[path] = None
-                if "history" in reference.parts:
-                    found.histories[path] = None
+                found.histories.update(dict.fromkeys(self._histories(path, reference.parts)))
             found.inputs = True
         return found
+
+
+def _loops_in(path: str, found: Type) -> Iterator[str]:
+    """The loops whose rounds are read where this value is read whole."""
+    inside = found.item if isinstance(found, Nullable) else found
+    if isinstance(inside, Record):
+        if "history" in inside.fields:
+            yield path
+        for name, kind in inside.fields.items():
+            yield from _loops_in(f"{path}.{name}", unskipped(kind))
 
 
 def last_round(found: Type) -> Type:

@@ -68,7 +68,8 @@ class StepLinker:
             if several:
                 span = names[place : names.index(end) + 1]
                 sound, uses, fields = back(self, end, {each: block.entries[each] for each in span}, block, scope)
-                name, follows = f"{end}{AGAIN}", uses.inputs
+                follows = _follows(block.entries[name].node, self.uses[scope.prefix + name])
+                name = f"{end}{AGAIN}"
                 after = [each for one in span for each in after_of(block.entries[one].node) if each in scope.steps]
                 order.inside.update(dict.fromkeys(span, name))
             else:
@@ -77,11 +78,7 @@ class StepLinker:
                 earlier = names[:place] if kind_of(entry.node) == "gate" else []
                 sound, uses, fields = self.step(name, entry, scope, earlier)
                 after = self.resolve.after(entry.node, name, scope)
-                follows = (
-                    uses.inputs if fields.get("body") else bool({"in", "show", "with"} & entry.node.entries.keys())
-                )
-                if fields.get("transparent"):
-                    follows = "in" in entry.node.entries
+                follows = _follows(entry.node, uses)
             waits = order.waits(name, uses) | set(after)
             if above and not follows and not after:
                 waits.add(above)
@@ -90,12 +87,13 @@ class StepLinker:
             fields["waits"] = tuple(sorted(waits & places.keys(), key=places.__getitem__))
             if sound:
                 steps.append(Step(**{**fields, "name": name} if several else fields))
+                if any(inner.kind == "gate" for inner in steps[-1].walk()):
+                    wall = name
             self.uses[scope.prefix + name] = uses
             together.add(uses)
             places[name] = len(places)
             for each in span:
                 scope.steps[each] = scope.declares.step(block.entries[each].node, each)
-                wall = name if kind_of(block.entries[each].node) == "gate" else wall
             above = name
             place += len(span)
         return tuple(steps), together
@@ -312,3 +310,10 @@ class StepLinker:
         fields["out"] = unit.declares.block(unit.steps)
         fields["body"], inside = linker.block(unit.steps, unit.scope(f"{fields['path']}."))
         uses.histories.update(inside.histories)
+
+
+def _follows(node: Node, uses: Uses) -> bool:
+    """Whether a step's place in the order follows from what it reads, rather than from where it is written."""
+    if kind_of(node) in ("loop", "for_each", "use"):
+        return uses.inputs
+    return bool({"in", "show"} & node.entries.keys())

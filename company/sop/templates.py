@@ -122,6 +122,10 @@ def _paths(node: nodes.Node, names: Names) -> Iterator[tuple[tuple[str, ...], in
         for child in (*node.body, *node.else_, *([node.test] if node.test else [])):
             yield from _paths(child, inside)
         return
+    if isinstance(node, nodes.Macro | nodes.CallBlock):
+        names = {**names, **dict.fromkeys([*(each.name for each in node.args), "caller", "varargs", "kwargs"])}
+    elif isinstance(node, nodes.With):
+        names = {**names, **dict.fromkeys(each.name for each in node.targets if isinstance(each, nodes.Name))}
     if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr):  # a method: of text, say
         yield from _paths(node.node.node, names)
         children: list[nodes.Node] = [*node.args, *node.kwargs]

@@ -260,7 +260,7 @@ class WorkLinker:
                 whole = path and f".{path}".endswith("." + ".".join(item.expr.references()[0].parts))
                 kind = self._resolve.quietly(item.expr, scope)
                 if path and whole and path.startswith(scope.prefix) and _editable(kind):
-                    fields["edits"][item.name] = path
+                    fields["edits"][item.name] = (path, kind)
                     uses.writes[path] = item.expr.span
         choices = node.get("choices")
         if not spec or not choices:
@@ -274,7 +274,7 @@ class WorkLinker:
         targets = ("next", "fail")
         for choice, entry in choices.entries.items():
             target = entry.node.text
-            self._resolve.name(choice, entry.key, None)
+            self._resolve.name(choice, entry.key, None, taken=targets)
             if target in targets or target in earlier:
                 continue
             known = [*targets, *earlier]

@@ -155,7 +155,7 @@ def _simple(node: Any, root: dict[str, Any], depth: int) -> dict[str, Any]:
         return _either([_simple({**node, "type": one}, root, depth) for one in kind])
     if kind == "object" or (kind is None and "properties" in node):
         return _simple_object(node, root, depth)
-    if kind not in _TYPES:
+    if not isinstance(kind, str) or kind not in _TYPES:
         return _AS_JSON
     if kind == "null":
         return {"type": "null"}

@@ -1,0 +1,329 @@
+"""Where two constructs meet: each of these once checked and then did something else than it said."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import PRD, events, git, go_on
+from running import start as begin
+from test_reuse import own
+
+from company.engine import Outcome
+from company.errors import SopError, UsageError
+from company.people import Answer, Question
+from company.sop.diagnostics import SourceText
+from company.sop.library import Library
+from company.sop.linker import link
+
+__all__ = ["own"]
+
+MAIN = "### main.py\n```python\nprint(1)\n```"
+
+
+def start(folder: Path, text: str, script: list[dict[str, Any]], **more: Any) -> Outcome:
+    """A run whose requirement names no file, so that replies are what they say they are."""
+    return begin(folder, text, script, requirement="Something that works.", **more)
+
+
+def code(path: str, body: str = "print(1)") -> str:
+    return f"### {path}\n```python\n{body}\n```"
+
+
+def steps(*lines: str, more: str = "") -> str:
+    return "sop: 1\n" + more + "steps:\n" + "\n".join(f"  {line}" for line in lines) + "\n"
+
+
+def people(*answers: Answer) -> tuple[list[Question], Any]:
+    asked: list[Question] = []
+    left = list(answers)
+
+    async def person(question: Question) -> Answer:
+        asked.append(question)
+        return left.pop(0)
+
+    return asked, person
+
+
+def done(folder: Path) -> list[str]:
+    return [event["step"] for event in events(folder) if event["event"] == "step_finished"]
+
+
+NESTED = steps(
+    "prd: {role: writer, prompt: say, in: {about: requirement}, out: str}",
+    "a:   {role: writer, prompt: talk, in: {about: prd, before: prev.g1}, out: str}",
+    "g1:  {gate: human, show: a, choices: {ok: next, again: a}, max: 1, headless: ok}",
+    "b:   {role: writer, prompt: talk, in: {about: a, before: prev.g2}, out: str}",
+    "g2:  {gate: human, show: b, choices: {ok: next, first: a}, max: 1, headless: ok}",
+)
+
+
+@pytest.fixture
+def talk(own: Path) -> Path:
+    (own / "prompts/shared/talk.md.j2").write_text("{# optional: before #}\n{{ about }}\n{{ before }}\n")
+    return own
+
+
+def test_two_gates_one_inside_the_way_back_of_the_other(talk: Path) -> None:
+    asked, person = people(Answer("again", "x"), Answer("ok"), Answer("first", "y"), Answer("ok"), Answer("ok"))
+    script = [{"step": "prd", "reply": "p"}]
+    script += [{"step": step, "reply": f"{step}{n}"} for n in range(3) for step in ("a", "b")]
+    outcome = start(talk, NESTED, script[:6], user_dir=talk, person=person)
+    assert (outcome.status, outcome.reason) == ("delivered", "")
+    assert done(talk) == ["prd", "a", "g1", "a", "g1", "b", "g2", "a", "g1", "b", "g2"]
+    assert [question.step for question in asked] == ["g1", "g1", "g2", "g1", "g2"]
+
+
+def test_two_choices_may_not_lead_back_to_different_steps(talk: Path) -> None:
+    text = NESTED.replace("first: a}", "first: a, second: b}")
+    with pytest.raises(SopError) as caught:
+        link(SourceText(Path("x.yaml"), "x.yaml", text), Library(talk))
+    assert "the choices of `g2` lead back to `a` and `b`" in caught.value.report
+
+
+def test_a_cascade_in_a_loop_sees_the_rounds_of_that_loop(talk: Path) -> None:
+    text = (
+        steps(
+            "l:",
+            "  loop:",
+            "    code: {role: writer, prompt: talk, in: {about: requirement, before: prev.code}, out: str,",
+            "           cascade: [small, small], accept: answer == 'good'}",
+            "    last: {run: 'true', in: code}",
+            "  max: 2",
+            "main: {role: writer, prompt: code, in: {notes: l.history}, out: [SourceFile]}",
+            more="",
+        )
+        + "deliver: {accept: len(l.history) == 2 and l.code == 'good'}\n"
+    )
+    replies = [(1, "bad"), (2, "good"), (1, "good")]
+    script: list[dict[str, Any]] = [{"step": "l.code", "round": n, "reply": reply} for n, reply in replies]
+    outcome = start(talk, text, [*script, {"step": "main", "reply": MAIN}], user_dir=talk)
+    assert (outcome.status, outcome.reason, outcome.calls) == ("delivered", "", 4)
+
+
+def test_an_answer_that_is_not_taken_never_was_a_file(talk: Path) -> None:
+    text = (
+        steps(
+            "code: {role: writer, in: {about: requirement}, out: [SourceFile], cascade: [small, small],",
+            "       accept: {run: 'python -m compileall -q .', in: answer}}",
+            "check: {run: 'python -m compileall -q .', in: code}",
+        )
+        + "deliver: {accept: check.passed}\n"
+    )
+    script = [{"step": "code", "reply": code("bad.py", "def (")}, {"step": "code", "reply": MAIN}]
+    outcome = start(talk, text, script, user_dir=talk)
+    assert (outcome.status, outcome.reason) == ("delivered", "")
+    assert not (outcome.repo / "bad.py").exists()
+    assert git(outcome.repo, "log", "--format=%an %s", "--", "main.py") == "Writer code: write main.py\n"
+
+
+def test_a_model_that_gives_nothing_usable_is_no_end_of_a_cascade(talk: Path) -> None:
+    text = steps(
+        "code: {role: writer, in: {about: requirement}, out: [SourceFile], cascade: [small, large],",
+        "       accept: {run: 'true', in: answer}}",
+    )
+    script: list[dict[str, Any]] = [*[{"step": "code", "round": 1, "reply": "no code"}] * 3]
+    outcome = start(talk, text, [*script, {"step": "code", "round": 2, "reply": MAIN}], user_dir=talk)
+    assert (outcome.status, outcome.reason) == ("delivered", "")
+    assert [e["step"] for e in events(talk) if e["event"] == "step_skipped"] == ["code.accept"]
+
+
+def test_where_no_model_gives_anything_the_step_fails(talk: Path) -> None:
+    text = steps(
+        "code: {role: writer, in: {about: requirement}, out: [SourceFile], cascade: [small], accept: len(answer) > 0}"
+    )
+    outcome = start(talk, text, [*[{"step": "code", "reply": "no code"}] * 3], user_dir=talk)
+    assert outcome.status == "failed"
+    assert "no model of the cascade gave an answer to `code`" in outcome.reason
+
+
+def test_the_best_round_of_each_item_is_put_back(talk: Path) -> None:
+    more = "artifacts: {Names: {names: [str]}, Mark: {good: bool, score: float}}\n"
+    text = steps(
+        "list: {role: checker, prompt: say, in: {about: requirement}, out: Names}",
+        "each:",
+        "  for_each: list.names",
+        "  as: name",
+        "  key: name",
+        "  do:",
+        "    l:",
+        "      loop:",
+        "        file: {role: writer, prompt: code, in: {about: name}, out: [SourceFile], temperature: 0.8}",
+        "        mark: {role: checker, prompt: say, in: {about: file}, out: Mark}",
+        "      until: mark.good",
+        "      best: mark.score",
+        "      max: 2",
+        "      on_max: continue",
+        "tidy: {run: 'true', in: {all: len(each)}}",
+        more=more,
+    )
+    script: list[dict[str, Any]] = [{"step": "list", "reply": {"names": ["a", "b"]}}]
+    for item in "ab":
+        for number, (body, score) in enumerate((("BEST = 1", 9), ("WORSE = 1", 1)), 1):
+            where = {"item": item, "round": number}
+            script += [
+                {"step": "each.l.file", **where, "reply": code(f"{item}.py", body)},
+                {"step": "each.l.mark", **where, "reply": {"good": False, "score": score}},
+            ]
+    outcome = start(talk, text, script, user_dir=talk)
+    assert (outcome.status, outcome.reason) == ("delivered", "")
+    assert {(outcome.repo / f"{item}.py").read_text() for item in "ab"} == {"BEST = 1\n"}
+
+
+def test_a_procedure_may_not_be_called_like_one_that_it_uses(talk: Path) -> None:
+    text = steps("one: {use: inner, with: {about: requirement}}", more="name: inner\n")
+    with pytest.raises(SopError) as caught:
+        link(SourceText(Path("own.yaml"), "own.yaml", text), Library(talk))
+    assert "`inner` uses itself" in caught.value.report  # a resumed run could not tell the two apart
+
+
+def test_samples_may_be_gone_through(talk: Path) -> None:
+    text = steps(
+        "drafts: {role: checker, prompt: say, in: {about: requirement}, out: Prd, sample: 2}",
+        "each: {for_each: drafts, as: draft, do: {role: writer, prompt: say, in: {about: draft.title}, out: str}}",
+        "main: {role: writer, prompt: code, in: {notes: each}, out: [SourceFile]}",
+    )
+    script = [*[{"step": "drafts", "reply": PRD}] * 2, *[{"step": "each", "reply": "x"}] * 2]
+    outcome = start(talk, text, [*script, {"step": "main", "reply": MAIN}], user_dir=talk)
+    assert (outcome.status, outcome.reason) == ("delivered", "")
+
+
+def test_what_a_person_writes_must_have_the_type_of_the_step(talk: Path) -> None:
+    text = steps(
+        "pick: {role: checker, prompt: say, in: {about: requirement}, out: 'one_of(writer, checker)'}",
+        "look: {gate: human, show: pick, choices: {ok: next}, headless: ok}",
+        "main: {role: $pick, prompt: say, in: {about: requirement}, out: str}",
+    )
+    _, person = people(Answer("ok", "", {"pick": "nonsense"}))
+    with pytest.raises(UsageError, match="does not fit"):
+        raise_of(start(talk, text, [{"step": "pick", "reply": {"value": "writer"}}], user_dir=talk, person=person))
+
+
+def raise_of(outcome: Any) -> None:
+    if outcome.status == "failed":
+        raise UsageError(outcome.reason)
+
+
+def test_a_loop_that_is_given_whole_has_its_rounds(talk: Path) -> None:
+    (talk / "prompts/shared/whole.md.j2").write_text("{{ talk.history | length }}\n")
+    text = steps(
+        "talk:",
+        "  loop:",
+        "    say: {role: writer, prompt: talk, in: {about: requirement, before: prev.say}, out: str}",
+        "  max: 2",
+        "sum:  {role: writer, prompt: whole, in: {talk: talk}, out: str}",
+    )
+    script = [{"step": "talk.say", "reply": "a"}, {"step": "talk.say", "reply": "b"}, {"step": "sum", "reply": "c"}]
+    outcome = start(talk, text, script, user_dir=talk)
+    assert outcome.status == "delivered"
+    procedure = link(SourceText(Path("x.yaml"), "x.yaml", text), Library(talk))
+    assert procedure.histories == {"talk"}
+
+
+def test_a_skipped_loop_is_null_as_a_whole(talk: Path) -> None:
+    text = steps(
+        "a: {role: writer, prompt: say, in: {about: requirement}, out: str}",
+        "l:",
+        "  when: a == 'never'",
+        "  loop: {b: {role: writer, prompt: say, in: {about: a}, out: str}}",
+        "  max: 2",
+        "c: {role: writer, prompt: say, in: {about: a}, out: str, when: maybe.l != None}",
+        "d: {role: writer, prompt: say, in: {about: a}, out: str, when: maybe.l == None}",
+    )
+    script = [{"step": "a", "reply": "a"}, {"step": "d", "reply": "d"}]
+    outcome = start(talk, text, script, user_dir=talk)
+    assert (outcome.status, outcome.reason) == ("delivered", "")
+
+
+def test_a_gate_in_a_loop_is_a_wall_too(talk: Path) -> None:
+    text = steps(
+        "talk:",
+        "  loop:",
+        "    say:  {role: writer, prompt: talk, in: {about: requirement, before: prev.look}, out: str}",
+        "    look: {gate: human, show: say, choices: {ok: next, no: next}, headless: ok}",
+        "  until: look.choice == 'ok'",
+        "  max: 3",
+        "main: {role: writer, prompt: code, in: {about: requirement}, out: [SourceFile]}",
+    )
+    outcome = start(talk, text, [{"step": "talk.say", "reply": "a"}], user_dir=talk)
+    assert (outcome.status, outcome.calls) == ("interrupted", 1)
+
+
+def test_a_gate_that_nobody_answers_loses_no_reply_that_is_under_way(talk: Path) -> None:
+    from company.llm.scripted import ScriptedModel
+
+    slow = steps(
+        "a:    {role: writer, prompt: say, in: {about: requirement}, out: str}",
+        "b:    {role: checker, prompt: say, in: {about: requirement}, out: str}",
+        "look: {gate: human, show: a, choices: {ok: next}, headless: ok}",
+    )
+    real = ScriptedModel.complete
+
+    async def complete(self: ScriptedModel, request: Any, on_tokens: Any = None) -> Any:
+        if request.label.step == "b":
+            await asyncio.sleep(0.5)
+        return await real(self, request, on_tokens)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptedModel, "complete", complete)
+        outcome = start(talk, slow, [{"step": "a", "reply": "a"}, {"step": "b", "reply": "b"}], user_dir=talk)
+    assert (outcome.status, outcome.calls) == ("interrupted", 2)
+    again = go_on(talk, headless=True)
+    assert (again.status, again.calls) == ("delivered", 2)
+
+
+def test_a_refusal_is_never_collected_away(talk: Path) -> None:
+    more = "artifacts: {Names: {names: [str]}}\n"
+    text = steps(
+        "list: {role: checker, prompt: say, in: {about: requirement}, out: Names}",
+        "each:",
+        "  for_each: list.names",
+        "  as: name",
+        "  key: name",
+        "  on_error: collect",
+        "  do:",
+        "    say:  {role: writer, prompt: say, in: {about: name}, out: str}",
+        "    look: {gate: human, show: say, choices: {ok: next, no: fail}, headless: ok, retry: 3}",
+        more=more,
+    )
+    _, person = people(Answer("ok"), Answer("no", "bad"))
+    script = [{"step": "list", "reply": {"names": ["a", "b"]}}, *[{"step": "each.say", "reply": "x"}] * 2]
+    outcome = start(talk, text, script, user_dir=talk, person=person)
+    assert outcome.status == "failed"
+    assert "`no` was chosen" in outcome.reason
+
+
+def test_nested_items_have_ids_of_their_own(talk: Path) -> None:
+    more = "artifacts: {Tree: {folders: [str], files: [str]}}\n"
+    text = steps(
+        "tree: {role: checker, prompt: say, in: {about: requirement}, out: Tree}",
+        "outer:",
+        "  for_each: tree.folders",
+        "  as: folder",
+        "  key: folder",
+        "  do:",
+        "    inner: {for_each: tree.files, as: file, key: file, do: {role: writer, prompt: say, in: {about: file}, out: str}}",
+        more=more,
+    )
+    script: list[dict[str, Any]] = [{"step": "tree", "reply": {"folders": ["src", "src/app"], "files": ["app/x", "x"]}}]
+    outcome = start(talk, text, [*script, *[{"step": "outer.inner", "reply": "x"}] * 4], user_dir=talk)
+    assert (outcome.status, outcome.reason) == ("delivered", "")
+    idents = [e["id"] for e in events(talk) if e["event"] == "step_finished" and e["step"] == "outer.inner.do"]
+    assert len(set(idents)) == 4
+
+
+def test_the_time_that_a_person_takes_is_not_the_runs(talk: Path) -> None:
+    text = steps(
+        "a:    {role: writer, prompt: say, in: {about: requirement}, out: str}",
+        "look: {gate: human, show: a, choices: {ok: next}, headless: ok}",
+        "b:    {role: writer, prompt: say, in: {about: requirement}, out: str}",
+        more="limits: {minutes: 0.05}\n",
+    )
+
+    async def person(question: Question) -> Answer:
+        await asyncio.sleep(3.5)
+        return Answer("ok")
+
+    script = [{"step": "a", "reply": "a"}, {"step": "b", "reply": "b"}]
+    outcome = start(talk, text, script, user_dir=talk, person=person)
+    assert (outcome.status, outcome.reason) == ("delivered", "")
