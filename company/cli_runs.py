@@ -48,7 +48,7 @@ def print_outcome(outcome: Outcome, console: Console, workspace: Path, settings:
     }
     headline, style = words[outcome.status]
     if outcome.model == "dry" and outcome.status == "delivered":
-        headline = "The dry run went through: every step was done, and no model was asked."
+        headline = "The dry run went through, and no model was asked."
     say()
     say(f"{headline} {clean(outcome.reason, 400)}".rstrip(), style)
     if outcome.verdict:

@@ -6,7 +6,7 @@ What a node does: `nodes.py`. What flows: `state.py`. Running it: `engine.py`. T
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from company import nodes
@@ -91,26 +91,19 @@ class _Builder:
         inside = (*site.blocks, Block(step.body, step))
         roots, leaves = self.block(inside)
         check, end = step.path + _CHECK, step.path + _END
-        self._graph.add_node(step.path, _way_in(site))
+        self._graph.add_node(step.path, _way_in(site, roots, end), destinations=(*roots, end))
         self._graph.add_node(end, _nothing)
-        entry: dict[Hashable, str] = {end: end, **{root: root for root in roots}}
-        self._graph.add_conditional_edges(
-            step.path, lambda state: roots if state["rounds"].get(step.path) else [end], entry
-        )
         leaf: Any = leaves if len(leaves) > 1 else leaves[0]
         if step.kind == "use":
             self._graph.add_edge(leaf, end)
             return end
-        self._graph.add_node(check, _judge(Site(step, inside), step.path in self._histories))
+        judge = _judge(Site(step, inside), end, keeps=step.path in self._histories)
+        self._graph.add_node(check, judge, destinations=(step.path, end))
         self._graph.add_edge(leaf, check)
-        again: dict[Hashable, str] = {step.path: step.path, end: end}
-        self._graph.add_conditional_edges(
-            check, lambda state: step.path if state["rounds"].get(step.path) else end, again
-        )
         return end
 
 
-Node = Callable[[RunState, "Runtime[RunContext]"], Awaitable[RunState]]
+Node = Callable[[RunState, "Runtime[RunContext]"], Awaitable[Any]]
 
 
 def _node(site: Site, child: Callable[[RunState, RunContext], Awaitable[Mapping[str, Any]]] | None) -> Node:
@@ -130,16 +123,25 @@ def _runner(graph: Any, most: int) -> Callable[[RunState, RunContext], Awaitable
     return run
 
 
-def _way_in(site: Site) -> Node:
-    async def begin(state: RunState, runtime: Runtime[RunContext]) -> RunState:
-        return await nodes.enter(site, state, runtime.context)
+def _way_in(site: Site, roots: list[str], end: str) -> Node:
+    """Where it goes is part of the node's own result: a conditional edge is another write, and a stop between the two loses it."""
+
+    async def begin(state: RunState, runtime: Runtime[RunContext]) -> Any:
+        from langgraph.types import Command
+
+        update = await nodes.enter(site, state, runtime.context)
+        return Command(update=update, goto=roots if update["rounds"][site.step.path] else [end])
 
     return _annotated(begin)
 
 
-def _judge(site: Site, keeps: bool) -> Node:
-    async def judge(state: RunState, runtime: Runtime[RunContext]) -> RunState:
-        return await nodes.end_round(site, state, runtime.context, keeps=keeps)
+def _judge(site: Site, end: str, *, keeps: bool) -> Node:
+    async def judge(state: RunState, runtime: Runtime[RunContext]) -> Any:
+        from langgraph.types import Command
+
+        update = await nodes.end_round(site, state, runtime.context, keeps=keeps)
+        ended = update["rounds"].get(site.step.path) == 0
+        return Command(update=update, goto=end if ended else site.step.path)
 
     return _annotated(judge)
 
@@ -152,5 +154,5 @@ def _annotated(node: Node) -> Node:
     """LangGraph reads a node's annotations at run time; ours are text, and their names are imported late."""
     from langgraph.runtime import Runtime as Loaded
 
-    node.__annotations__ = {"state": RunState, "runtime": Loaded[RunContext], "return": RunState}
+    node.__annotations__ = {"state": RunState, "runtime": Loaded[RunContext], "return": Any}
     return node

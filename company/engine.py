@@ -129,6 +129,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         await _begin(sitting, context)
         state = await _drive(sitting, context)
         accepted, entry = await _deliver(sitting, context, state)
+        _tell_of_the_rest(sitting, context)
         accepted = accepted and not context.dry
         status = "delivered" if accepted or context.dry else "unaccepted"
         if status == "unaccepted" and procedure.accept:
@@ -174,6 +175,14 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         replies={"first": report.first, "repaired": report.repaired, "failed": report.failed},
         steps=tuple(asdict(cost) for cost in report.steps.values()),
     )
+
+
+def _tell_of_the_rest(sitting: Sitting, context: RunContext) -> None:
+    """Say which steps a dry run did not come to."""
+    done = {ident.partition("#")[0].partition("[")[0] for ident in sitting.report.done}
+    left = [step.path for step in sitting.procedure.walk() if not step.body and step.path not in done]
+    if context.dry and left:
+        context.journal.emit("notice", text=f"a dry run did not come to {', '.join(left)}: their `when:` never held")
 
 
 async def _begin(sitting: Sitting, context: RunContext) -> None:

@@ -79,12 +79,33 @@ def unused(
         opinion = isinstance(step.out, Scalar) or step.out in (
             TEST_RUN,
             COMMAND_RESULT,
-            PATCH,
             REVIEW,
         )
         if opinion or not step.commit:
-            label = "add `updates:`" if step.out == PATCH else ""
-            report.warning("SOP608", f"nobody uses the result of `{step.name}`", step.span, label)
+            report.warning("SOP608", f"nobody uses the result of `{step.name}`", step.span)
+
+
+def stale(
+    steps: Sequence[Step], accept: Expression, read: Uses, by_path: Mapping[str, Uses], report: Diagnostics
+) -> None:
+    """An acceptance must not rest on a test of something that was changed afterwards and not tested again."""
+    order = [step for top in steps for step in top.walk() if not step.body]
+    place = {step.path: number for number, step in enumerate(order)}
+    tests = [step for step in order if step.kind == "run" and step.path in read.reads]
+    for change in order:
+        if not change.updates:
+            continue
+        tested = [test for test in tests if change.updates in by_path[test.path].reads]
+        if not tested or any(place[test.path] > place[change.path] for test in tested):
+            continue
+        last = tested[-1]
+        if change.when and any(reference.parts[-2:-1] == (last.name,) for reference in change.when.references()):
+            continue  # it is made only where the test says so, and then the test has not passed
+        message = (
+            f"`{last.path}` tested `{change.updates}` before `{change.path}` changes it, and the acceptance rests on it"
+        )
+        way = f"test again after `{change.path}`, and let `accept` read that"
+        report.error("SOP618", message, accept.span, "", f"changed at {change.span}", way)
 
 
 def calls(steps: Sequence[Step], limit: int | None, place: Span, report: Diagnostics) -> int:

@@ -69,6 +69,7 @@ CODES = {
     "SOP615": "a `with:` that does not fit the inputs",
     "SOP616": "settings of a step that do not go together",
     "SOP617": "a gate that sends work back with words that nobody reads",
+    "SOP618": "an acceptance by a test that was run before the last change",
     "SOP701": "a prompt needs something that is not in `in:`",
     "SOP702": "an `in:` that the prompt does not use",
     "SOP703": "a prompt reads a field that what it is given has not",

@@ -6,7 +6,9 @@ Which names a step sees: `scopes.py`. Types: `types.py`. No `eval`, no attribute
 from __future__ import annotations
 
 import ast
+import keyword
 import operator
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -191,6 +193,10 @@ def _not_parsed(text: str, error: Exception) -> Problem:
             return Problem("SOP201", f"`{text}` is no expression", at, at + len(wrong), f"write `{right}`")
         if at >= 0 and wrong == "{{":
             return Problem("SOP201", f"`{text}` is no expression", at, at + 2, "write the name without braces")
+    for word in re.finditer(r"\.\s*(\w+)", text):
+        if keyword.iskeyword(word[1]):
+            label = "did you mean `passed`?" if word[1] == "pass" else "no field has this name"
+            return Problem("SOP201", f"`{word[1]}` is a word of Python", *word.span(1), label)
     at = (error.offset or 1) - 1 if isinstance(error, SyntaxError) else 0
     at += len(text) - len(_flat(text))
     at = min(max(at, 0), len(text) - 1)

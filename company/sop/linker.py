@@ -83,14 +83,17 @@ class _Linker:
         limits = self._part(unit, LimitsSpec, "limits")
         self._part(unit, DeliverSpec, "deliver")
         steps, uses = linker.block(unit.steps, scope) if unit.steps else ((), Uses())
-        accept = None
+        accept, judged = None, Uses()
         deliver = unit.root.get("deliver")
         if deliver and deliver.is_map:
-            accept = unit.resolve.condition(deliver.get("accept"), scope, "deliver", uses)
+            accept = unit.resolve.condition(deliver.get("accept"), scope, "deliver", judged)
+            uses.add(judged)
         roles = [unit.roles, *(used.roles for used in linker.units.values())]
         if not report.failed:
             idle = [one for each in roles for one in each.unused]
             checks.unused(steps, linker.uses, uses, idle, report)
+            if accept:
+                checks.stale(steps, accept, judged, linker.uses, report)
         bounds = Limits(**limits.model_dump()) if limits else Limits()
         worst = checks.calls(steps, bounds.calls, unit.root.place("limits", "calls"), report)
         if not unit.spec or report.errors():

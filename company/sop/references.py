@@ -137,7 +137,11 @@ class Resolver:
             else:
                 pairs = [("", item.span, item)]
             for name, span, value in pairs:
-                if value.is_map or value.is_list or value.value is None:
+                plain = value.is_list and all(not (one.is_map or one.is_list) for one in value.items)
+                if name and plain and value.items:  # `reviews: [security, style]` is an expression too
+                    text = f"[{', '.join(one.text for one in value.items)}]"
+                    found.append((name, span, Node(text, value.span, text)))
+                elif value.is_map or value.is_list or value.value is None:
                     self._report.error("SOP303", "an entry of `in` must be a name or `name: expression`", span)
                 else:
                     found.append((name, span, value))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 AGAIN, TRIES = "@again", "@tries"
 """Suffixes of the loops that a gate and a cascade make."""
+DEEPEST = 12
+"""Ways back inside one another."""
 
 
 def ways_back(block: Node, inside: str, report: Diagnostics) -> dict[str, str]:
@@ -61,7 +63,13 @@ def back(
     path = scope.prefix + name
     inner_block = Node(block.value, block.span, entries=dict(entries))
     inner = Scope(scope.prefix, inner_block, scope.declares, scope, path, shared=True)
+    if linker.ways_back == DEEPEST:
+        message = f"more than {DEEPEST} gates lead back over one another"
+        linker.report.error("SOP105", message, entries[gate].key, "lead back to a step after the gate before")
+        return False, Uses(), {"path": path}
+    linker.ways_back += 1
     body, inside = linker.block(inner_block, inner, gate)
+    linker.ways_back -= 1
     back = [choice for choice, step in body[-1].choices.items() if step in entries] if body else []
     if back and f"{scope.prefix}@prev.{gate}" not in inside.reads:
         message = f"`{back[0]}` leads back, and nobody reads what the person said"

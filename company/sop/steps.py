@@ -51,6 +51,8 @@ class StepLinker:
         self._files = units
         self.resolve = unit.resolve
         self.report = report
+        self.ways_back = 0
+        """Gates' ways back around the block that is being linked."""
         self._names: tuple[str, ...] = (*(around._names if around else ()), unit.name)
 
     def block(self, block: Node, scope: Scope, inside: str = "") -> tuple[tuple[Step, ...], Uses]:

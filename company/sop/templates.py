@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from company.sop.diagnostics import Diagnostics, SourceText, Span, closest, did_you_mean, listing
 from company.sop.library import PROMPT_SUFFIX, SLUG, Library, show
-from company.sop.types import STR, ArtifactType, DictOf, ListOf, Nullable, Record, Scalar, Skipped, Type, Unknown
+from company.sop.types import (
+    STR,
+    TEST_RUN,
+    ArtifactType,
+    DictOf,
+    ListOf,
+    Nullable,
+    Record,
+    Scalar,
+    Skipped,
+    Type,
+    Unknown,
+)
 
 if TYPE_CHECKING:
     from jinja2 import nodes
@@ -23,6 +35,8 @@ OPTIONAL = re.compile(r"\{#-?\s*optional:([\w\s,]*?)-?#\}")
 """A template's first line may name the variables that it can do without."""
 ROLE = Record(dict.fromkeys(("name", "title", "profile"), STR))
 """What every template has as `role`."""
+FAILING = "|failing"
+"""Among the parts of a path: the filter that shows what fails in a test run."""
 EACH = "[]"
 """Among the parts of a path: one entry of a list."""
 
@@ -126,6 +140,13 @@ def _paths(node: nodes.Node, names: Names) -> Iterator[tuple[tuple[str, ...], in
         names = {**names, **dict.fromkeys([*(each.name for each in node.args), "caller", "varargs", "kwargs"])}
     elif isinstance(node, nodes.With):
         names = {**names, **dict.fromkeys(each.name for each in node.targets if isinstance(each, nodes.Name))}
+    if (
+        isinstance(node, nodes.Filter)
+        and node.name == FAILING[1:]
+        and node.node
+        and (path := _path_of(node.node, names))
+    ):
+        yield (*path, FAILING), node.lineno
     if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr):  # a method: of text, say
         yield from _paths(node.node.node, names)
         children: list[nodes.Node] = [*node.args, *node.kwargs]
@@ -163,11 +184,14 @@ def check_prompt(
     """Compare what a prompt reads with a step's `in:`; `named` and `place`: where it is named, where the `in:` is."""
     for problem in template.problems:
         report.error("SOP405", f"the prompt `{prompt}` cannot be read", named, "", problem)
+    idle = [name for name in given if name not in template.variables]
     for variable, where in template.variables.items():
         if variable in given or variable in template.optional:
             continue
         near = closest(variable, [name for name in given if name not in template.variables])
         label = f"did you mean `{near}`?" if near else f"add `{variable}`" if variable in scope else ""
+        if not label and len(idle) == 1:
+            label = f"if that is `{idle[0]}` here, write `{{{variable}: {idle[0]}}}`"
         message = f"the prompt `{prompt}` needs `{variable}`, which is not in `in:`"
         way = f"or let the template do without it: `{{# optional: {variable} #}}` as its first line"
         report.error("SOP701", message, place, label, f"read at {where}", way)
@@ -191,6 +215,10 @@ def _check_path(read: FieldRead, given: Span, kind: Type, report: Diagnostics) -
         fields = kind.fields if isinstance(kind, ArtifactType | Record) else {}
         if isinstance(kind, Unknown) or (isinstance(kind, DictOf) and part != EACH):
             return
+        if part == FAILING:
+            if kind != TEST_RUN:
+                _report(read, said, part, kind, {}, given, report)
+            return
         if part == EACH and isinstance(kind, ListOf):
             kind, said = kind.item, f"{said}[…]"
         elif part == EACH and (isinstance(kind, DictOf) or kind == STR):
@@ -206,11 +234,13 @@ def _report(
     read: FieldRead, said: str, part: str, kind: Type, fields: Mapping[str, Type], given: Span, report: Diagnostics
 ) -> None:
     line = read.source.lines[read.line - 1] if read.line <= len(read.source.lines) else ""
-    found = re.search(rf"\.\s*({re.escape(part)})\b", line) if part != EACH else None
+    found = re.search(rf"\.\s*({re.escape(part)})\b", line) if part not in (EACH, FAILING) else None
     start, end = (found.start(1) + 1, found.end(1) + 1) if found else (1, max(2, len(line) + 1))
     report.add_source(read.source)
     span = Span(read.source.shown, read.line, start, read.line, end)
-    if part == EACH:
+    if part == FAILING:
+        message, label = f"`failing` shows a TestRun, and `{said}` is {kind}", "leave the filter out"
+    elif part == EACH:
         message, label = f"`{said}` is {kind}, and cannot be gone through", ""
     else:
         what = f"`{said}`" if isinstance(kind, Record) else f"`{said}` is {kind}, which"

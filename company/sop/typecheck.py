@@ -142,7 +142,8 @@ class Typer:
             case ast.BoolOp():
                 return self._logic(node)
             case ast.UnaryOp(op=ast.Not()):
-                self._need_bool(node.operand)
+                if not self._null_is_true(node.operand):
+                    self._need_bool(node.operand)
                 return BOOL
             case ast.UnaryOp(op=ast.USub()):
                 found = self._not_null(node.operand)
@@ -167,6 +168,17 @@ class Typer:
         if name in ("str", "int", "float", "bool"):
             return {"str": STR, "int": INT, "float": FLOAT, "bool": BOOL}[name]
         return self._problem("SOP202", f"`{ast.unparse(node)}` is not part of the language", node, "", OUTSIDE)
+
+    def _null_is_true(self, node: ast.expr) -> bool:
+        """Report `not x` where `x` may be null: null counts as false, so that would hold where there is nothing yet."""
+        before = len(self.problems)
+        found = self.check(node) if chain(node) else UNKNOWN
+        nullable = isinstance(found, Nullable) and is_condition(found)
+        if nullable:
+            self._not_null(node)
+        else:
+            del self.problems[before:]
+        return nullable
 
     def _need_bool(self, node: ast.expr) -> None:
         """A condition: a bool, or one that may be null (null counts as false)."""

@@ -80,6 +80,9 @@ class WorkLinker:
             made, by = ("made at a gate", "gate") if "Decision" in str(out) else ("measured", "run")
             message, way = f"{out} is {made}, not written by a role", f"a step with `{by}:` gives it"
             self._report.error("SOP610", message, out_node.span, way)
+        if not command and PATCH in (out, getattr(out, "item", None)) and "updates" not in node.entries and out_node:
+            message = "a Patch without `updates:` changes nothing"
+            self._report.error("SOP610", message, out_node.span, "add `updates: STEP`, the step whose code it mends")
         fields["out"] = out
         if updates := node.get("updates"):
             fields["updates"] = self._resolve.updates(updates, out, path, scope, uses)

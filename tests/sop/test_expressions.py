@@ -74,7 +74,7 @@ GOOD: list[tuple[str, Type, Any]] = [
     ("maybe.fix is not None", BOOL, False),
     ("maybe.verify.fix.approved", Nullable(BOOL), True),
     ("maybe.fix.approved or test.passed", BOOL, False),
-    ("not prev.test.passed", BOOL, True),
+    ("prev.test == None or not test.passed", BOOL, True),
     ("prev.test != None and prev.test.score < test.score", BOOL, False),
     ("prev.test.score is not None and prev.test.score < test.score", BOOL, False),
     ("maybe.fix is not None and len(maybe.fix.comments) > 0", BOOL, False),
