@@ -91,7 +91,7 @@ async def _answer(site: Site, state: RunState, context: RunContext, scope: Scope
         most = step.tool_calls
         ask = await use_tools(context.gateway, ask, tools, bench, most, context.kept, context.journal.emit)
     out = step.out.item if step.sample > 1 else step.out  # type: ignore[attr-defined]  # a list of samples
-    return await obtain(context.gateway, ask, out, given, notice, partial(_holds_together, site))
+    return await obtain(context.gateway, ask, out, given, notice, partial(holds_together, site))
 
 
 def tree(context: RunContext, values: list[Any]) -> dict[str, bytes]:
@@ -100,7 +100,7 @@ def tree(context: RunContext, values: list[Any]) -> dict[str, bytes]:
     return files | {value.path: value.content.encode() for value in flat(values) if isinstance(value, SourceFile)}
 
 
-def _holds_together(site: Site, answer: Any) -> None:
+def holds_together(site: Site, answer: Any) -> None:
     """See that a for_each below can go through the answer: better the role hears of it than that the run ends there.
 
     Raises:

@@ -295,7 +295,9 @@ async def _follow(
         loop.add_signal_handler(number, interrupt)
     ticking = asyncio.create_task(tick())
     try:
-        return await start((listen,), stop, progress, person if asks and sys.stdin.isatty() else None)
+        return await start(
+            (listen,), stop, progress, person if asks and sys.stdin.isatty() and console.is_terminal else None
+        )
     finally:
         ticking.cancel()
         shown.stop()

@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 import tempfile
+import termios
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,7 @@ class TerminalPerson:
         self._hide, self._show = hide, show
         self._turn = asyncio.Lock()
         self._pending = b""
+        self._drafts: dict[str, str] = {}
         self.waiting = False
         """Whether a question stands on the screen."""
 
@@ -60,6 +62,9 @@ class TerminalPerson:
 
     async def _ask(self, question: Question) -> Answer:
         edited: dict[str, Any] = {}
+        self._drafts.clear()
+        self._pending = b""  # nobody answers a question before it is there
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
         self._present(question)
         while True:
             words = (await self._line("your choice: ")).split(maxsplit=1)
@@ -150,9 +155,11 @@ class TerminalPerson:
         old = edited.get(name, question.shown[name])
         try:
             if isinstance(old, list) and old and all(isinstance(one, SourceFile | TestFile) for one in old):
-                changed: Any = [await self._in_editor(one, one.path, type(one)) for one in old]
+                made: Any = [await self._in_editor(one, one.path) for one in old]
             else:
-                changed = await self._in_editor(old, name, question.editable[name])
+                made = await self._in_editor(old, name)
+            changed = question.fitting(name, made)
+            self._drafts.clear()
         except UsageError as error:
             self._say(f"not taken: {error}" + (f"; {error.hint}" if error.hint else ""), "yellow")
             return
@@ -163,11 +170,14 @@ class TerminalPerson:
         self._say(f"{name} is changed:")
         self._difference(old, changed)
 
-    async def _in_editor(self, value: Any, name: str, annotation: Any) -> Any:
-        editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    async def _in_editor(self, value: Any, name: str) -> Any:
+        try:
+            editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "") or ["vi"]
+        except ValueError as error:
+            raise UsageError(f"EDITOR is no command: {error}") from error
         structured = isinstance(value, Artifact | list | dict) and not isinstance(value, SourceFile | TestFile)
         ending = ".json" if structured else Path(name).suffix or ".md"
-        with _file(as_text(value), ending) as path:
+        with _file(self._drafts.get(name) or as_text(value), ending) as path:
             try:
                 process = await asyncio.create_subprocess_exec(*editor, str(path))
             except OSError as error:
@@ -177,9 +187,13 @@ class TerminalPerson:
             if status := await process.wait():
                 raise UsageError(f"the editor ended with status {status}")
             try:
-                return from_text(path.read_text("utf-8"), value, annotation)
+                text = path.read_text("utf-8")
             except UnicodeDecodeError as error:
                 raise UsageError("it is not UTF-8 text") from error
+            except OSError as error:
+                raise UsageError(f"what the editor left cannot be read: {error.strerror}") from error
+            self._drafts[name] = text  # what does not fit is there again at the next try
+            return from_text(text, value)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from company.commits import commit_files
 from company.compiler import compile_procedure, longest
 from company.errors import CompanyError, Interrupted, LimitReached
 from company.report import Report
+from company.rounds import paths_of
 from company.sop.procedure import Procedure
 from company.state import Block, RunContext, RunState, Scope, Site, pack, unpack
 
@@ -128,6 +129,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
     try:
         await _begin(sitting, context)
         state = await _drive(sitting, context)
+        _whole(procedure, state)
         accepted, entry = await _deliver(sitting, context, state)
         _tell_of_the_rest(sitting, context)
         accepted = accepted and not context.dry
@@ -175,6 +177,14 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         replies={"first": report.first, "repaired": report.repaired, "failed": report.failed},
         steps=tuple(asdict(cost) for cost in report.steps.values()),
     )
+
+
+def _whole(procedure: Procedure, state: RunState) -> None:
+    """See that every step has a result, if only null: a run that left one out must not count as finished."""
+    missing = [path for step in procedure.steps for path in paths_of(step) if path not in state.get("values", {})]
+    missing = [path for path in missing if "@" not in path]
+    if missing:
+        raise AssertionError(f"the graph ended before {', '.join(missing)}")
 
 
 def _tell_of_the_rest(sitting: Sitting, context: RunContext) -> None:

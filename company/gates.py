@@ -6,16 +6,19 @@ What is asked: `people.py`. Going back is the loop around the gate: `rounds.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from company import publish
 from company.artifacts import Decision
+from company.asking import holds_together
 from company.commits import commit_files
-from company.errors import Interrupted, Refused, UsageError
+from company.errors import Interrupted, Refused, StepFailed, UsageError
 from company.people import Answer, Question
-from company.state import RunContext, RunState, Scope, Site, pack, round_of, step_id
+from company.sop.procedure import named
+from company.state import RunContext, RunState, Scope, Site, pack, round_of, step_id, unpack
 
 if TYPE_CHECKING:
     from company.sop.procedure import Step
@@ -28,49 +31,58 @@ async def decide(site: Site, state: RunState, context: RunContext, scope: Scope)
         StepFailed: a choice that leads to `fail`.
         Interrupted: there is nobody to ask.
     """
-    step, ident = site.step, step_id(site, state)
+    ident = step_id(site, state)
+    values = context.decided.get(ident) or await _decided(site, state, context, scope, ident)
+    await _commit(site, state, context, values)
+    return dict(values)
+
+
+async def _decided(site: Site, state: RunState, context: RunContext, scope: Scope, ident: str) -> dict[str, str | None]:
+    """Ask; what was answered is in the journal before anything is done with it."""
+    step = site.step
     shown = {entry.name: entry.expr.evaluate(scope) for entry in step.inputs}
     around = site.blocks[-1].owner
     gone = state["rounds"][around.path] - 1 if step.back and around else 0
     used_up = step.back if gone >= step.max else frozenset()
     number = round_of(site, state)
-    kinds = {name: kind.annotation for name, (_, kind) in step.edits.items() if shown[name] is not None}
     question = Question(
-        step.path, state.get("item", ""), number, shown, kinds, step.choices, used_up, max(0, step.max - gone)
-    )
-    context.journal.emit(
-        "gate_opened",
         step=step.path,
-        item=question.item,
+        item=state.get("item", ""),
         round=number,
-        choices=dict(step.choices),
-        show=[*shown],
-        id=ident,
+        shown=shown,
+        editable=frozenset(name for name in step.edits if shown[name] is not None),
+        choices=step.choices,
+        used_up=used_up,
+        left=max(0, step.max - gone),
+        fitting=partial(_fitting, site),
     )
+    where = {"step": step.path, "item": question.item, "round": number, "id": ident}
+    context.journal.emit("gate_opened", **where, choices=dict(step.choices), show=[*shown])
     answer = await _answer(question, step, context)
-    if answer.choice not in step.choices or answer.choice in used_up:
+    if answer.choice not in step.choices or answer.choice in used_up or not answer.edited.keys() <= question.editable:
         raise UsageError(f"`{answer.choice}` is no answer at the gate `{step.path}`")
-    edited = _fitting(answer.edited, question)
+    edited = {name: _fitting(site, name, value) for name, value in answer.edited.items()}
+    refused = step.choices[answer.choice] == "fail"
+    decision = Decision(choice=answer.choice, comment=answer.comment)
+    values: dict[str, str | None] = {
+        step.edits[name][0]: pack(context.objects, value) for name, value in edited.items()
+    }
+    values[step.path] = pack(context.objects, decision)
     context.journal.emit(
         "gate_decided",
-        step=step.path,
-        item=question.item,
-        round=number,
+        **where,
         choice=answer.choice,
         comment=answer.comment,
         edited=sorted(edited),
         by="person" if context.person and not context.headless else "headless",
+        values={} if refused else values,
     )
-    if step.choices[answer.choice] == "fail":
+    if refused:
         said = f": {answer.comment}" if answer.comment else ""
         raise Refused(
             f"`{answer.choice}` was chosen at the gate `{step.path}`{said}", hint="`company resume` asks again"
         )
-    changed = {step.edits[name][0]: value for name, value in edited.items()}
-    await _commit(site, state, context, answer, changed)
-    decision = Decision(choice=answer.choice, comment=answer.comment)
-    values = {path: pack(context.objects, value) for path, value in changed.items()}
-    return {**values, step.path: pack(context.objects, decision)}
+    return values
 
 
 async def _answer(question: Question, step: Step, context: RunContext) -> Answer:
@@ -90,37 +102,40 @@ async def _answer(question: Question, step: Step, context: RunContext) -> Answer
         return await context.person(question)
 
 
-def _fitting(edited: Mapping[str, Any], question: Question) -> dict[str, Any]:
-    """What the person changed, as values of the types that they must have.
+def _fitting(site: Site, name: str, value: Any) -> Any:
+    """What a person made of something that is shown, as a value of the type that it must have.
 
     Raises:
-        UsageError: one may not be changed, or does not fit.
+        UsageError: it does not fit, or a for_each below could not go through it.
     """
-    found: dict[str, Any] = {}
-    for name, value in edited.items():
-        if name not in question.editable:
-            raise UsageError(f"`{name}` cannot be changed at the gate `{question.step}`")
-        try:
-            found[name] = TypeAdapter(question.editable[name]).validate_python(value)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]["msg"]
-            raise UsageError(f"`{name}` as it was changed at `{question.step}` does not fit: {first}") from error
+    path, kind = site.step.edits[name]
+    try:
+        found = TypeAdapter(kind.annotation).validate_python(value)
+        for block in site.blocks:
+            for step in named(block.steps):
+                if step.path == path:
+                    holds_together(Site(step, site.blocks), found)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UsageError(f"`{name}` does not fit: {place}{': ' if place else ''}{first['msg']}") from error
+    except StepFailed as error:
+        raise UsageError(f"`{name}` does not hold together: {error.message}") from error
     return found
 
 
-async def _commit(
-    site: Site, state: RunState, context: RunContext, answer: Answer, edited: Mapping[str, object]
-) -> None:
+async def _commit(site: Site, state: RunState, context: RunContext, values: Mapping[str, str | None]) -> None:
     """One commit by the person: the decision, and what was changed."""
-    item, decision = state.get("item", ""), Decision(choice=answer.choice, comment=answer.comment)
+    item, ident = state.get("item", ""), step_id(site, state)
+    decision: Decision = unpack(context.objects, values[site.step.path])
     files: dict[str, bytes | None] = {}
-    for path, value in edited.items():
+    edited = [path for path in values if path != site.step.path]
+    for path in edited:
+        value = unpack(context.objects, values[path])
         files |= publish.files_of(path.removesuffix(".do"), item, value, context.requirement)
     files |= publish.files_of(site.step.path, item, decision, context.requirement)
     subject = publish.subject(site.step.path, decision, None)
-    if edited:
-        subject += f", change {', '.join(edited)}"
-    if answer.comment:
-        subject += f" ({' '.join(answer.comment.split())})"
+    subject += f", change {', '.join(edited)}" if edited else ""
+    subject += f" ({' '.join(decision.comment.split())})" if decision.comment else ""
     title = "Person" if not context.headless else "company"
-    await commit_files(context, step_id(site, state), files, subject[:120], title.lower(), title)
+    await commit_files(context, ident, files, subject[:120], title.lower(), title)

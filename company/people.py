@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from company.artifacts import SourceFile, TestFile, to_json
 from company.errors import UsageError
 
@@ -28,14 +26,16 @@ class Question:
     """Which time it is asked: ``1`` at first."""
     shown: Mapping[str, Any]
     """What the gate shows, by name; null for a step that was skipped."""
-    editable: Mapping[str, Any]
-    """The names in `shown` whose values may be changed, and the annotation that a new value must fit."""
+    editable: frozenset[str]
+    """The names in `shown` whose values may be changed."""
     choices: Mapping[str, str]
     """What may be chosen, and where it leads: ``next``, ``fail`` or the name of an earlier step."""
     used_up: frozenset[str] = frozenset()
     """Choices that lead back and may not any more: work was sent back as often as the gate allows."""
     left: int = 0
     """How often work may still be sent back."""
+    fitting: Callable[[str, Any], Any] = lambda name, value: value
+    """A new value for a name as the value that it must be; raises UsageError where it does not fit."""
 
 
 @dataclass(frozen=True)
@@ -59,23 +59,17 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(to_json(value), indent=2, ensure_ascii=False) + "\n"
 
 
-def from_text(text: str, old: Any, annotation: Any) -> Any:
-    """The value that an edited text stands for.
-
-    Args:
-        old: what was edited; a file keeps its path.
-        annotation: what the value must fit.
+def from_text(text: str, old: Any) -> Any:
+    """What an edited text stands for, as data; `Question.fitting` makes a value of it. A file keeps its path.
 
     Raises:
-        UsageError: it is none; the message names the first mistake.
+        UsageError: it is no JSON where it must be.
     """
     if isinstance(old, SourceFile | TestFile):
         return type(old)(path=old.path, content=text)
+    if isinstance(old, str):
+        return text.strip()
     try:
-        if isinstance(old, str):
-            return TypeAdapter(annotation).validate_python(text.strip())
-        return TypeAdapter(annotation).validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{place}: {first['msg']}" if place else first["msg"]) from error
+        return json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"it is no JSON: {error}") from error

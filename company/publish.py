@@ -6,6 +6,7 @@ How files reach git: `workspace.py`. Artifacts as Markdown: `markdown.py`; tests
 from __future__ import annotations
 
 import json
+from binascii import crc32
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,8 +79,10 @@ def made_tests(value: Any, requirement: str) -> testgen.Tests | None:
 
 
 def _file_name(item: str) -> str:
-    plain = "".join(char if char.isalnum() or char in "_.-" else "-" for char in item).strip(".-")
-    return plain[:80] or "item"
+    """An item's key as a file's name; what had to be changed has a suffix, so that no two keys share a name."""
+    plain = "".join(char if char.isascii() and (char.isalnum() or char in "_.-") else "-" for char in item).strip(".-")
+    plain = plain[:80] or "item"
+    return plain if plain == item and plain == plain.lower() else f"{plain}-{crc32(item.encode()):08x}"
 
 
 def subject(step: str, value: Any, updates: str | None) -> str:

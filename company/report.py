@@ -57,9 +57,14 @@ class Report:
     """Questions without a usable reply."""
     done: dict[str, dict[str, str | None]] = field(default_factory=dict)
     """Id → the values that it left, for a resumed run."""
+    decided: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    """Id → the values that a decision at a gate left."""
     failures: dict[str, int] = field(default_factory=dict)
     tokens: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Id → model and paid tokens."""
+    waited: float = 0.0
+    """Seconds in which a person thought at a gate, a part of `seconds`."""
+    _asked: dict[str, float] = field(default_factory=dict)
     _sitting: float = 0.0
     _before: float = 0.0
     _open: dict[Any, float] = field(default_factory=dict)
@@ -94,6 +99,12 @@ class Report:
             self.repaired += event["attempt"] > 1
         elif name == "verdict":
             self.verdict, self.tests_passed = event["summary"], event["passed"]
+        elif name == "gate_opened":
+            self._asked[event["id"]] = now
+        elif name == "gate_decided":
+            self.waited += now - self._asked.pop(event["id"], now)
+            if event["values"]:
+                self.decided[event["id"]] = event["values"]
         elif name == "step_finished":
             self.done[event["id"]] = event["values"]
         elif name == "step_failed":

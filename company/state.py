@@ -104,6 +104,8 @@ class RunContext:
     """Id → how often it failed so far: the same questions again would get the same answers."""
     committed: set[str] = field(default_factory=set)
     """Ids of the steps that the repository's history already holds; a resumed step does not commit twice."""
+    decided: Mapping[str, dict[str, str | None]] = field(default_factory=dict)
+    """Id → values, of the gates that were decided in earlier sittings and whose step did not come to its end."""
     person: Person | None = None
     """Who is asked at a gate; None: there is nobody."""
     headless: bool = False
@@ -188,6 +190,7 @@ class Scope(Mapping[str, Any]):
         self._names: dict[str, Callable[[], Any]] = {
             name: partial(self._at, name) for name in self._values if name.isidentifier()
         }
+        self._loops: list[Step] = []
         for block in site.blocks:
             self._enter(block)
 
@@ -197,12 +200,17 @@ class Scope(Mapping[str, Any]):
         if owner and owner.kind == "use":
             self._names = {item.name: partial(self._at, f"{owner.path}@in/{item.name}") for item in owner.inputs}
         elif owner and owner.kind == "for_each":
+            self._loops = []
             held = {name: self._frame[name] for name in (owner.bind, "deps", "done") if name in self._frame}
             self._names |= {name: partial(unpack, self._objects, ref) for name, ref in held.items()}
         elif owner and owner.is_cascade:  # `prev` and `history` stay those of the loop around it
             self._names["answer"] = partial(self.value_of, owner.body[0])
         elif owner:
-            self._names["prev"] = partial(self._record, owner, f"{owner.path}@prev/")
+            self._loops = [
+                *(self._loops if owner.transparent and self._loops[-1:] and self._loops[-1].transparent else []),
+                owner,
+            ]
+            self._names["prev"] = partial(self._last, self._loops)
             self._names["history"] = partial(self._at, f"{owner.path}@history")
         self._names |= {step.name: partial(self.value_of, step) for step in named(block.steps)}
 
@@ -226,6 +234,13 @@ class Scope(Mapping[str, Any]):
             return None
         history = {"history": self._at(f"{step.path}@history")} if step.kind == "loop" and not prefix else {}
         return {**self._record(step, prefix), **history}
+
+    def _last(self, loops: list[Step]) -> dict[str, Any]:
+        """The last round: of a loop, and of the gates' ways back around it that have no name of their own."""
+        found: dict[str, Any] = {}
+        for loop in loops:
+            found |= self._record(loop, f"{loop.path}@prev/")
+        return found
 
     def _record(self, owner: Step, prefix: str) -> dict[str, Any]:
         return {step.name: self.value_of(step, prefix) for step in named(owner.body)}

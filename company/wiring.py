@@ -170,8 +170,9 @@ async def _sit(
         notices.journal = journal
         prices = {model.name: _price(model.name, settings) for model in models.values()}
         spent = Spent(
-            report.calls, report.prompt_tokens, report.completion_tokens, _cost(report, prices), report.seconds
-        )
+            report.calls, report.prompt_tokens, report.completion_tokens, _cost(report, prices),
+            report.seconds - report.waited,
+        )  # fmt: skip
         gateway = Gateway(
             models,
             Replies(home / "replies"),
@@ -197,6 +198,7 @@ async def _sit(
             test_seconds=settings.test_seconds,
             done=dict(report.done),
             failures=dict(report.failures),
+            decided=dict(report.decided),
             person=person,
             headless=headless or dry,
             dry=dry,

@@ -84,7 +84,7 @@ class Resolver:
             self._report.error("SOP306", message, span, label)
         elif name in taken:
             self._report.error("SOP306", f"`{name}` is a word of the language", span, "choose another name")
-        elif scope is not None and (name in scope or any(name == part for part in scope.prefix.split("."))):
+        elif scope is not None and (name in scope or name in scope.around):
             self._report.error("SOP306", f"`{name}` is a name already", span, "choose another name")
 
     def after(self, node: Node, reader: str, scope: Scope) -> list[str]:

@@ -72,8 +72,17 @@ class Scope(Mapping[str, Type]):
         self._shared = shared
         if loop and block:
             record = declares.block(block)
-            self.names["prev"] = Record({name: last_round(found) for name, found in record.fields.items()})
+            around = outer.names.get("prev") if shared and outer else None
+            before = around.fields if isinstance(around, Record) and outer and outer._shared else {}
+            own = {name: last_round(found) for name, found in record.fields.items()}
+            self.names["prev"] = Record({**before, **own})
             self.names["history"] = ListOf(each_round(record))
+
+    @property
+    def around(self) -> list[str]:
+        """The names of the steps around this block, of the same file."""
+        *_, outermost = self.chain()
+        return self.prefix[len(outermost.prefix) :].split(".")[:-1]
 
     def is_sibling(self, name: str) -> bool:
         """Whether it is a step of the same block that stands above, or above the way back of a gate around this one."""

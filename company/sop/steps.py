@@ -35,6 +35,9 @@ from company.sop.types import FLOAT, STR, UNKNOWN, ListOf, Nullable, Type, Unkno
 from company.sop.units import Unit, Units
 from company.sop.work import WorkLinker
 
+MOST_USES = 100
+"""Times that a procedure is used by another, all together: a chain in which each uses the next twice grows without end."""
+
 
 class StepLinker:
     """Builds the steps of one unit, and of those that it uses. `uses`: what each reads and changes, by path."""
@@ -45,6 +48,7 @@ class StepLinker:
         self.uses: dict[str, Uses] = around.uses if around else {}
         self.units: dict[str, Unit] = around.units if around else {}
         """The procedures that were used, by name."""
+        self.linked: list[str] = around.linked if around else []
         self.work: WorkLinker = WorkLinker(library, unit.roles, unit.resolve, report, around.work if around else None)
         self._library = library
         self._unit = unit
@@ -308,6 +312,11 @@ class StepLinker:
                 label = did_you_mean(name, unit.inputs)
                 note = f"it has {', '.join(f'`{each}`' for each in unit.inputs) or 'none'}"
                 self.report.error("SOP615", message, item.expr.span, label, note)
+        self.linked.append(spec.use)
+        if len(self.linked) > MOST_USES:
+            message = f"more than {MOST_USES} procedures are used within one another"
+            self.report.error("SOP105", message, name_node.span, "one that uses another twice doubles it each time")
+            return
         linker = StepLinker(self._library, unit, self._files, self.report, self)
         fields["out"] = unit.declares.block(unit.steps)
         fields["body"], inside = linker.block(unit.steps, unit.scope(f"{fields['path']}."))

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from running import PRD, RIGHT, events, git, go_on, start
 
-from company.artifacts import Prd
+from company.artifacts import Prd, to_json
 from company.errors import UsageError
 from company.people import Answer, Question, as_text, from_text
 
@@ -48,11 +48,8 @@ def test_work_is_sent_back_as_often_as_the_gate_allows(tmp_path: Path) -> None:
     person = Somebody(Answer("revise", "shorter"), Answer("revise", "still"), Answer("approve"))
     outcome = start(tmp_path, GATED, [prd("One"), prd("Two"), prd("Three"), CODE], person=person)
     assert (outcome.status, outcome.calls) == ("delivered", 4)
-    assert [list(question.choices) for question in person.asked] == [
-        ["approve", "revise", "reject"],
-        ["approve", "revise", "reject"],
-        ["approve", "reject"],  # twice is enough
-    ]
+    assert [question.left for question in person.asked] == [2, 1, 0]
+    assert [question.used_up for question in person.asked] == [frozenset(), frozenset(), {"revise"}]
     assert [question.shown["prd"].title for question in person.asked] == ["One", "Two", "Three"]
     decisions = [event for event in events(tmp_path) if event["event"] == "gate_decided"]
     assert [(event["choice"], event["comment"], event["by"]) for event in decisions] == [
@@ -73,7 +70,8 @@ def test_what_the_person_edits_is_what_goes_on(tmp_path: Path) -> None:
     assert outcome.status == "delivered"  # whoever reads it below reads what the person made of it
     assert "# Edited" in (outcome.repo / "docs/prd.md").read_text()
     assert (
-        git(outcome.repo, "log", "-1", "--format=%an: %s", "--", "docs/prd.md") == "Person: look: approve, change prd\n"
+        git(outcome.repo, "log", "-1", "--format=%an: %s", "--", "docs/prd.md")
+        == "Person: look: approve, change prd (better so)\n"
     )
     assert [e["edited"] for e in events(tmp_path) if e["event"] == "gate_decided"] == [["prd"]]
 
@@ -117,17 +115,46 @@ def test_nothing_below_a_gate_begins_before_it_though_it_reads_nothing_of_it(tmp
         (["a"], '["b", "c"]', ["b", "c"]),
         (3, "4", 4),
         ({"a": 1}, '{"b": 2}', {"b": 2}),
-        (Prd.model_validate(PRD), json.dumps({**PRD, "title": "New"}), Prd.model_validate({**PRD, "title": "New"})),
+        (Prd.model_validate(PRD), json.dumps({**PRD, "title": "New"}), {**PRD, "title": "New"}),
     ],
 )
-def test_an_edited_text_gives_a_value_of_the_same_kind(old: object, text: str, new: object) -> None:
+def test_an_edited_text_gives_its_data(old: object, text: str, new: object) -> None:
     assert from_text(text, old) == new
-    assert from_text(as_text(old), old) == old
+    assert from_text(as_text(old), old) == to_json(old)
 
 
-def test_an_edit_that_does_not_fit_says_where() -> None:
-    with pytest.raises(UsageError, match=r"goals\.0: Input should be a valid string"):
-        from_text(json.dumps({**PRD, "goals": [1]}), Prd.model_validate(PRD))
+def test_an_edit_that_does_not_fit_is_refused_and_says_where(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    async def person(question: Question) -> Answer:
+        for change in ({**PRD, "goals": [1]}, {**PRD, "more": 1}, "text"):
+            with pytest.raises(UsageError) as raised:
+                question.fitting("prd", change)
+            said.append(raised.value.message)
+        return Answer("approve", edited={"prd": question.fitting("prd", {**PRD, "title": "New"})})
+
+    outcome = start(tmp_path, GATED, [prd("One"), CODE], person=person)
+    assert outcome.status == "delivered"
+    assert said[0] == "`prd` does not fit: goals.0: Input should be a valid string"
+    assert json.loads((outcome.repo / ".company/artifacts/prd.json").read_text())["title"] == "New"
+
+
+def test_a_decision_that_is_in_the_journal_is_not_asked_for_again(tmp_path: Path) -> None:
+    from company import gates
+
+    async def killed(*args: object) -> None:
+        raise UsageError("killed before the commit")
+
+    edited = {**PRD, "title": "Edited"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gates, "commit_files", killed)
+        person = Somebody(Answer("approve", "good", {"prd": edited}))
+        assert start(tmp_path, GATED, [prd("One"), CODE], person=person).status == "failed"
+    again = go_on(tmp_path)  # with nobody to ask
+    assert (again.status, again.reason) == ("delivered", "")
+    assert len([e for e in events(tmp_path) if e["event"] == "gate_decided"]) == 1
+    assert "# Edited" in (again.repo / "docs/prd.md").read_text()
+    assert "Person: look: approve, change prd (good)" in git(again.repo, "log", "--format=%an: %s")
 
 
 # --- on a terminal ------------------------------------------------------------------------------------

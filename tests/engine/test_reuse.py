@@ -186,7 +186,7 @@ deliver: {accept: look.level == "high" and len(look.risks) == 1 and look.note ==
     (own / "script.yaml").write_text(yaml.safe_dump([{"step": "code", "reply": RIGHT}]))
     again = go_on(own)
     assert (again.status, again.reason) == ("delivered", "")
-    assert (folder / "library/sops/own.yaml").read_text() == text
+    assert (folder / "library/own/own.yaml").read_text() == text
     assert json.loads((again.repo / ".company/artifacts/look.json").read_text()) == right
 
 

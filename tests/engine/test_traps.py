@@ -10,7 +10,7 @@ from running import start as begin
 from test_reuse import own
 
 from company.engine import Outcome
-from company.errors import SopError, UsageError
+from company.errors import SopError
 from company.people import Answer, Question
 from company.sop.diagnostics import SourceText
 from company.sop.library import Library
@@ -195,13 +195,9 @@ def test_what_a_person_writes_must_have_the_type_of_the_step(talk: Path) -> None
         "main: {role: $pick, prompt: say, in: {about: requirement}, out: str}",
     )
     _, person = people(Answer("ok", "", {"pick": "nonsense"}))
-    with pytest.raises(UsageError, match="does not fit"):
-        raise_of(start(talk, text, [{"step": "pick", "reply": {"value": "writer"}}], user_dir=talk, person=person))
-
-
-def raise_of(outcome: Any) -> None:
-    if outcome.status == "failed":
-        raise UsageError(outcome.reason)
+    outcome = start(talk, text, [{"step": "pick", "reply": {"value": "writer"}}], user_dir=talk, person=person)
+    assert outcome.status == "failed"
+    assert "`pick` does not fit" in outcome.reason
 
 
 def test_a_loop_that_is_given_whole_has_its_rounds(talk: Path) -> None:
@@ -327,3 +323,53 @@ def test_the_time_that_a_person_takes_is_not_the_runs(talk: Path) -> None:
     script = [{"step": "a", "reply": "a"}, {"step": "b", "reply": "b"}]
     outcome = start(talk, text, script, user_dir=talk, person=person)
     assert (outcome.status, outcome.reason) == ("delivered", "")
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        "code: {role: writer, in: {about: requirement}, out: [SourceFile], cascade: [small], accept: len(answer) > 0, after: first}",
+        "code: {after: first, loop: {text: {role: writer, prompt: say, in: {about: requirement}, out: str}}, max: 1}",
+        "code: {use: inner, with: {about: requirement}, after: first}",
+    ],
+    ids=["cascade", "loop", "use"],
+)
+def test_what_stops_one_step_loses_nothing_beside_it(talk: Path, below: str) -> None:
+    text = steps(
+        "first: {loop: {a: {role: writer, prompt: say, in: {about: requirement}, out: str}}, max: 1}",
+        "drafts: {role: checker, prompt: say, in: {about: requirement}, out: str, after: first}",
+        below,
+        "last: {run: 'true', after: code}",
+    )
+    replies: list[dict[str, Any]] = [{"step": "first.a", "reply": "a"}, {"step": "drafts", "reply": "b"}]
+    others = [{"step": step, "reply": MAIN if step == "code" else "c"} for step in ("code", "code.text", "code.more")]
+    outcome = start(talk, text, [*replies, *others], user_dir=talk, limits={"calls": 1})
+    assert outcome.status == "limited"
+    again = go_on(talk, limits={"calls": 20})
+    assert (again.status, again.reason) == ("delivered", "")
+    assert "last" in done(talk)
+
+
+def test_a_step_hears_every_gate_that_sends_it_back(talk: Path) -> None:
+    text = steps(
+        "a:  {role: writer, prompt: talk, in: {about: requirement, before: '[prev.g1, prev.g2]'}, out: str}",
+        "g1: {gate: human, show: a, choices: {ok: next, again: a}, max: 1, headless: ok}",
+        "g2: {gate: human, show: a, choices: {ok: next, again: a}, max: 1, headless: ok}",
+    )
+    _, person = people(Answer("again", "x"), Answer("ok"), Answer("again", "y"), Answer("ok"), Answer("ok"))
+    outcome = start(talk, text, [{"step": "a", "reply": f"a{n}"} for n in range(3)], user_dir=talk, person=person)
+    assert (outcome.status, outcome.reason) == ("delivered", "")
+
+
+def test_documents_of_items_whose_keys_are_alike_do_not_share_a_file(talk: Path) -> None:
+    text = steps(
+        "list: {role: checker, prompt: say, in: {about: requirement}, out: Names}",
+        "each: {for_each: list.names, as: name, key: name, do: {role: checker, prompt: say, in: {about: name}, out: Review}}",
+        more="artifacts: {Names: {names: [str]}}\n",
+    )
+    names = ["a/b", "a-b", "a b", "../../x", "x", "..", "A-B", "漢" * 60]
+    script: list[dict[str, Any]] = [{"step": "list", "reply": {"names": names}}]
+    script += [{"step": "each", "reply": {"approved": True, "comments": []}}] * len(names)
+    outcome = start(talk, text, script, user_dir=talk)
+    assert (outcome.status, outcome.reason) == ("delivered", "")
+    assert len(list((outcome.repo / ".company/artifacts/each").glob("*.json"))) == len(names)
