@@ -131,8 +131,9 @@ def runs(
             print(json.dumps({**asdict(record), "repo": str(record.repo)}, ensure_ascii=False))
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.started))
+        status = "dry run" if record.model == "dry" and record.status == "delivered" else record.status
         print(
-            f"{record.run}  {when}  {record.status:<12} {record.sop:<14} {record.name:<28} "
+            f"{record.run}  {when}  {status:<12} {record.sop:<14} {record.name:<28} "
             f"{record.calls:>4} calls {record.tokens:>8} tokens  {duration(record.seconds):>12}  "
             f"{clean(record.requirement, 60)}"
         )

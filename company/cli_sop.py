@@ -35,19 +35,21 @@ class Format(StrEnum):
 
 @app.command("list")
 def list_() -> None:
-    """The procedures by name: your own first, then the shipped ones."""
+    """The procedures by name, and which of them are your own."""
     from company.errors import CompanyError
     from company.progress import clean
     from company.sop.library import Library, own_folder, show
     from company.sop.linker import load_procedure
 
-    library = Library(own_folder())
+    own = own_folder()
+    library = Library(own)
     for name, path in library.sops().items():
+        mine = "own" if own and path.is_relative_to(own.resolve()) else ""
         try:
             about = load_procedure(name, library).description
         except CompanyError:
             about = f"does not check: company sop check {show(path)}"
-        print(f"{name:<16} {clean(about)}")
+        print(f"{name:<16} {mine:<4} {clean(about)}")
 
 
 @app.command()
@@ -92,6 +94,8 @@ def _tree(steps: tuple[Step, ...], indent: str = "") -> Iterator[str]:
         name, what = heading(step) if step.body else (step.name, who(step))
         more = f" → {step.out}" if step.out and step.kind in ("role", "run") else ""
         more += "".join(f"; {choice}: {place}" for choice, place in step.choices.items())
+        more += f", asked of {step.model}" if step.model and not step.cascade else ""
+        more += f", with {', '.join(step.tools)}" if step.tools else ""
         more += f", when {step.when.text}" if step.when else ""
         yield indent + clean(f"{name}: {what}{more}", 1000)
         yield from _tree(step.body, indent + "  ")

@@ -36,6 +36,7 @@ from company.sandbox import Sandbox, choose
 from company.sop.library import Library
 from company.sop.linker import load_procedure
 from company.sop.procedure import Limits, Procedure
+from company.sop.spec import TIERS
 from company.sop.tool_names import server_of
 from company.sop.types import BOOL, FLOAT, INT, STR, ListOf, OneOf
 from company.state import RunContext
@@ -168,6 +169,10 @@ async def _sit(
         report = Report.of(read(folder / "events.jsonl"))
         journal = Journal(folder / "events.jsonl", (report.see, *listeners))
         notices.journal = journal
+        unset = [tier for tier in TIERS if tier in models and tier not in settings.tiers]
+        if unset and not dry:
+            text = f"company.toml does not say what {' and '.join(unset)} is: the run's model is asked instead"
+            journal.emit("notice", text=text)
         prices = {model.name: _price(model.name, settings) for model in models.values()}
         spent = Spent(
             report.calls, report.prompt_tokens, report.completion_tokens, _cost(report, prices),

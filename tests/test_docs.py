@@ -65,6 +65,47 @@ def test_a_procedure_in_the_documents_checks_and_goes_through_a_dry_run(
     assert (outcome.status, outcome.reason) == ("delivered", "")
 
 
+RECIPES = re.findall(
+    r"^## (.+?)\n(.*?)(?=^## |\Z)", (ROOT / "docs" / "recipes.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(("title", "text"), RECIPES, ids=[title for title, _ in RECIPES])
+def test_a_recipe_holds(title: str, text: str, tmp_path: Path) -> None:
+    shipped = (ROOT / "sops" / "waterfall.yaml").read_text("utf-8")
+    head, rest = shipped.split("steps:\n")
+    body, deliver = rest.split("\ndeliver:")
+    old = _blocks(body)
+    for _, block in BLOCK.findall(text):
+        new, _, accept = block.partition("\ndeliver:")
+        deliver = accept or deliver
+        old |= _blocks(new)
+    if title.startswith("Without"):
+        del old["prd"]
+    first = [name for name in ("prd", "design", "look", "tests") if name in old]  # as the recipes say
+    old = {name: old[name] for name in dict.fromkeys([*first, *old])}
+    procedure = f"{head}steps:\n{''.join(old.values())}\ndeliver:{deliver}"
+    path = tmp_path / "waterfall.yaml"
+    path.write_text(procedure, "utf-8")
+    linked = link(SourceText(path, "waterfall.yaml", procedure), Library(None))
+    assert [warning.message for warning in linked.warnings if warning.code != "SOP607"] == []
+    new = NewRun(inputs={"requirement": "A tool."}, sop=str(path), workspace=tmp_path / "ws", name="out", dry_run=True)
+    outcome = asyncio.run(wiring.run(new, Settings()))
+    assert (outcome.status, outcome.reason) == ("delivered", "")
+
+
+def _blocks(text: str) -> dict[str, str]:
+    """The steps of a piece of YAML by name, each as it is written."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in text.splitlines(keepends=True):
+        if start := re.match(r"  (\w+):", line):
+            name = start[1]
+        if name:
+            found[name] = found.get(name, "") + (line if line.endswith("\n") else line + "\n")
+    return found
+
+
 def test_there_are_examples_in_both() -> None:
     assert {name for name, _, _ in EXAMPLES} == {"README.md", "sop-language.md"}
 
