@@ -169,6 +169,8 @@ async def _sit(
         report = Report.of(read(folder / "events.jsonl"))
         journal = Journal(folder / "events.jsonl", (report.see, *listeners))
         notices.journal = journal
+        for warning in () if resumed else procedure.warnings:
+            journal.emit("notice", text=f"{warning.code}: {warning.message} ({warning.span})")
         unset = [tier for tier in TIERS if tier in models and tier not in settings.tiers]
         if unset and not dry:
             text = f"company.toml does not say what {' and '.join(unset)} is: the run's model is asked instead"

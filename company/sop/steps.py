@@ -74,7 +74,7 @@ class StepLinker:
             if several:
                 span = names[place : names.index(end) + 1]
                 sound, uses, fields = back(self, end, {each: block.entries[each] for each in span}, block, scope)
-                follows = _follows(block.entries[name].node, self.uses[scope.prefix + name])
+                follows = _follows(block.entries[name].node, self.uses.get(scope.prefix + name, uses))
                 name = f"{end}{AGAIN}"
                 after = [each for one in span for each in after_of(block.entries[one].node) if each in scope.steps]
                 order.inside.update(dict.fromkeys(span, name))

@@ -182,7 +182,7 @@ def test_review_board_builds_again_what_is_sent_back(tmp_path: Path) -> None:
     assert "revise" in asked[0].choices
     assert git(outcome.repo, "log", "--format=%an: %s", "--", "docs/board.md").splitlines() == [
         "Person: board: accept",
-        "Person: board: revise",
+        "Person: board: revise (the mark!)",
     ]
 
 
