@@ -107,6 +107,8 @@ class Sitting:
     """The SQLite file of the checkpoints."""
     report: Report
     resumed: bool
+    notes: tuple[str, ...] = ()
+    """What to tell people when it begins."""
 
 
 async def run(sitting: Sitting, context: RunContext) -> Outcome:
@@ -124,6 +126,10 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         steps=[step.path for step in procedure.walk() if not step.transparent],
         limits={name: value for name, value in asdict(context.gateway.budget.limits).items() if value is not None},
     )
+    warnings = () if sitting.resumed else procedure.warnings
+    said = [f"{warning.code}: {warning.message} ({warning.span})" for warning in warnings]
+    for text in (*said, *sitting.notes):
+        context.journal.emit("notice", text=text)
     status: Status = "failed"
     accepted, entry, reason, hint = False, "", "", ""
     try:

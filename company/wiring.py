@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -169,12 +169,6 @@ async def _sit(
         report = Report.of(read(folder / "events.jsonl"))
         journal = Journal(folder / "events.jsonl", (report.see, *listeners))
         notices.journal = journal
-        for warning in () if resumed else procedure.warnings:
-            journal.emit("notice", text=f"{warning.code}: {warning.message} ({warning.span})")
-        unset = [tier for tier in TIERS if tier in models and tier not in settings.tiers]
-        if unset and not dry:
-            text = f"company.toml does not say what {' and '.join(unset)} is: the run's model is asked instead"
-            journal.emit("notice", text=text)
         prices = {model.name: _price(model.name, settings) for model in models.values()}
         spent = Spent(
             report.calls, report.prompt_tokens, report.completion_tokens, _cost(report, prices),
@@ -212,8 +206,9 @@ async def _sit(
             stop=stop,
         )
         sitting = Sitting(
-            procedure, request.inputs, request.name, request.model, home / "state.sqlite", report, resumed
-        )
+            procedure, request.inputs, request.name, request.model, home / "state.sqlite", report, resumed,
+            notes=() if resumed or dry else (*_unset(models, settings),),
+        )  # fmt: skip
         try:
             return await engine.run(sitting, context)
         finally:
@@ -223,6 +218,12 @@ async def _sit(
 def _servers(procedure: Procedure) -> set[str]:
     """The servers whose tools the procedure's steps use."""
     return {server for step in procedure.walk() for tool in step.tools if (server := server_of(tool))}
+
+
+def _unset(models: Mapping[str | None, Model], settings: Settings) -> Iterator[str]:
+    """What to say of tiers that steps name and the settings do not."""
+    if unset := [tier for tier in TIERS if tier in models and tier not in settings.tiers]:
+        yield f"company.toml does not say what {' and '.join(unset)} is: the run's model is asked instead"
 
 
 # --- models -----------------------------------------------------------------------------------------
