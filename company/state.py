@@ -206,10 +206,8 @@ class Scope(Mapping[str, Any]):
         elif owner and owner.is_cascade:  # `prev` and `history` stay those of the loop around it
             self._names["answer"] = partial(self.value_of, owner.body[0])
         elif owner:
-            self._loops = [
-                *(self._loops if owner.transparent and self._loops[-1:] and self._loops[-1].transparent else []),
-                owner,
-            ]
+            around = self._loops if owner.transparent and all(loop.transparent for loop in self._loops) else []
+            self._loops = [*around, owner]
             self._names["prev"] = partial(self._last, self._loops)
             self._names["history"] = partial(self._at, f"{owner.path}@history")
         self._names |= {step.name: partial(self.value_of, step) for step in named(block.steps)}
@@ -239,7 +237,8 @@ class Scope(Mapping[str, Any]):
         """The last round: of a loop, and of the gates' ways back around it that have no name of their own."""
         found: dict[str, Any] = {}
         for loop in loops:
-            found |= self._record(loop, f"{loop.path}@prev/")
+            last = self._record(loop, f"{loop.path}@prev/")
+            found |= {name: value for name, value in last.items() if value is not None or name not in found}
         return found
 
     def _record(self, owner: Step, prefix: str) -> dict[str, Any]:

@@ -182,7 +182,7 @@ def type_of(node: Node, names: Mapping[str, Type], report: Diagnostics, later: C
         label = did_you_mean(problem.name, names) if problem.name else ""
         if problem.name in later:
             label = f"declare `{problem.name}` above this"
-        if any("one_of(" in item.text for item in node.items):
+        if any("one_of(" in text and ")" not in text for text in (node.text, *(item.text for item in node.items))):
             label = "put it in quotes: the comma splits it"
         report.error("SOP403", str(problem), node.span, label, "" if label else f"a type is {SYNTAX}")
         return UNKNOWN

@@ -241,8 +241,11 @@ def render(diagnostics: Iterable[Diagnostic]) -> str:
 
 
 def closest(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that was probably meant, or None."""
-    found = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.6)
+    """The candidate that was probably meant, or None; other letter case alone is surely it."""
+    candidates = list(candidates)
+    if alike := [each for each in candidates if each.lower() == word.lower()]:
+        return alike[0]
+    found = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
     return found[0] if found else None
 
 

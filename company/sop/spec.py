@@ -297,6 +297,8 @@ def _report(model: type[Spec], node: Node, report: Diagnostics, what: str, probl
         report.error("SOP304", f"{name} {wanted} {listing(options)}", span, label, describe(model, key))
     elif word := _WANTED.get(kind.removesuffix("_type").removesuffix("_from_float")):
         label = _said_badly(node, location, kind)
+        if model is Sop and location == ["deliver"] and (given := node.get("deliver")) and given.text:
+            label = f"write `{{accept: {given.text}}}`"
         report.error("SOP303", f"{name} must be {word}", span, label, describe(model, key))
     else:
         words = {

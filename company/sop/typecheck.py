@@ -237,6 +237,8 @@ class Typer:
         if isinstance(op, ast.Is | ast.IsNot) and not (isinstance(right, ast.Constant) and right.value is None):
             self._problem("SOP202", "`is` compares only with None", whole, "write `==` or `!=`")
             return
+        if self._bare_word(left, right) or self._bare_word(right, left):
+            return
         one, two = self.check(left), self.check(right)
         for a, b, b_node in ((one, two, right), (two, one, left)):
             if b == NULL and not isinstance(a, Nullable | Unknown) and a != NULL:
@@ -245,6 +247,19 @@ class Typer:
             self._one_word(a, b, b_node)
         if not self._comparable(one, two):
             self._problem("SOP206", f"{one} is never equal to {two}", whole)
+
+    def _bare_word(self, node: ast.expr, word: ast.expr) -> bool:
+        """Report one of a type's words that is written as a name."""
+        if not isinstance(word, ast.Name) or word.id in self._env or not chain(node):
+            return False
+        before = len(self.problems)
+        kind = self.check(node)
+        del self.problems[before:]
+        kind = kind.item if isinstance(kind, Nullable) else kind
+        if not isinstance(kind, OneOf) or word.id not in kind.values:
+            return False
+        self._problem("SOP501", f"there is no `{word.id}` here", word, f'write `"{word.id}"`', f"the type is {kind}")
+        return True
 
     def _one_word(self, kind: Type, other: Type, literal: ast.expr) -> None:
         kind = kind.item if isinstance(kind, Nullable) else kind

@@ -6,6 +6,7 @@ What is in them: `declares.py` (types), `resources.py` (roles), `steps.py`. Who 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from company.errors import UsageError
 from company.sop.declares import Declares, declared_artifacts, type_of
@@ -90,9 +91,10 @@ class Units:
         """The procedure that a `use:` names, or None after reporting why not."""
         if name not in self._known and not (SLUG.fullmatch(name) and name in self._library.sops()):
             known = self._library.sops()
-            label = did_you_mean(name, known)
+            stem = Path(name).stem
+            label = f"write `{stem}`" if stem != name and stem in known else did_you_mean(name, known)
             notes = [f"there are {listing(known)}"] if not label else []
-            tried = self._library.tried(f"sops/{name}.yaml")
+            tried = self._library.tried(f"sops/{name}.yaml") if stem == name else ""
             self._report.error("SOP408", f"there is no procedure `{name}`", span, label, *notes, tried)
             return None
         if name not in self._known:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from company.sop.declares import is_measured, is_pytest
-from company.sop.diagnostics import Diagnostics, did_you_mean, listing
+from company.sop.diagnostics import Diagnostics, closest, did_you_mean, listing
 from company.sop.expressions import Expression
 from company.sop.library import PROMPT_SUFFIX, Library
 from company.sop.loader import Node
@@ -73,8 +73,10 @@ class WorkLinker:
         if command:
             gives = TEST_RUN if is_pytest(command.text) else COMMAND_RESULT
             if out_node and not fits(out, gives):
-                message = f"`{command.text}` gives a {gives}, not {out}"
-                self._report.error("SOP610", message, out_node.span, f"write `{gives}`, or leave `out` out")
+                message, label = f"`{command.text}` gives a {gives}, not {out}", f"write `{gives}`, or leave `out` out"
+                if out == TEST_RUN and (near := closest(command.text.partition(" ")[0], ["pytest"])):
+                    label = f"did you mean `run: {near}`?"
+                self._report.error("SOP610", message, out_node.span, label)
             out = gives
         elif out_node and is_measured(out):
             made, by = ("made at a gate", "gate") if "Decision" in str(out) else ("measured", "run")
