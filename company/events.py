@@ -19,7 +19,7 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 | step_finished | item, round, seconds |
 | loop_round | round, until (bool) |
 | gate_opened | id, item, round, choices (choice → where it leads), show (names) |
-| gate_decided | item, round, choice, comment, edited (names), by (`person` or `headless`) |
+| gate_decided | id, item, round, choice, comment, edited (names), by (`person` or `headless`), values (as in step_finished) |
 | step_failed | id, reason, anew (bool: replies that came before it are not used again) |
 | notice | text |
 | run_finished | status, reason, accepted, seconds |
