@@ -86,7 +86,8 @@ async def _decided(site: Site, state: RunState, context: RunContext, scope: Scop
 
 
 async def _answer(question: Question, step: Step, context: RunContext) -> Answer:
-    if context.dry and step.back and question.left == step.max:  # so that the way back is gone too, once
+    if context.dry and step.back and step.path not in context.sent_back:  # so that the way back is gone too, once
+        context.sent_back.add(step.path)
         return Answer(min(step.back, key=[*step.choices].index), "a dry run sends it back once")
     if context.headless:
         leads_on = [choice for choice, target in step.choices.items() if target == "next"]
@@ -132,6 +133,8 @@ async def _commit(site: Site, state: RunState, context: RunContext, values: Mapp
     edited = [path for path in values if path != site.step.path]
     for path in edited:
         value = unpack(context.objects, values[path])
+        old = unpack(context.objects, state.get("values", {}).get(path))
+        files |= dict.fromkeys(publish.files_of(path.removesuffix(".do"), item, old, context.requirement))
         files |= publish.files_of(path.removesuffix(".do"), item, value, context.requirement)
     files |= publish.files_of(site.step.path, item, decision, context.requirement)
     subject = publish.subject(site.step.path, decision, None)

@@ -50,6 +50,7 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
         context.journal.emit("step_skipped", **where, reason="there is no answer")
         return {"values": {step.path: None}}
     if context.stop.is_set():
+        await context.gateway.drained()  # what is under way beside this one has been paid for
         raise Interrupted("stopped before the next step", hint="`company resume` goes on")
     began = asyncio.get_running_loop().time()
     role, _ = who_works(step, scope)
@@ -57,8 +58,10 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
     try:
         values = await _with_retries(site, state, context, scope, child, ident)
     except StepFailed as error:
-        if not step.cascade:
-            raise
+        values = state.get("values", {})
+        kept = values.get(f"{site.blocks[-1].owner.path}@best/{step.path}") if site.blocks[-1].owner else None
+        if not step.cascade or (int(where["round"].rpartition(".")[2]) == len(step.cascade) and kept is None):
+            raise  # nothing is left to go on with; a resumed run asks the last model anew
         context.journal.emit("notice", text=f"{step.path}: {error.message}; the next model is asked")
         values = {step.path: None}
     seconds = round(asyncio.get_running_loop().time() - began, 3)

@@ -64,7 +64,9 @@ class Report:
     """Id → model and paid tokens."""
     waited: float = 0.0
     """Seconds in which a person thought at a gate, a part of `seconds`."""
-    _asked: dict[str, float] = field(default_factory=dict)
+    _asked: set[str] = field(default_factory=set)
+    _asked_since: float = 0.0
+    _last: float = 0.0
     _sitting: float = 0.0
     _before: float = 0.0
     _open: dict[Any, float] = field(default_factory=dict)
@@ -83,6 +85,10 @@ class Report:
         """Take in one event."""
         now = float(event["time"])
         name = event["event"]
+        if name in ("run_started", "run_resumed", "run_finished"):
+            for ident in tuple(self._asked):  # whoever was asked went away, or was killed with the run
+                self._no_longer(ident, now if name == "run_finished" else self._last)
+        self._last = now
         if name in ("run_started", "run_resumed"):
             self._before = self.seconds
             self._sitting, self._open = now, {}
@@ -100,9 +106,10 @@ class Report:
         elif name == "verdict":
             self.verdict, self.tests_passed = event["summary"], event["passed"]
         elif name == "gate_opened":
-            self._asked[event["id"]] = now
+            self._asked_since = self._asked_since if self._asked else now
+            self._asked.add(event["id"])
         elif name == "gate_decided":
-            self.waited += now - self._asked.pop(event["id"], now)
+            self._no_longer(event["id"], now)
             if event["values"]:
                 self.decided[event["id"]] = event["values"]
         elif name == "step_finished":
@@ -113,6 +120,12 @@ class Report:
         elif name == "run_finished":
             self.status, self.reason = event["status"], event["reason"]
             self.hint, self.accepted = event.get("hint", ""), event["accepted"]
+
+    def _no_longer(self, ident: str, now: float) -> None:
+        """A gate is decided or left; gates that are open at once take the same time."""
+        self._asked.discard(ident)
+        if not self._asked:
+            self.waited += now - self._asked_since
 
     def _finished(self, event: Event, now: float) -> None:
         cost = self.steps.get(event["id"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from company import publish
-from company.artifacts import Patch, flat
+from company.artifacts import Patch, SourceFile, flat
 from company.asking import who_works
 from company.commits import commit, commit_files
 from company.errors import StepFailed
@@ -133,9 +133,23 @@ async def _keep_best(site: Site, state: RunState, context: RunContext, score: An
     back = {path: values.get(f"{loop.path}@best/{path}") for path in (*own, *changed)}
     files: dict[str, bytes | None] = {}
     item = state.get("item", "")
-    for path in () if loop.is_cascade else (*own, *changed):  # of a cascade nothing is committed yet
-        before, now = (_files(context, path, item, source.get(path)) for source in (back, values))
-        files |= {name: before.get(name) for name in {**before, **now} if before.get(name) != now.get(name)}
+    if not loop.is_cascade:  # of a cascade nothing is committed yet
+        before, now = (
+            {
+                name: text
+                for path in (*own, *changed)
+                for name, text in _files(context, path, item, source.get(path)).items()
+            }
+            for source in (back, values)
+        )
+        elsewhere = {
+            name: text
+            for path, ref in values.items()
+            if "@" not in path and path not in (*own, *changed)
+            for name, text in _code(context, ref).items()
+        }
+        before = {**{name: elsewhere[name] for name in now if name in elsewhere}, **before}
+        files = {name: before.get(name) for name in {**before, **now} if before.get(name) != now.get(name)}
     ident = f"{loop.path}@best{f'[{item}]' if item else ''}#{round_of(site, state)}"
     await commit_files(context, ident, files, f"{loop.path}: go back to the best version so far", "company", "Company")
     what = "answer" if loop.is_cascade else "round"
@@ -150,3 +164,9 @@ def _files(context: RunContext, path: str, item: str, ref: str | None) -> dict[s
     if value is None or any(isinstance(one, Patch) for one in flat(value)):
         return {}
     return publish.files_of(path.removesuffix(".do"), item, value, context.requirement)
+
+
+def _code(context: RunContext, ref: str | None) -> dict[str, bytes]:
+    """The files of code that a value is, if it is code."""
+    found = flat(unpack(context.objects, ref)) if ref else ()
+    return {file.path: file.content.encode() for file in found if isinstance(file, SourceFile)}

@@ -106,6 +106,8 @@ class RunContext:
     """Ids of the steps that the repository's history already holds; a resumed step does not commit twice."""
     decided: Mapping[str, dict[str, str | None]] = field(default_factory=dict)
     """Id → values, of the gates that were decided in earlier sittings and whose step did not come to its end."""
+    sent_back: set[str] = field(default_factory=set)
+    """Gates that a dry run has sent work back from: once each is enough."""
     person: Person | None = None
     """Who is asked at a gate; None: there is nobody."""
     headless: bool = False
@@ -198,6 +200,7 @@ class Scope(Mapping[str, Any]):
         """Take in the names that a block brings; a used procedure hides those around it."""
         owner = block.owner
         if owner and owner.kind == "use":
+            self._loops = []
             self._names = {item.name: partial(self._at, f"{owner.path}@in/{item.name}") for item in owner.inputs}
         elif owner and owner.kind == "for_each":
             self._loops = []

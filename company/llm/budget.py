@@ -49,6 +49,8 @@ class Budget:
     _reserved: dict[int, int] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
     _waited: float = 0.0
+    _asking: int = 0
+    _since: float = 0.0
 
     def __post_init__(self) -> None:
         unpriced = [name for name, price in self.prices.items() if price is None]
@@ -92,16 +94,20 @@ class Budget:
 
     def elapsed(self) -> float:
         """Seconds of this sitting and the ones before it, without those in which a person thought."""
-        return self.spent.seconds + time.monotonic() - self._started - self._waited
+        asking = time.monotonic() - self._since if self._asking else 0.0
+        return self.spent.seconds + time.monotonic() - self._started - self._waited - asking
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Do not count the time inside: a person decides, and may take a day."""
-        began = time.monotonic()
+        self._asking += 1
+        self._since = self._since if self._asking > 1 else time.monotonic()
         try:
             yield
         finally:
-            self._waited += time.monotonic() - began
+            self._asking -= 1
+            if not self._asking:
+                self._waited += time.monotonic() - self._since
 
     @property
     def cost(self) -> float | None:

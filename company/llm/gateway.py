@@ -187,6 +187,7 @@ class Gateway:
 
     async def _paid(self, model: Model, ask: Ask, request: Request, call: int, key: str) -> Reply:
         if self._stop and self._stop.is_set():
+            await self.drained()
             raise Interrupted("stopped before the next call of a model", hint="`company resume` goes on")
         label = request.label
         estimate = sum(len(message.content) for message in request.messages) // _CHARS_PER_TOKEN + request.max_tokens

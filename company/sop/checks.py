@@ -5,7 +5,8 @@ Called by `linker.py` once the steps are linked. What a step reads and writes: `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from company.artifacts import MOST_FILES, MOST_PARTS
 from company.sop.diagnostics import Diagnostics, Span
@@ -89,23 +90,39 @@ def stale(
     steps: Sequence[Step], accept: Expression, read: Uses, by_path: Mapping[str, Uses], report: Diagnostics
 ) -> None:
     """An acceptance must not rest on a test of something that was changed afterwards and not tested again."""
-    order = [step for top in steps for step in top.walk() if not step.body]
-    place = {step.path: number for number, step in enumerate(order)}
-    tests = [step for step in order if step.kind == "run" and step.path in read.reads]
-    for change in order:
-        if not change.updates:
-            continue
-        tested = [test for test in tests if change.updates in by_path[test.path].reads]
-        if not tested or any(place[test.path] > place[change.path] for test in tested):
-            continue
-        last = tested[-1]
-        if change.when and any(reference.parts[-2:-1] == (last.name,) for reference in change.when.references()):
-            continue  # it is made only where the test says so, and then the test has not passed
-        message = (
-            f"`{last.path}` tested `{change.updates}` before `{change.path}` changes it, and the acceptance rests on it"
-        )
-        way = f"test again after `{change.path}`, and let `accept` read that"
-        report.error("SOP618", message, accept.span, "", f"changed at {change.span}", way)
+    order = [one for top in steps for one in _placed(top, ()) if not one[0].body]
+    place = {step.path: number for number, (step, _) in enumerate(order)}
+    tests = [(step, around) for step, around in order if step.kind == "run" and step.path in read.reads]
+    for change, around in order:
+        targets = [change.updates] if change.updates else [path for path, _ in change.edits.values()]
+        for target in targets:
+            tested = [step for step, outer in tests if any(target in by_path[one.path].reads for one in (step, *outer))]
+            if not tested or any(place[test.path] > place[change.path] for test in tested):
+                continue
+            whens = [step.when.text for step in (change, *around) if step.when]
+            if any(_only_if_failed(when, test) for when in whens for test in tested):
+                continue  # then the test has not passed, and the acceptance does not hold
+            may = "lets a person change it" if change.kind == "gate" else "changes it"
+            message = (
+                f"`{tested[-1].path}` tested `{target}` before `{change.path}` {may}, and the acceptance rests on it"
+            )
+            way = f"test again after `{change.path}`, and let `accept` read that"
+            report.error("SOP618", message, accept.span, "", f"changed at {change.span}", way)
+
+
+def _placed(step: Step, around: tuple[Step, ...]) -> Iterator[tuple[Step, tuple[Step, ...]]]:
+    """A step and those in it, in written order, each with the steps around it that have uses of their own."""
+    yield step, around
+    outer = around if step.transparent else (*around, step)
+    for inner in step.body:
+        yield from _placed(inner, outer)
+
+
+def _only_if_failed(when: str, test: Step) -> bool:
+    """Whether a condition holds only where a test has not passed: `not test.passed`, alone or joined by `and`."""
+    parts = [part.strip().strip("()") for part in re.split(r"\band\b", when)] if " or " not in when else []
+    names = (f"{test.name}.passed", f"{test.path}.passed")
+    return any(part in (f"not {name}", f"not maybe.{name}", f"{name} == False") for part in parts for name in names)
 
 
 def calls(steps: Sequence[Step], limit: int | None, place: Span, report: Diagnostics) -> int:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 OPTIONAL = re.compile(r"\{#-?\s*optional:([\w\s,]*?)-?#\}")
 """A template's first line may name the variables that it can do without."""
-ROLE = Record(dict.fromkeys(("name", "title", "profile"), STR))
+ROLE = Record(dict.fromkeys(("name", "title", "profile", "model", "temperature"), STR))
 """What every template has as `role`."""
 FAILING = "|failing"
 """Among the parts of a path: the filter that shows what fails in a test run."""
@@ -136,6 +136,13 @@ def _paths(node: nodes.Node, names: Names) -> Iterator[tuple[tuple[str, ...], in
         for child in (*node.body, *node.else_, *([node.test] if node.test else [])):
             yield from _paths(child, inside)
         return
+    if isinstance(node, nodes.Test) or (isinstance(node, nodes.Filter) and node.name in ("default", "d")):
+        return  # the template sees to it itself
+    if isinstance(node, nodes.If) and (asked := [each.node for each in node.test.find_all(nodes.Test)]):
+        seen = [
+            name.name for each in asked for name in (each, *each.find_all(nodes.Name)) if isinstance(name, nodes.Name)
+        ]
+        names = {**names, **dict.fromkeys(seen)}
     if isinstance(node, nodes.Macro | nodes.CallBlock):
         names = {**names, **dict.fromkeys([*(each.name for each in node.args), "caller", "varargs", "kwargs"])}
     elif isinstance(node, nodes.With):

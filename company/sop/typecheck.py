@@ -46,6 +46,8 @@ class Typer:
         self._env = env
         self._explain = explain
         self._sure: frozenset[tuple[str, ...]] = frozenset()
+        self._strict = False
+        """Whether this stands under a `not`, where null would count as true."""
 
     def check(self, node: ast.expr) -> Type:
         """The type of a node whose result is used as a value."""
@@ -142,8 +144,9 @@ class Typer:
             case ast.BoolOp():
                 return self._logic(node)
             case ast.UnaryOp(op=ast.Not()):
-                if not self._null_is_true(node.operand):
-                    self._need_bool(node.operand)
+                before, self._strict = self._strict, True
+                self._need_bool(node.operand)
+                self._strict = before
                 return BOOL
             case ast.UnaryOp(op=ast.USub()):
                 found = self._not_null(node.operand)
@@ -169,20 +172,16 @@ class Typer:
             return {"str": STR, "int": INT, "float": FLOAT, "bool": BOOL}[name]
         return self._problem("SOP202", f"`{ast.unparse(node)}` is not part of the language", node, "", OUTSIDE)
 
-    def _null_is_true(self, node: ast.expr) -> bool:
-        """Report `not x` where `x` may be null: null counts as false, so that would hold where there is nothing yet."""
-        before = len(self.problems)
-        found = self.check(node) if chain(node) else UNKNOWN
-        nullable = isinstance(found, Nullable) and is_condition(found)
-        if nullable:
-            self._not_null(node)
-        else:
-            del self.problems[before:]
-        return nullable
-
     def _need_bool(self, node: ast.expr) -> None:
         """A condition: a bool, or one that may be null (null counts as false)."""
         found = self.check(node)
+        if self._strict and isinstance(found, Nullable) and is_condition(found):
+            notes = (found.why,) if found.why else ()
+            text = ast.unparse(node)
+            message = f"`{text}` may be null, and null counts as false: under `not` it would hold"
+            self._problem(
+                "SOP207", message, node, f"say so: `{text} != None and not …` or `{text} == None or …`", *notes
+            )
         if not is_condition(found):
             label = f"compare it: `{ast.unparse(node)} != None`" if isinstance(found, Nullable) else ""
             if isinstance(found, ListOf | DictOf) or found == STR:
@@ -193,19 +192,22 @@ class Typer:
         before = self._sure
         for value in node.values:
             self._need_bool(value)
-            if isinstance(node.op, ast.And):
-                self._sure |= self._made_sure(value)
+            self._sure |= self._made_sure(value, isinstance(node.op, ast.And))
         self._sure = before
         return BOOL
 
-    @staticmethod
-    def _made_sure(node: ast.expr) -> frozenset[tuple[str, ...]]:
-        """The names that are not null where this condition holds."""
+    @classmethod
+    def _made_sure(cls, node: ast.expr, holds: bool) -> frozenset[tuple[str, ...]]:
+        """The names that are not null where this condition holds, or where it does not."""
         match node:
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return cls._made_sure(operand, not holds)
             case ast.Compare(left=left, ops=[ast.NotEq() | ast.IsNot()], comparators=[ast.Constant(value=None)]):
-                parts = chain(left)
+                parts = chain(left) if holds else None
+            case ast.Compare(left=left, ops=[ast.Eq() | ast.Is()], comparators=[ast.Constant(value=None)]):
+                parts = None if holds else chain(left)
             case _:
-                parts = chain(node)
+                parts = chain(node) if holds else None
         if not parts:
             return frozenset()
         # a field that is not null has an owner that is not null

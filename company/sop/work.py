@@ -84,7 +84,10 @@ class WorkLinker:
             self._report.error("SOP610", message, out_node.span, way)
         if not command and PATCH in (out, getattr(out, "item", None)) and "updates" not in node.entries and out_node:
             message = "a Patch without `updates:` changes nothing"
-            self._report.error("SOP610", message, out_node.span, "add `updates: STEP`, the step whose code it mends")
+            label = "add `updates: STEP`, the step whose code it mends"
+            if {"sample", "cascade"} & node.entries.keys():
+                label = "one of several answers is a whole file: `[SourceFile]`"
+            self._report.error("SOP610", message, out_node.span, label)
         fields["out"] = out
         if updates := node.get("updates"):
             fields["updates"] = self._resolve.updates(updates, out, path, scope, uses)

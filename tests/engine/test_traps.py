@@ -1,6 +1,7 @@
 """Where two constructs meet: each of these once checked and then did something else than it said."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from test_reuse import own
 from company.engine import Outcome
 from company.errors import SopError
 from company.people import Answer, Question
+from company.report import Report
 from company.sop.diagnostics import SourceText
 from company.sop.library import Library
 from company.sop.linker import link
@@ -134,7 +136,9 @@ def test_where_no_model_gives_anything_the_step_fails(talk: Path) -> None:
     )
     outcome = start(talk, text, [*[{"step": "code", "reply": "no code"}] * 3], user_dir=talk)
     assert outcome.status == "failed"
-    assert "no model of the cascade gave an answer to `code`" in outcome.reason
+    assert "no usable reply after 3 tries" in outcome.reason
+    (talk / "script.yaml").write_text(json.dumps([{"step": "code", "reply": MAIN}]))
+    assert go_on(talk).status == "delivered"  # the last model is asked anew
 
 
 def test_the_best_round_of_each_item_is_put_back(talk: Path) -> None:
@@ -373,3 +377,155 @@ def test_documents_of_items_whose_keys_are_alike_do_not_share_a_file(talk: Path)
     outcome = start(talk, text, script, user_dir=talk)
     assert (outcome.status, outcome.reason) == ("delivered", "")
     assert len(list((outcome.repo / ".company/artifacts/each").glob("*.json"))) == len(names)
+
+
+def test_what_is_under_way_beside_a_gate_that_nobody_answers_is_kept(talk: Path) -> None:
+    from company.llm.scripted import ScriptedModel
+
+    text = steps(
+        "list: {role: checker, prompt: say, in: {about: requirement}, out: Names}",
+        "each:",
+        "  for_each: list.names",
+        "  as: name",
+        "  key: name",
+        "  parallel: 3",
+        "  do:",
+        "    one:  {role: writer, prompt: say, in: {about: name}, out: str}",
+        "    two:  {role: writer, prompt: say, in: {about: one}, out: str}",
+        "    look: {gate: human, show: two, choices: {ok: next}, headless: ok}",
+        more="artifacts: {Names: {names: [str]}}\n",
+    )
+    real = ScriptedModel.complete
+
+    async def complete(self: ScriptedModel, request: Any, on_tokens: Any = None) -> Any:
+        await asyncio.sleep({"b": 0.3, "c": 0.8}.get(request.label.item, 0))
+        return await real(self, request, on_tokens)
+
+    script: list[dict[str, Any]] = [{"step": "list", "reply": {"names": ["a", "b", "c"]}}]
+    script += [
+        {"step": f"each.{step}", "item": item, "reply": f"{item}{step}"} for item in "abc" for step in ("one", "two")
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptedModel, "complete", complete)
+        outcome = start(talk, text, script, user_dir=talk)
+    assert outcome.status == "interrupted"
+    begun = [(e["step"], e["item"]) for e in events(talk) if e["event"] == "call_started"]
+    ended = [(e["step"], e["item"]) for e in events(talk) if e["event"] == "call_finished"]
+    assert sorted(begun) == sorted(ended)  # nothing that was paid for is lost
+    again = go_on(talk, headless=True)
+    assert (again.status, again.calls) == ("delivered", 7)
+
+
+def test_a_used_procedure_does_not_hear_the_gates_around_it(talk: Path) -> None:
+    (talk / "sops/heard.yaml").write_text(
+        "sop: 1\ninputs: {about: str}\nsteps:\n"
+        "  a:    {role: writer, prompt: talk, in: {about: about, before: prev.look}, out: str, when: prev.look == None}\n"
+        "  look: {gate: human, choices: {ok: next, redo: a}, max: 1, headless: ok}\n"
+    )
+    text = steps(
+        "top:  {use: heard, with: {about: requirement}}",
+        "look: {gate: human, choices: {ok: next, redo: top}, max: 1, headless: ok}",
+    )
+    _, person = people(Answer("ok"), Answer("redo", "OUTER"), Answer("ok"), Answer("ok"))
+    outcome = start(talk, text, [{"step": "top.a", "reply": n} for n in "12"], user_dir=talk, person=person)
+    assert (outcome.status, outcome.calls) == ("delivered", 2)  # in the inner first round there is no decision
+
+
+def test_an_undone_round_gives_other_steps_their_files_back(talk: Path) -> None:
+    text = steps(
+        "base: {role: writer, prompt: code, in: {about: requirement}, out: [SourceFile]}",
+        "l:",
+        "  loop:",
+        "    file: {role: writer, prompt: code, in: {about: len(base), notes: prev.file}, out: [SourceFile]}",
+        "    mark: {role: checker, prompt: say, in: {about: file}, out: Mark}",
+        "  until: mark.good",
+        "  best: mark.score",
+        "  max: 2",
+        "  on_max: continue",
+        "last: {run: 'true', in: base}",
+        more="artifacts: {Mark: {good: bool, score: float}}\n",
+    )
+    two = [code("a.py", "A = 1"), code("a.py", "A = 2") + "\n\n" + code("util.py", "WRONG = 1")]
+    script: list[dict[str, Any]] = [{"step": "base", "reply": code("main.py") + "\n\n" + code("util.py", "RIGHT = 1")}]
+    for number, (reply, score) in enumerate(zip(two, (9, 1), strict=True), 1):
+        script.append({"step": "l.file", "round": number, "reply": reply})
+        script.append({"step": "l.mark", "round": number, "reply": {"good": False, "score": score}})
+    outcome = start(talk, text, script, user_dir=talk)
+    assert (outcome.status, outcome.reason) == ("delivered", "")
+    assert (outcome.repo / "util.py").read_text() == "RIGHT = 1\n"
+    assert (outcome.repo / "a.py").read_text() == "A = 1\n"
+
+
+def test_gates_that_are_open_at_once_take_the_same_time(talk: Path) -> None:
+    text = steps(
+        "list: {role: checker, prompt: say, in: {about: requirement}, out: Names}",
+        "each:",
+        "  for_each: list.names",
+        "  as: name",
+        "  parallel: 3",
+        "  do: {gate: human, choices: {ok: next}, headless: ok}",
+        more="artifacts: {Names: {names: [str]}}\nlimits: {minutes: 5}\n",
+    )
+
+    async def person(question: Question) -> Answer:
+        await asyncio.sleep(1)
+        return Answer("ok")
+
+    script = [{"step": "list", "reply": {"names": ["a", "b", "c"]}}]
+    outcome = start(talk, text, script, user_dir=talk, person=person)
+    assert outcome.status == "delivered"
+    report = Report.of(events(talk))
+    assert 0.9 < report.waited < min(2.5, report.seconds)
+
+
+@pytest.mark.parametrize(
+    ("condition", "good"),
+    [
+        ("maybe.x == None or not maybe.x.passed", True),
+        ("maybe.x != None and not maybe.x.passed", True),
+        ("not (maybe.x == None) and not maybe.x.passed", True),
+        ("not maybe.x.passed", False),
+        ("not (maybe.x.passed or b == 'b')", False),
+        ("not (maybe.x.passed and b == 'b')", False),
+    ],
+)
+def test_null_under_not(talk: Path, condition: str, good: bool) -> None:
+    text = steps(
+        "b: {role: writer, prompt: say, in: {about: requirement}, out: str}",
+        "x: {run: 'true', when: b == 'b'}",
+        f"y: {{run: 'true', when: {condition!r}}}"
+        if "'" not in condition
+        else f'y: {{run: "true", when: "{condition}"}}',
+    )
+    try:
+        link(SourceText(Path("x.yaml"), "x.yaml", text), Library(talk))
+    except SopError as error:
+        assert not good, error.report
+        assert {found.code for found in error.diagnostics} == {"SOP207"}
+    else:
+        assert good
+
+
+@pytest.mark.parametrize(
+    ("fix", "accept", "good"),
+    [
+        ("when: not test.passed", "test.passed", True),
+        ("when: test.passed", "test.passed", False),
+        ("when: test.score < 1", "test.passed", False),
+        ("after: test", "test.passed", False),
+    ],
+)
+def test_an_acceptance_rests_on_the_last_version(fix: str, accept: str, good: bool) -> None:
+    text = steps(
+        "code: {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile]}",
+        "test: {run: pytest, in: code}",
+        f"mend: {{role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile], updates: code, {fix}}}",
+    )
+    text += f"deliver: {{accept: {accept}}}\n"
+    try:
+        link(SourceText(Path("x.yaml"), "x.yaml", text), Library(None))
+    except SopError as error:
+        assert not good, error.report
+        assert {found.code for found in error.diagnostics} == {"SOP618"}
+    else:
+        assert good
