@@ -15,7 +15,10 @@ import typer
 from company.errors import SopError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from company.sop.library import Library
+    from company.sop.procedure import Procedure
 
 
 def add_to(app: typer.Typer) -> None:
@@ -91,7 +94,36 @@ def _procedure(name: str, library: Library) -> _Checked:
         return _unreadable(name, error, name if is_path(name) else None)
     warnings = procedure.warnings
     findings, said = [found.data() for found in warnings], render(warnings) if warnings else ""
-    return _Checked(name, show(procedure.path), procedure.worst_calls, findings, said)
+    checked = _Checked(name, show(procedure.path), procedure.worst_calls, findings, said)
+    for missing in _not_there(procedure):
+        wrong = _unreadable(name, missing, checked.path)
+        checked.findings += wrong.findings
+        checked.said = "\n\n".join(filter(None, [checked.said, wrong.said]))
+    return checked
+
+
+def _not_there(procedure: Procedure) -> Iterator[UsageError]:
+    """What the steps name and the project's settings do not have: providers of models, servers of tools."""
+    from company.llm.providers import check_provider
+    from company.settings import load_settings
+    from company.sop.tool_names import server_of
+
+    try:
+        settings = load_settings()
+    except UsageError:
+        return  # reported with company.toml
+    for step in procedure.walk():
+        place = f"{step.span.path}:{step.span.line}"
+        for called in filter(None, (step.model, *step.cascade, *(role.model for role, _ in step.candidates.values()))):
+            try:
+                check_provider(settings.model_for(called, settings.model), settings)
+            except UsageError as error:
+                yield UsageError(f"`{called}`: {error.message}", place=place, hint=error.hint)
+        for server in filter(None, map(server_of, step.tools)):
+            if server not in settings.mcp:
+                yield UsageError(
+                    f"there is no MCP server `{server}`", place=place, hint=f"declare [mcp.{server}] in company.toml"
+                )
 
 
 def _settings() -> _Checked | None:

@@ -428,3 +428,18 @@ def test_as_a_real_process(folder: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=folder)
     assert (done.returncode, done.stderr) == (2, "")
     assert [each["ok"] for each in json.loads(done.stdout)["procedures"]] == [False, False]
+
+
+def test_check_knows_the_models_and_servers_that_the_project_has() -> None:
+    put("company.toml", '[tiers]\nlarge = "bigg:qwen"\n')
+    put(
+        "sops/asks.yaml",
+        "sop: 1\nroles: {engineer: {tools: mcp.notes}}\nsteps:\n"
+        "  code: {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile], model: large, tools: mcp.notes}\n",
+    )
+    done = company("sop", "check", "asks")
+    assert done.status == 2
+    assert "sops/asks.yaml:4: `large`: there is no model provider `bigg`" in done.err
+    assert "sops/asks.yaml:4: there is no MCP server `notes`" in done.err
+    put("company.toml", '[tiers]\nlarge = "local:qwen2.5-coder-1.5b"\n[mcp.notes]\ncommand = "notes"\n')
+    assert company("sop", "check", "asks").status == 0
