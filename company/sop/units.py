@@ -55,6 +55,7 @@ class Units:
         self._report = report
         self._known: dict[str, Unit | None] = {}
         self._typing: list[str] = []
+        self._types: dict[str, Type] = {}
         self.artifacts: dict[str, type] = {}
         """Every declared artifact by name."""
 
@@ -89,7 +90,7 @@ class Units:
 
     def used(self, name: str, span: Span) -> Unit | None:
         """The procedure that a `use:` names, or None after reporting why not."""
-        if name not in self._known and not (SLUG.fullmatch(name) and name in self._library.sops()):
+        if not self._is_there(name):
             known = self._library.sops()
             stem = Path(name).stem
             label = f"write `{stem}`" if stem != name and stem in known else did_you_mean(name, known)
@@ -107,16 +108,20 @@ class Units:
 
     def _gives(self, name: str) -> Type:
         """What a procedure gives where it is used; unknown where it cannot be used."""
-        if name in self._typing or not (SLUG.fullmatch(name) and name in self._library.sops()):
+        if name in self._types:
+            return self._types[name]
+        if name in self._typing or not self._is_there(name):
             return UNKNOWN
         unit = self.used(name, Span("", 1, 1, 1, 2))
         if not unit or not unit.steps:
             return UNKNOWN
         self._typing.append(name)
-        try:
-            return unit.declares.block(unit.steps)
-        finally:
-            self._typing.pop()
+        self._types[name] = unit.declares.block(unit.steps)
+        self._typing.pop()
+        return self._types[name]
+
+    def _is_there(self, name: str) -> bool:
+        return name in self._known or bool(SLUG.fullmatch(name) and name in self._library.sops())
 
     def _inputs(self, root: Node, resolve: Resolver, types: dict[str, Type]) -> dict[str, Type]:
         node = root.get("inputs")

@@ -118,3 +118,18 @@ def test_some_damage_is_let_pass_and_some_is_not() -> None:
 )
 def test_bombs_are_refused_within_a_second(text: str) -> None:
     assert answer(text) is False
+
+
+def test_procedures_that_use_the_next_twice_are_refused_within_a_second(tmp_path: Path) -> None:
+    (tmp_path / "sops").mkdir()
+    for number in range(24):
+        uses = "".join(f"  {name}: {{use: d{number + 1}, with: requirement}}\n" for name in "ab")
+        (tmp_path / f"sops/d{number}.yaml").write_text(f"sop: 1\nsteps:\n{uses}")
+    last = "sop: 1\nsteps:\n  c: {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile]}\n"
+    (tmp_path / "sops/d24.yaml").write_text(last)
+    first = tmp_path / "sops/d0.yaml"
+    began = time.process_time()
+    with pytest.raises(SopError) as caught:
+        link(SourceText(first, "sops/d0.yaml", first.read_text()), Library(tmp_path))
+    assert time.process_time() - began < 1
+    assert {found.code for found in caught.value.diagnostics} == {"SOP105"}
