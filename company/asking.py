@@ -109,10 +109,9 @@ def holds_together(site: Site, answer: Any) -> None:
     if site.step.sample > 1:
         return
     for step in _beside(site):
-        if not step.over or {reference.parts[0] for reference in step.over.references()} != {site.step.name}:
+        if not step.over or step.over.names != {site.step.name}:
             continue
-        inside = [reference.parts[0] for entry in (step.key, step.needs) if entry for reference in entry.references()]
-        if set(inside) <= {step.bind}:
+        if all(entry.names <= {step.bind} for entry in (step.key, step.needs) if entry):
             items = step.over.evaluate({site.step.name: answer})
             if len(items) > step.max:
                 raise StepFailed(f"there are {len(items)} items, and at most {step.max} may be given")

@@ -114,7 +114,7 @@ def _not_there(procedure: Procedure) -> Iterator[UsageError]:
         return  # reported with company.toml
     for step in procedure.walk():
         place = f"{step.span.path}:{step.span.line}"
-        for called in filter(None, (step.model, *step.cascade, *(role.model for role, _ in step.candidates.values()))):
+        for called in filter(None, step.models):
             try:
                 check_provider(settings.model_for(called, settings.model), settings)
             except UsageError as error:

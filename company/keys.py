@@ -38,7 +38,7 @@ def keyed(step: Step, items: list[Any], scope: Mapping[str, Any]) -> tuple[list[
 
 
 def _names_of(step: Step, scope: Mapping[str, Any]) -> set[str]:
-    read = {r.parts[0] for expr in (step.key, step.needs) if expr for r in expr.references()}
+    read = {name for expr in (step.key, step.needs) if expr for name in expr.names}
     return {name for name in read if name != step.bind and name in set(scope)}
 
 

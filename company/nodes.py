@@ -45,8 +45,8 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
     if step.when and not step.when.evaluate(scope):
         context.journal.emit("step_skipped", **where, reason=f"when {step.when.text}")
         return {"values": {step.path: None}}
-    judged = site.blocks[-1].owner
-    if judged and judged.is_cascade and step is not judged.body[0] and scope["answer"] is None:
+    around = site.blocks[-1].owner
+    if around and around.is_cascade and step is not around.body[0] and scope["answer"] is None:
         context.journal.emit("step_skipped", **where, reason="there is no answer")
         return {"values": {step.path: None}}
     if context.stop.is_set():
@@ -58,9 +58,10 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
     try:
         values = await _with_retries(site, state, context, scope, child, ident)
     except StepFailed as error:
-        values = state.get("values", {})
-        kept = values.get(f"{site.blocks[-1].owner.path}@best/{step.path}") if site.blocks[-1].owner else None
-        if not step.cascade or (int(where["round"].rpartition(".")[2]) == len(step.cascade) and kept is None):
+        if not (around and around.is_cascade and step is around.body[0]):
+            raise
+        kept = state["values"].get(f"{around.path}@best/{step.path}")
+        if state["rounds"][around.path] == around.max and kept is None:
             raise  # nothing is left to go on with; a resumed run asks the last model anew
         context.journal.emit("notice", text=f"{step.path}: {error.message}; the next model is asked")
         values = {step.path: None}

@@ -233,7 +233,7 @@ def _names(procedure: Procedure, settings: Settings, model: str) -> dict[str | N
     """What steps call their models → ``provider:model``."""
     called: dict[str | None, None] = {None: None}
     for step in procedure.walk():
-        called |= dict.fromkeys((step.model, *step.cascade, *(role.model for role, _ in step.candidates.values())))
+        called |= dict.fromkeys(step.models)
     return {name: settings.model_for(name, model) for name in called}
 
 

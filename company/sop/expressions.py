@@ -117,6 +117,11 @@ class Expression:
         return _references(self.text)
 
     @property
+    def names(self) -> frozenset[str]:
+        """The names that its references begin with."""
+        return frozenset(reference.parts[0] for reference in self.references())
+
+    @property
     def is_reference(self) -> bool:
         """Whether it is a dotted name and nothing else."""
         tree = _parse(self.text)

@@ -62,6 +62,11 @@ class Node:
         """Whether it is a list."""
         return isinstance(self.value, list)
 
+    @property
+    def listed(self) -> list[Node]:
+        """Its items, or itself alone where one value stands for a list of one."""
+        return self.items if self.is_list else [self]
+
     def get(self, key: str) -> Node | None:
         """The value of a key; None where there is none."""
         entry = self.entries.get(key)

@@ -136,6 +136,11 @@ class Step:
         return self.body[0].path if self.is_cascade else self.body[-1].result
 
     @property
+    def models(self) -> tuple[str | None, ...]:
+        """What it calls the models that it may ask; None is the run's."""
+        return (self.model, *self.cascade, *(role.model for role, _ in self.candidates.values()))
+
+    @property
     def is_cascade(self) -> bool:
         """Whether it is the loop that a cascade makes."""
         return self.transparent and bool(self.body[0].cascade)

@@ -90,7 +90,7 @@ class Resolver:
     def after(self, node: Node, reader: str, scope: Scope) -> list[str]:
         after = node.get("after") if node.is_map else None
         found = []
-        for item in (after.items if after.is_list else [after]) if after else []:
+        for item in after.listed if after else []:
             name = item.text
             if scope.is_sibling(name):
                 found.append(name)
@@ -131,7 +131,7 @@ class Resolver:
     def _in_items(self, node: Node) -> list[tuple[str, Span, Node]]:
         """Name (empty for a plain reference), place and value of each entry of an `in:`."""
         found = []
-        for item in node.items if node.is_list else [node]:
+        for item in node.listed:
             if item.is_map:
                 pairs = [(name, entry.key, entry.node) for name, entry in item.entries.items()]
             else:

@@ -114,7 +114,7 @@ def tries(
         uses.add(more)
         uses.reads[f"{inner.prefix}accept"] = None
         linker.uses[f"{inner.prefix}accept"] = more
-        if not any("answer" in expression_names(item.expr) for item in judged.get("inputs", ())):
+        if not any("answer" in item.expr.names for item in judged.get("inputs", ())):
             message = "the judge does not read `answer`, so every answer would be the same to it"
             linker.report.error("SOP613", message, accept.span, "add `answer` to its `in:`")
         passed, score = judged_by(judged.get("out", UNKNOWN))
@@ -153,14 +153,9 @@ def tries(
     return True, uses, whole
 
 
-def expression_names(expression: Expression) -> set[str]:
-    """The first names of an expression's references."""
-    return {reference.parts[0] for reference in expression.references()}
-
-
 def after_of(node: Node) -> list[str]:
     after = node.get("after") if node.is_map else None
-    return [item.text for item in (after.items if after.is_list else [after])] if after else []
+    return [item.text for item in after.listed] if after else []
 
 
 def leave_loop(inside: Uses, own: Callable[[str], bool]) -> None:

@@ -97,6 +97,6 @@ class Roles:
         if found and found.model and model:
             check_model(found.model, model.span, self._report)
         tools, before = node.get("tools"), self._report.failed
-        for item in (tools.items or [tools]) if found and tools else []:
+        for item in tools.listed if found and tools else []:
             check_tool(item.text, item.span, self._report)
         return found if before == self._report.failed else None

@@ -195,7 +195,7 @@ def check_prompt(
     for variable, where in template.variables.items():
         if variable in given or variable in template.optional:
             continue
-        near = closest(variable, [name for name in given if name not in template.variables])
+        near = closest(variable, idle)
         label = f"did you mean `{near}`?" if near else f"add `{variable}`" if variable in scope else ""
         if not label and len(idle) == 1:
             label = f"if that is `{idle[0]}` here, write `{{{variable}: {idle[0]}}}`"
@@ -204,9 +204,8 @@ def check_prompt(
         report.error("SOP701", message, place, label, f"read at {where}", way)
     if template.problems:
         return
-    for name, (span, _) in given.items():
-        if name not in template.variables:
-            report.warning("SOP702", f"the prompt `{prompt}` does not use `{name}`", span)
+    for name in idle:
+        report.warning("SOP702", f"the prompt `{prompt}` does not use `{name}`", given[name][0])
     types = {"role": (named, ROLE), **given}
     for read in template.fields:
         if read.parts[0] in types:

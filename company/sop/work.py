@@ -188,7 +188,7 @@ class WorkLinker:
             if "tool_calls" in node.entries:
                 self._report.error("SOP616", "`tool_calls` without `tools`", node.entries["tool_calls"].key)
             return
-        for item in tools.items if tools.is_list else [tools]:
+        for item in tools.listed:
             before = self._report.failed
             check_tool(item.text, item.span, self._report)
             if before != self._report.failed:
