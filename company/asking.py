@@ -17,6 +17,7 @@ from company.artifacts import FileSpec, Part, Patch, SourceFile, TestRun, flat
 from company.assemble import merge
 from company.commits import commit
 from company.errors import StepFailed
+from company.ingredients import again, asked_of
 from company.keys import in_order, keyed
 from company.llm.client import Message, StepLabel
 from company.llm.gateway import Ask
@@ -149,19 +150,19 @@ def _ask(
 ) -> Ask:
     step, (role, prompt) = site.step, who
     assert role
-    around, _, last = round_of(site, state).rpartition(".")
-    innermost, outer = int(last), crc32(around.encode()) % 20_000 if around else 0
+    ident, innermost = step_id(site, state), int(round_of(site, state).rpartition(".")[2])
     label = StepLabel(step.path.removesuffix(".do"), role.name, state.get("item", ""), innermost if site.loops else 0)
+    asked = asked_of(site, state, role)
     text = context.prompts.render(prompt, role, variables)
     return Ask(
         label=label,
         messages=(Message("system", SYSTEM), Message("user", text)),
-        model=step.cascade[innermost - 1] if step.cascade else step.model or role.model,
-        temperature=role.temperature if step.temperature is None else step.temperature,
-        max_tokens=step.max_tokens,
-        ident=step_id(site, state),
-        # The same words in another round, part, sample or try are another question.
-        seed=100_000 * (salt + outer) + 1000 * innermost + 10 * number,
+        model=asked.model,
+        temperature=asked.temperature,
+        max_tokens=asked.max_tokens,
+        ident=ident,
+        # The same words of another step, in another round, part, sample or try, are another question.
+        seed=crc32(f"{ident}~{again(step, context)}".encode()) % 2_000_000_000 + 100_000 * salt + 10 * number,
     )
 
 

@@ -60,8 +60,61 @@ class Objects:
             )
         return value
 
+    def holds(self, ref: str | None) -> bool:
+        """Whether a value is here and whole, and those that it refers to; None is."""
+        if ref is None:
+            return True
+        try:
+            data = self.get(ref)
+        except WorkspaceError:
+            return False
+        if data["kind"] not in ("record", "references"):
+            return True
+        inner = data["value"].values() if data["kind"] == "record" else data["value"]
+        return all(self.holds(each) for each in inner)
+
     def _path(self, ref: str) -> Path:
         return self._folder / ref[:2] / f"{ref}.json"
+
+
+class Results:
+    """What steps gave, by their keys: the values' references, and the commit that belongs to it.
+
+    An entry is a mapping with `run` and `model` (who made it with what), `tokens` (what it cost then), `values` and `commit`
+    (null, or `files`, `subject`, `slug`, `title`).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The entry of a key, or None. A file that does not parse counts as absent."""
+        entry = self._read(key, "json")
+        return entry if isinstance(entry, dict) and "values" in entry else None
+
+    def put(self, key: str, entry: dict[str, Any]) -> None:
+        """Keep what a step gave."""
+        self._write(key, "json", entry)
+
+    def failures(self, key: str) -> int:
+        """How often a step with this key failed: the same questions again would get the same answers."""
+        entry = self._read(key, "failed")
+        return entry if isinstance(entry, int) else 0
+
+    def fail(self, key: str) -> None:
+        """Note one failure more."""
+        self._write(key, "failed", self.failures(key) + 1)
+
+    def _read(self, key: str, kind: str) -> Any:
+        try:
+            return json.loads((self._folder / key[:2] / f"{key}.{kind}").read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def _write(self, key: str, kind: str, entry: Any) -> None:
+        path = self._folder / key[:2] / f"{key}.{kind}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(entry, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
 class Replies:

@@ -38,6 +38,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 EXIT = {"delivered": 0, "failed": 1, "unaccepted": 3, "limited": 4, "interrupted": 130}
+ExplainOption = Annotated[bool, typer.Option(help="Say of each step why it is done, or why it need not be.")]
 _LIMITS = ("calls", "tokens", "minutes", "usd")
 
 
@@ -137,6 +138,7 @@ def run(
     ] = None,
     headless: Annotated[bool, typer.Option(help="Ask nobody: gates take their headless choice.")] = False,
     dry_run: Annotated[bool, typer.Option(help="No model: the smallest replies that fit.")] = False,
+    explain: ExplainOption = False,
     plain: Annotated[bool, typer.Option(help="Lines instead of the live view.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")] = False,
     unsafe_no_sandbox: Annotated[bool, typer.Option(help="Run generated code UNPROTECTED.")] = False,
@@ -170,6 +172,7 @@ def run(
         plain=plain,
         as_json=as_json,
         asks=not (headless or dry_run),
+        explain=explain,
     )
 
 
@@ -208,13 +211,57 @@ def resume(
     )
 
 
+@app.command()
+def redo(
+    run: Annotated[str, typer.Argument(help="The run, or the name of its repository.")],
+    again: Annotated[
+        list[str] | None, typer.Option("--from", metavar="STEP", help="A step to do anew though nothing changed.")
+    ] = None,
+    sop: Annotated[str, typer.Option(help="Another procedure; the run's own, as it is now, by default.")] = "",
+    model: Annotated[str, typer.Option(help="Another model; the run's by default.")] = "",
+    workspace: WorkspaceOption = WORKSPACE,
+    limit: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Another limit than the procedure's.")] = None,
+    headless: Annotated[bool, typer.Option(help="Ask nobody: gates take their headless choice.")] = False,
+    explain: ExplainOption = False,
+    plain: Annotated[bool, typer.Option(help="Lines instead of the live view.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")] = False,
+) -> None:
+    """Make a run again on a new branch: what you edited since, and what depends on it; the rest is kept and costs nothing."""
+    from company import wiring
+    from company.settings import load_settings
+    from company.sop.library import own_folder
+
+    settings, limits = load_settings(), limits_of(limit or ())
+    _drive(
+        lambda listeners, stop, progress, person: wiring.redo(
+            workspace, run, settings, listeners, stop, limits, progress, person,
+            again=again or (), sop=sop, model=model, user_dir=own_folder(), headless=headless,
+        ),
+        workspace,
+        settings,
+        plain=plain,
+        as_json=as_json,
+        asks=not headless,
+        explain=explain,
+    )  # fmt: skip
+
+
 if TYPE_CHECKING:
     Start = Callable[
         [tuple[Listener, ...], asyncio.Event, Callable[[int, int, str], None], Person | None], Awaitable[Outcome]
     ]
 
 
-def _drive(start: Start, workspace: Path, settings: Settings, *, plain: bool, as_json: bool, asks: bool) -> None:
+def _drive(
+    start: Start,
+    workspace: Path,
+    settings: Settings,
+    *,
+    plain: bool,
+    as_json: bool,
+    asks: bool,
+    explain: bool = False,
+) -> None:
     """Follow a run in the terminal to its end, and leave with its exit status."""
     import asyncio
     import sqlite3
@@ -223,10 +270,10 @@ def _drive(start: Start, workspace: Path, settings: Settings, *, plain: bool, as
     from company.terminal import console_on_stderr
 
     console = console_on_stderr()
-    live = console.is_terminal and not console.is_dumb_terminal and not plain
+    live = console.is_terminal and not console.is_dumb_terminal and not plain and not explain
     try:
         with download_progress(console) as progress:
-            outcome = asyncio.run(_follow(start, console, progress, workspace, live=live, asks=asks))
+            outcome = asyncio.run(_follow(start, console, progress, workspace, live=live, asks=asks, explain=explain))
     except asyncio.CancelledError:
         raise Interrupted("stopped before the run began", hint="a download goes on where it stopped") from None
     except (OSError, sqlite3.Error) as error:
@@ -245,6 +292,7 @@ async def _follow(
     *,
     live: bool,
     asks: bool,
+    explain: bool,
 ) -> Outcome:
     """Show a run while it goes on. All drawing is done by this thread: events change what is drawn."""
     import asyncio
@@ -259,7 +307,7 @@ async def _follow(
 
     stop, loop, task = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
     assert task
-    plain, view = PlainView(console), LiveView()
+    plain, view = PlainView(console, explain=explain), LiveView()
     shown = Live(console=console, auto_refresh=False, get_renderable=lambda: view)
     person = TerminalPerson(console, shown.stop, lambda: shown.start() if live else None)
 

@@ -64,7 +64,8 @@ def print_outcome(outcome: Outcome, console: Console, workspace: Path, settings:
     say(f"  cost        {outcome.calls} calls, {tokens}")
     say(f"              {duration(outcome.seconds)}{speed}, {cost}")
     if outcome.cached_steps:
-        say(f"  saved       {outcome.cached_steps} steps had been paid for before")
+        saved = f", {outcome.saved_tokens} tokens" if outcome.saved_tokens else ""
+        say(f"  saved       {outcome.cached_steps} steps had been paid for before{saved}")
     for line in role_table(outcome, settings):
         say(f"    {line}")
     if outcome.status in ("failed", "limited", "interrupted"):

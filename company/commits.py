@@ -15,6 +15,11 @@ from company.state import RunContext, RunState, Site, step_id
 if TYPE_CHECKING:
     from company.sop.procedure import Role
 
+START = "start"
+"""The id of a run's first commit: what was asked for, and the procedure."""
+Files = Mapping[str, bytes | None]
+"""Path → content; None deletes."""
+
 
 async def commit(site: Site, state: RunState, context: RunContext, value: Any, role: Role | None = None) -> None:
     """Put a step's result into the repository as a commit by its role, once."""
@@ -23,31 +28,59 @@ async def commit(site: Site, state: RunState, context: RunContext, value: Any, r
         return
     name = step.path.removesuffix(".do")
     item, candidates = state.get("item", ""), step.sample > 1
-    files: dict[str, bytes | None] = {**publish.files_of(name, item, value, context.requirement, candidates=candidates)}
+    files = publish.files_of(name, item, value, context.requirement, candidates=candidates)
     slug, title = (role.name, role.title) if role else ("test-runner", "Test Runner")
     subject = publish.subject(name, value, step.updates)
     await commit_files(context, step_id(site, state), files, subject, slug, title)
 
 
 async def commit_files(
-    context: RunContext, ident: str, files: Mapping[str, bytes | None], subject: str, slug: str, title: str
+    context: RunContext,
+    ident: str,
+    files: Files,
+    subject: str,
+    slug: str,
+    title: str,
+    trailers: Mapping[str, str] | None = None,
 ) -> None:
     """One commit under the id of what it belongs to, unless the history has it already."""
     async with context.git:
-        if ident in context.committed or not files:
+        if not files:
             return
-        trailers = {"Company-Run": context.run, "Company-Step": ident}
+        texts = {path: content if content is None else content.decode() for path, content in files.items()}
+        made = {
+            "files": context.objects.put({"kind": "files", "value": texts}),
+            "subject": subject,
+            "slug": slug,
+            "title": title,
+        }
+        context.made[ident] = made
+        if ident in context.committed:
+            return
+        found = {"Company-Run": context.run, "Company-Step": ident, **(trailers or {})}
+        if ident in context.keys:
+            found["Company-Step-Key"] = context.keys[ident][:16]
         if ident in context.tokens:
             model, tokens = context.tokens[ident]
-            trailers |= {"Company-Model": model, "Company-Tokens": str(tokens)}
-        made = await asyncio.to_thread(
+            found |= {"Company-Model": model, "Company-Tokens": str(tokens)}
+        commit = await asyncio.to_thread(
             context.repository.commit,
             files,
             subject=subject,
             author=title,
             email_slug=slug.replace("_", "-"),
-            trailers=trailers,
+            trailers=found,
+            instead=context.earlier.commits.get(ident, ""),
         )
         context.committed.add(ident)
-        if made:
-            context.journal.emit("commit", step=ident, sha=made.sha, author=title, subject=subject)
+        if commit:
+            context.journal.emit(
+                "commit", step=ident, sha=commit.sha, author=title, slug=slug, subject=subject, files=made["files"]
+            )
+
+
+async def commit_again(context: RunContext, ident: str, made: Mapping[str, Any], trailers: Mapping[str, str]) -> None:
+    """The commit of a result that was kept."""
+    texts = context.objects.get(made["files"])["value"]
+    files = {path: text if text is None else text.encode() for path, text in texts.items()}
+    await commit_files(context, ident, files, made["subject"], made["slug"], made["title"], trailers)

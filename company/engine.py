@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from company import publish
 from company.artifacts import Design
-from company.commits import commit_files
+from company.commits import START, commit_again, commit_files
 from company.compiler import compile_procedure, longest
 from company.errors import CompanyError, Interrupted, LimitReached
 from company.report import Report
@@ -76,7 +76,9 @@ class Outcome:
     """The last test run in one line; empty without one."""
     calls: int
     cached_steps: int
-    """Steps whose replies had all been paid for before."""
+    """Steps whose result was kept, or whose replies had all been paid for before."""
+    saved_tokens: int
+    """What the kept results cost in the runs that paid for them."""
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
@@ -172,6 +174,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         verdict=report.verdict,
         calls=report.calls,
         cached_steps=report.cached_steps,
+        saved_tokens=report.saved_tokens,
         prompt_tokens=report.prompt_tokens,
         completion_tokens=report.completion_tokens,
         cached_tokens=report.cached_tokens,
@@ -207,16 +210,26 @@ async def _begin(sitting: Sitting, context: RunContext) -> None:
     if sitting.resumed:
         for mended in await asyncio.to_thread(repository.restore):
             context.journal.emit("notice", text=f"put right after the last stop: {mended}")
-        history = await asyncio.to_thread(repository.log)
-        context.committed |= {
-            made.trailers["Company-Step"] for made in history if made.trailers.get("Company-Run") == context.run
-        }
+        taken_over = set(context.earlier.commits.values())
+        for known in await asyncio.to_thread(repository.log):
+            if known.sha == context.earlier.fork:
+                break
+            if known.trailers.get("Company-Run") == context.run or known.sha in taken_over:
+                context.committed.add(known.trailers["Company-Step"])
     files: dict[str, bytes | None] = {
         ".company/sop.yaml": sitting.procedure.text.encode(),
         ".company/requirement.md": (context.requirement.strip() + "\n").encode(),
         ".gitignore": publish.IGNORED,
     }
-    await _company_commit(context, "start", files, f"start: run {sitting.procedure.name}")
+    await _company_commit(context, START, files, f"start: run {sitting.procedure.name}")
+    if context.earlier.others:
+        made = {
+            "files": context.earlier.others,
+            "subject": "change what no step made",
+            "slug": "person",
+            "title": "Person",
+        }
+        await commit_again(context, f"{START}@edit", made, {})
 
 
 async def _drive(sitting: Sitting, context: RunContext) -> RunState:

@@ -6,7 +6,7 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 | event | fields beside `step` |
 |---|---|
 | run_started, run_resumed | run, name, requirement, sop, model, sandbox, repo, steps (the procedure's step paths in order), limits |
-| step_started | role, kind, item, round |
+| step_started | id, role, kind, item, round, why (in words), made_of (what goes into it → hash; empty without a key) |
 | step_skipped | reason |
 | call_started | call (id), attempt, prompt_estimate |
 | call_progress | call, tokens (so far) |
@@ -15,8 +15,8 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 | tool_started | id, role, item, round, name, arguments (each cut) |
 | tool_finished | id, role, item, round, name, arguments (each cut), seconds, ok (bool), from_store, size (characters of the result) |
 | verdict | passed, summary, sandbox |
-| commit | sha, author, subject |
-| step_finished | item, round, seconds |
+| commit | sha, author, slug, subject, files (reference) |
+| step_finished | id, item, round, seconds, values (path → reference); kept_from (a run) and saved_tokens where it was not done |
 | loop_round | round, until (bool) |
 | gate_opened | id, item, round, choices (choice → where it leads), show (names) |
 | gate_decided | id, item, round, choice, comment, edited (names), by (`person` or `headless`), values (as in step_finished) |

@@ -169,6 +169,11 @@ def head(repo: git.Repo) -> tuple[str | None, bytes | None]:
     return sha.decode() if isinstance(sha, bytes) else sha, tree_of(raw)
 
 
+def tree_at(repo: git.Repo, commit: str) -> bytes | None:
+    """The id of the tree of a commit; None for the HEAD of a repository without commits."""
+    return head(repo)[1] if commit == "HEAD" else tree_of(repo.git.get_object_data(commit)[3])
+
+
 def tree_of(commit: bytes) -> bytes:
     """The tree's id in a raw commit."""
     return bytes.fromhex(commit[5:45].decode())
@@ -178,6 +183,14 @@ def parent_of(commit: bytes) -> str | None:
     """The first parent's id in a raw commit."""
     found = re.search(rb"^parent ([0-9a-f]{40})$", commit.partition(b"\n\n")[0], re.MULTILINE)
     return found[1].decode() if found else None
+
+
+def commit_of(repo: git.Repo, sha: str) -> bytes | None:
+    """The raw commit with this id; None when there is none."""
+    try:
+        return repo.git.get_object_data(sha)[3]
+    except ValueError:
+        return None
 
 
 def data(repo: git.Repo, sha: bytes) -> bytes:

@@ -15,10 +15,12 @@ from company import publish
 from company.artifacts import SourceFile, TestFile, TestRun, flat
 from company.asking import tree, who_works, work
 from company.assemble import definition
-from company.commits import commit
+from company.cache import digest
+from company.commits import commit, commit_again
 from company.errors import DeadlineExceeded, EndpointError, Interrupted, Refused, StepFailed
 from company.examples import placeholders_in
 from company.gates import decide
+from company.ingredients import KEYED, Ingredients, ingredients, reason
 from company.items import Child, for_each
 from company.lint import complaints
 from company.llm.names import is_test
@@ -26,7 +28,8 @@ from company.rounds import end_round, enter
 from company.sandbox import Limits as SandboxLimits
 from company.sandbox import run_command, run_tests
 from company.sop.declares import is_pytest
-from company.state import RunContext, RunState, Scope, Site, pack, round_of, step_id
+from company.sop.procedure import Role, Step
+from company.state import RunContext, RunState, Scope, Site, pack, round_of, step_id, unpack
 
 __all__ = ["Child", "end_round", "enter", "perform"]
 
@@ -53,21 +56,75 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
         await context.gateway.drained()  # what is under way beside this one has been paid for
         raise Interrupted("stopped before the next step", hint="`company resume` goes on")
     began = asyncio.get_running_loop().time()
-    role, _ = who_works(step, scope)
-    context.journal.emit("step_started", **where, kind=step.kind, role=role.name if role else "")
+    who = who_works(step, scope)
+    kept, made_of = await _looked_up(site, state, context, scope, who)
+    edit = context.earlier.edits.get(ident)
+    why = "you edited it" if edit else reason(ident, made_of, context, kept["run"] if kept else "") if made_of else ""
+    about = {"kind": step.kind, "role": who[0].name if who[0] else "", "why": why, "made_of": made_of}
+    context.journal.emit("step_started", **where, id=ident, **about)
     try:
-        values = await _with_retries(site, state, context, scope, child, ident)
+        if kept:
+            values = await _taken(site, context, kept, ident)
+        elif edit:
+            values = {}
+            context.journal.emit(
+                "notice", text=f"{ident}: kept as you edited it, though {reason(ident, made_of, context, '')}"
+            )
+        else:
+            values = await _with_retries(site, state, context, scope, child, ident)
     except StepFailed as error:
         if not (around and around.is_cascade and step is around.body[0]):
             raise
-        kept = state["values"].get(f"{around.path}@best/{step.path}")
-        if state["rounds"][around.path] == around.max and kept is None:
+        best = state["values"].get(f"{around.path}@best/{step.path}")
+        if state["rounds"][around.path] == around.max and best is None:
             raise  # nothing is left to go on with; a resumed run asks the last model anew
         context.journal.emit("notice", text=f"{step.path}: {error.message}; the next model is asked")
         values = {step.path: None}
+    made = context.made.pop(ident, None)
+    if edit:
+        values = {**values, **edit.values}
+        await commit_again(context, f"{ident}@edit", edit.made, {})
+    elif made_of and not kept:
+        model, tokens = context.tokens.get(ident, ("", 0))
+        entry = {"run": context.run, "model": model, "tokens": tokens, "values": values, "commit": made}
+        context.results.put(context.keys[ident], entry)
     seconds = round(asyncio.get_running_loop().time() - began, 3)
-    context.journal.emit("step_finished", **where, id=ident, values=values, seconds=seconds)
+    saved = {"kept_from": kept["run"], "saved_tokens": kept["tokens"]} if kept and kept["run"] != context.run else {}
+    context.journal.emit("step_finished", **where, id=ident, values=values, seconds=seconds, **saved)
     return {"values": values}
+
+
+async def _looked_up(
+    site: Site, state: RunState, context: RunContext, scope: Scope, who: tuple[Role | None, str]
+) -> tuple[dict[str, Any] | None, Ingredients]:
+    """What is kept of a step that was made of the very same, and what it is made of; nothing for a step without a key."""
+    step, ident = site.step, step_id(site, state)
+    if step.kind not in KEYED or context.dry:
+        return None, {}
+    given = {entry.name: entry.expr.evaluate(scope) for entry in step.inputs}
+    sees = step.kind == "run" or bool(step.tools)
+    files = await asyncio.to_thread(tree, context, list(given.values())) if sees else {}
+    made_of = ingredients(site, state, context, who, given, files)
+    context.keys[ident] = digest(made_of)
+    kept = context.results.get(context.keys[ident])
+    needed = [*kept["values"].values(), (kept["commit"] or {}).get("files")] if kept else []
+    return (kept if all(context.objects.holds(ref) for ref in needed) else None), made_of
+
+
+async def _taken(site: Site, context: RunContext, kept: dict[str, Any], ident: str) -> Values:
+    """What a step gave in an earlier run, its commit included."""
+    values: Values = kept["values"]
+    result = unpack(context.objects, values[site.step.path])
+    if isinstance(result, TestRun):
+        _tell(site.step, result, context)
+    if kept["commit"]:
+        model = {"Company-Model": kept["model"]} if kept["model"] else {}
+        await commit_again(context, ident, kept["commit"], {**model, "Company-Kept-From": kept["run"]})
+    return values
+
+
+def _tell(step: Step, run: TestRun, context: RunContext) -> None:
+    context.journal.emit("verdict", step=step.path, passed=run.passed, summary=run.summary, sandbox=run.sandbox)
 
 
 async def _with_retries(
@@ -75,7 +132,8 @@ async def _with_retries(
 ) -> Values:
     step = site.step
     allowed = step.timeout or (None if child or step.kind == "gate" else context.step_timeout)
-    salt = context.failures.get(ident, 0)
+    key = context.keys.get(ident, "")
+    salt = context.results.failures(key) if key else 0
     for attempt in range(step.retry + 1):
         try:
             async with asyncio.timeout(allowed) as clock:
@@ -93,7 +151,8 @@ async def _with_retries(
             fault = error if isinstance(error, _TRIED_AGAIN) else StepFailed(f"it took longer than {allowed:g} s")
             anew = isinstance(error, StepFailed)  # an outage is no reason to pay again for what was answered before it
             salt += anew
-            context.failures[ident] = context.failures.get(ident, 0) + anew  # for a for_each that tries its items again
+            if anew and key:
+                context.results.fail(key)
             if attempt == step.retry or isinstance(fault, Refused):
                 context.journal.emit("step_failed", step=step.path, id=ident, reason=fault.message, anew=anew)
                 fault.place = fault.place or f"step {ident}"
@@ -125,9 +184,7 @@ async def _run(site: Site, state: RunState, context: RunContext, scope: Scope) -
             tests = {path: data for path, data in files.items() if is_test(path)}
         result = await run_tests(context.sandbox, files, tests, optional=optional, limits=limits)
         result = _with_findings(result, tests, [value for value in values if isinstance(value, SourceFile)], context)
-        context.journal.emit(
-            "verdict", step=step.path, passed=result.passed, summary=result.summary, sandbox=result.sandbox
-        )
+        _tell(step, result, context)
     await commit(site, state, context, result)
     return {step.path: pack(context.objects, result)}
 

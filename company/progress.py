@@ -160,6 +160,7 @@ class Progress:
         elif name == "step_skipped":
             row.outcome = "done" if row.times else "skipped"
         elif name == "step_finished":
+            row.note = KEPT if "kept_from" in event else row.note
             row.times += not (event["step"] == row.path and row.path in self._each)
             row.stop(now, "failed" if row.outcome == "failed" else "done")
             if clean(event.get("item", "")) in row.items:

@@ -31,6 +31,7 @@ class Prompts:
     """
 
     def __init__(self, sources: Mapping[str, str]) -> None:
+        self._closures: dict[str, dict[str, str]] = {}
         self._texts = {
             name.removeprefix("prompts/"): text for name, text in sources.items() if name.startswith("prompts/")
         }
@@ -55,6 +56,22 @@ class Prompts:
         )
         environment.filters.update(markdown.FILTERS)
         return environment
+
+    def texts_of(self, prompt: str) -> dict[str, str]:
+        """The template ``prompts/<prompt>`` and those that it includes: name → text."""
+        from jinja2 import meta
+
+        if prompt in self._closures:
+            return self._closures[prompt]
+        found = self._closures[prompt] = {}
+        wanted = [prompt + PROMPT_SUFFIX]
+        while wanted:
+            name = wanted.pop()
+            if name not in found and name in self._texts:
+                found[name] = self._texts[name]
+                tree = self._environment.parse(self._texts[name])
+                wanted += [each for each in meta.find_referenced_templates(tree) if each]
+        return found
 
     def render(self, prompt: str, role: Role, variables: Mapping[str, Any]) -> str:
         """The text of ``prompts/<prompt>``, artifacts as Markdown; a variable that is not given is empty.

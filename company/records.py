@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from company.errors import UsageError, WorkspaceBusy, WorkspaceError
+from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceError
 from company.events import read
 from company.report import Report
 from company.sop.procedure import Procedure
 from company.workspace import Lock, write_atomic
+
+_LOOKED_AT = 50
+"""How many of the newest runs are looked through for one of a procedure."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,22 @@ class Request:
     inputs: Mapping[str, Any]
     limits: Mapping[str, Any]
     unsafe_no_sandbox: bool
+    source: str = ""
+    """The procedure as it was asked for: a name, or the path of a file."""
+    branch: str = "main"
+    """Where it commits."""
+    base: str = ""
+    """The run that it goes back to; empty for one that goes back to none."""
+    origin: str = ""
+    """The first run of those that go back to one another; empty: this one."""
+    fork: str = ""
+    """The commit at which its branch begins, where it goes back to a run."""
+    again: Mapping[str, int] = field(default_factory=dict)
+    """Step path → how often it was asked for that it be done anew."""
+    edits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Id of a step's execution → what a person made of its result, as `state.Edit` has it."""
+    others: str = ""
+    """Reference of the files that a person changed and no step made."""
 
 
 def runs(workspace: Path) -> list[RunRecord]:
@@ -118,6 +138,18 @@ def newest_open(workspace: Path) -> RunRecord:
             hint=f"wait for it, or stop it; its repository is {running[0].repo}",
         )
     raise UsageError("there is no run to go on with here", hint="`company runs --workspace DIR` lists them")
+
+
+def latest(workspace: Path, sop: str, before: str) -> str:
+    """The id of the newest run of a procedure that began before the run `before`; empty without one."""
+    folders = sorted((workspace / ".company" / "runs").glob("*/request.json"), reverse=True)
+    for path in folders[:_LOOKED_AT]:
+        if path.parent.name < before:
+            with suppress(CompanyError):
+                request = read_request(path.parent)
+                if request.sop == sop and request.model != "dry":
+                    return request.run
+    return ""
 
 
 def keep(folder: Path, request: Request, procedure: Procedure) -> None:

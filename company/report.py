@@ -59,7 +59,12 @@ class Report:
     """Id → the values that it left, for a resumed run."""
     decided: dict[str, dict[str, str | None]] = field(default_factory=dict)
     """Id → the values that a decision at a gate left."""
-    failures: dict[str, int] = field(default_factory=dict)
+    made_of: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Id → what went into it, as hashes."""
+    commits: dict[str, Event] = field(default_factory=dict)
+    """Id of what a commit belongs to → its event, in the order in which they were made."""
+    kept: dict[str, int] = field(default_factory=dict)
+    """Id → tokens that it cost an earlier run, of the steps whose results were taken from there."""
     tokens: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Id → model and paid tokens."""
     waited: float = 0.0
@@ -112,10 +117,16 @@ class Report:
             self._no_longer(event["id"], now)
             if event["values"]:
                 self.decided[event["id"]] = event["values"]
+        elif name == "step_started":
+            if made_of := event.get("made_of"):
+                self.made_of[event["id"]] = made_of
         elif name == "step_finished":
             self.done[event["id"]] = event["values"]
+            if "kept_from" in event:
+                self.kept[event["id"]] = event["saved_tokens"]
+        elif name == "commit":
+            self.commits[event["step"]] = event
         elif name == "step_failed":
-            self.failures[event["id"]] = self.failures.get(event["id"], 0) + event.get("anew", True)
             self.failed += 1
         elif name == "run_finished":
             self.status, self.reason = event["status"], event["reason"]
@@ -168,8 +179,13 @@ class Report:
 
     @property
     def cached_steps(self) -> int:
-        """Steps all of whose replies had been paid for before."""
-        return sum(cost.from_store > 0 and cost.calls == 0 for cost in self.steps.values())
+        """Steps whose result was kept, or all of whose replies had been paid for before."""
+        return len(self.kept) + sum(cost.from_store > 0 and cost.calls == 0 for cost in self.steps.values())
+
+    @property
+    def saved_tokens(self) -> int:
+        """What the kept results cost in the runs that paid for them."""
+        return sum(self.kept.values())
 
     @property
     def model_seconds(self) -> float:

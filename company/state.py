@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from company.artifacts import Artifact, to_json
-from company.cache import Objects, Replies
+from company.cache import Objects, Replies, Results
 from company.errors import WorkspaceError
 from company.sop.procedure import named
 
@@ -75,6 +75,38 @@ class Site:
         return tuple(block.owner for block in self.blocks if block.owner and block.owner.kind == "loop")
 
 
+@dataclass(frozen=True)
+class Edit:
+    """What a person made of a step's result after the run was over."""
+
+    values: Mapping[str, str | None]
+    """What the step leaves now: step path → reference."""
+    made: Mapping[str, Any]
+    """The commit that belongs to it, as `cache.Results` keeps it."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The run that this one is compared with; a run that was made by `redo` goes back to it."""
+
+    run: str = ""
+    """Its id; empty without one."""
+    origin: str = ""
+    """The id of the first run of those that go back to one another."""
+    ingredients: Mapping[str, dict[str, str]] = field(default_factory=dict)
+    """Id of a step's execution → what went into it, as hashes."""
+    commits: Mapping[str, str] = field(default_factory=dict)
+    """Id of a step's execution → its commit, to be taken over where the same would be made again."""
+    again: Mapping[str, int] = field(default_factory=dict)
+    """Step path → how often it was asked for that it be done anew."""
+    edits: Mapping[str, Edit] = field(default_factory=dict)
+    """Id of a step's execution → what a person made of its result."""
+    others: str = ""
+    """Reference of the files that a person changed and no step made; empty without any."""
+    fork: str = ""
+    """The commit at which this run's branch left the earlier one's; empty where it did not."""
+
+
 @dataclass
 class RunContext:
     """Everything injected into nodes; passed as LangGraph's runtime context, never stored."""
@@ -98,10 +130,15 @@ class RunContext:
     """Seconds of a step that sets no `timeout:`."""
     test_seconds: float
     """Wall time of a test run or a command in the sandbox, when its step sets no `timeout:`."""
+    results: Results
+    """What steps of all runs gave, by their keys."""
+    earlier: Earlier = field(default_factory=Earlier)
     done: Mapping[str, dict[str, str | None]] = field(default_factory=dict)
     """Id → values, of what earlier sittings finished."""
-    failures: dict[str, int] = field(default_factory=dict)
-    """Id → how often it failed so far: the same questions again would get the same answers."""
+    keys: dict[str, str] = field(default_factory=dict)
+    """Id → the key of what went into it."""
+    made: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Id → the commit that belongs to it, as `cache.Results` keeps it."""
     committed: set[str] = field(default_factory=set)
     """Ids of the steps that the repository's history already holds; a resumed step does not commit twice."""
     decided: Mapping[str, dict[str, str | None]] = field(default_factory=dict)
@@ -122,7 +159,7 @@ class RunContext:
 
 def pack(objects: Objects, value: Any) -> str:
     """Keep a value (artifact, list, dict or scalar of JSON); returns its reference."""
-    return objects.put(_wrap(value))
+    return objects.put(wrapped(value))
 
 
 def pack_list(objects: Objects, refs: Sequence[str | None]) -> str:
@@ -147,13 +184,14 @@ def unpack(objects: Objects, ref: str | None) -> Any:
     return _unwrap(data, objects.kinds)
 
 
-def _wrap(value: Any) -> Any:
+def wrapped(value: Any) -> Any:
+    """A value as the JSON under which it is kept."""
     if isinstance(value, Artifact):
         return {"kind": type(value).__name__, "value": to_json(value)}
     if isinstance(value, list | tuple):
-        return {"kind": "list", "value": [_wrap(item) for item in value]}
+        return {"kind": "list", "value": [wrapped(item) for item in value]}
     if isinstance(value, Mapping):
-        return {"kind": "dict", "value": {key: _wrap(value[key]) for key in value}}
+        return {"kind": "dict", "value": {key: wrapped(value[key]) for key in value}}
     return {"kind": "json", "value": value}
 
 

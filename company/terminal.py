@@ -53,8 +53,9 @@ def duration(seconds: float) -> str:
 class PlainView:
     """One line for each fact, for logs and pipes."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, explain: bool = False) -> None:
         self._console = console
+        self._explain = explain
         self._calls: dict[int, Call] = {}
 
     def __call__(self, event: Event) -> None:
@@ -85,6 +86,10 @@ class PlainView:
             self._calls.clear()
         elif name == "step_started" and event["kind"] != "for_each":
             yield f"{where}: {clean(event['role']) or event['kind']} begins"
+            if self._explain and event["why"]:
+                yield f"  because {clean(event['why'], 1000)}"
+        elif name == "step_finished" and "kept_from" in event:
+            yield f"{where}: {KEPT}, {event['saved_tokens']} tokens"
         elif name == "step_skipped":
             yield f"{where}: skipped, {clean(event.get('reason', ''))}"
         elif name == "call_started":

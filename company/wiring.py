@@ -11,16 +11,16 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from company import engine
-from company.cache import Objects, Replies
+from company.cache import Objects, Replies, Results
 from company.engine import NewRun, Outcome, Sitting
-from company.errors import CompanyError, UsageError
+from company.errors import CompanyError, UsageError, WorkspaceBusy
 from company.events import Journal, Listener, read
 from company.llm import providers
 from company.llm.budget import Budget, Rates, Spent, usd
@@ -30,7 +30,8 @@ from company.llm.sources import Progress
 from company.paths import disk_errors
 from company.people import Person
 from company.prompts import Prompts
-from company.records import Request, find, keep, newest_open, own_file, read_request
+from company.records import Request, find, keep, latest, newest_open, own_file, read_request
+from company.redo import plan
 from company.report import Report
 from company.sandbox import Sandbox, choose
 from company.sop.library import Library
@@ -39,7 +40,7 @@ from company.sop.procedure import Limits, Procedure
 from company.sop.spec import TIERS
 from company.sop.tool_names import server_of
 from company.sop.types import BOOL, FLOAT, INT, STR, ListOf, OneOf
-from company.state import RunContext
+from company.state import Earlier, Edit, RunContext
 from company.tools.servers import Servers, open_servers
 from company.workspace import Lock, Repository
 
@@ -93,8 +94,10 @@ async def run(
     home = workspace / ".company"
     with disk_errors("create the workspace", new.workspace):
         home.mkdir(parents=True, exist_ok=True)
-    identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    request = Request(identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox)
+    identity = _identity()
+    request = Request(
+        identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox, source=_source(new.sop)
+    )
     notices = Notices()
     servers = open_servers(_servers(procedure), settings, dry=new.dry_run)
     async with _models(names, settings, notices, progress) as models, servers as tools:
@@ -145,6 +148,72 @@ async def resume(
         )  # fmt: skip
 
 
+async def redo(
+    workspace: Path,
+    run: str,
+    settings: Settings,
+    listeners: tuple[Listener, ...] = (),
+    stop: asyncio.Event | None = None,
+    limits: Mapping[str, float] | None = None,
+    progress: Progress | None = None,
+    person: Person | None = None,
+    *,
+    again: Sequence[str] = (),
+    sop: str = "",
+    model: str = "",
+    user_dir: Path | None = None,
+    headless: bool = False,
+) -> Outcome:
+    """Make a run again on a new branch of its repository: what changed since, and what depends on that; nothing else.
+
+    Args:
+        again: steps to do anew though nothing changed.
+        sop: another procedure; by default the run's own, as it is now.
+        model: another model; by default the run's.
+
+    Raises:
+        UsageError: no such run, no such step, or a person's change that cannot be taken over.
+        WorkspaceBusy: it is running.
+    """
+    workspace = workspace.resolve()
+    home = workspace / ".company"
+    record = find(workspace, run)
+    if record.status == "running":
+        raise WorkspaceBusy(f"the run {record.run} is under way", hint="wait until it has ended, or stop it")
+    base = read_request(home / "runs" / record.run)
+    if base.model == "dry":
+        raise UsageError(f"the run {record.run} was a dry run: it made nothing to go back to", hint="company run …")
+    repository = Repository.open(record.repo)
+    identity = _identity()
+    with Lock(repository.path):
+        made = plan(base, home, repository, identity, again, _source(sop), Library(user_dir))
+        procedure, chosen = made.procedure, model or base.model
+        request = replace(
+            made.request,
+            inputs=_inputs(procedure, {name: str(value) for name, value in made.request.inputs.items()}),
+            model=chosen,
+            limits={**asdict(procedure.limits), **(limits or {})},
+        )
+        names = _names(procedure, settings, chosen)
+        for called in names.values():
+            providers.check_name(called, settings)
+        _honoured(procedure, names, settings)
+        sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
+        if made.changed:
+            repository.keep(f"refs/company/edits/{identity}", made.changed, f"edits after the run {base.run}")
+        with disk_errors("write the run's request", home):
+            keep(home / "runs" / identity, request, procedure)
+        repository.restore()
+        repository.switch(request.branch, request.fork)
+    notices = Notices()
+    servers = open_servers(_servers(procedure), settings)
+    async with _models(names, settings, notices, progress) as models, servers as tools:
+        return await _sit(
+            request, procedure, settings, home, repository, sandbox, models, tools, notices, listeners, stop, person,
+            headless=headless,
+        )  # fmt: skip
+
+
 async def _sit(
     request: Request,
     procedure: Procedure,
@@ -166,6 +235,13 @@ async def _sit(
     stop = stop or asyncio.Event()
     dry = request.model == "dry"
     with Lock(repository.path):
+        if (branch := repository.branch()) != request.branch:
+            raise UsageError(
+                f"the repository stands on {f'the branch `{branch}`' if branch else 'no branch'}, and the run goes on on "
+                f"`{request.branch}`",
+                place=str(repository.path),
+                hint=f"git -C {repository.path} switch {request.branch}",
+            )
         report = Report.of(read(folder / "events.jsonl"))
         journal = Journal(folder / "events.jsonl", (report.see, *listeners))
         notices.journal = journal
@@ -198,7 +274,8 @@ async def _sit(
             step_timeout=settings.step_timeout,
             test_seconds=settings.test_seconds,
             done=dict(report.done),
-            failures=dict(report.failures),
+            results=Results(home / "steps"),
+            earlier=_earlier(request, home),
             decided=dict(report.decided),
             person=person,
             headless=headless or dry,
@@ -213,6 +290,22 @@ async def _sit(
             return await engine.run(sitting, context)
         finally:
             journal.close()
+
+
+def _earlier(request: Request, home: Path) -> Earlier:
+    """What a run is compared with: the run that it goes back to, else the newest of the same procedure."""
+    run = request.base or latest(home.parent, request.sop, request.run)
+    report = Report.of(read(home / "runs" / run / "events.jsonl")) if run else Report()
+    return Earlier(
+        run=run,
+        origin=request.origin or request.run,
+        ingredients=report.made_of,
+        commits={ident: event["sha"] for ident, event in report.commits.items()} if request.base else {},
+        again=request.again,
+        edits={ident: Edit(**edit) for ident, edit in request.edits.items()},
+        others=request.others,
+        fork=request.fork,
+    )
 
 
 def _servers(procedure: Procedure) -> set[str]:
@@ -320,6 +413,15 @@ def _converted(name: str, text: str, kind: Any) -> Any:
     except (ValueError, KeyError):
         pass
     raise UsageError(f"the input `{name}` must be {kind}, not `{text[:60]}`")
+
+
+def _source(sop: str) -> str:
+    """How a procedure is asked for from another folder."""
+    return str(Path(sop).resolve()) if Path(sop).suffix in (".yaml", ".yml") else sop
+
+
+def _identity() -> str:
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def _free_name(new: NewRun, inputs: Mapping[str, Any]) -> str:

@@ -97,6 +97,8 @@ class Repository:
         self.path = path.resolve()
         self._dot_git = self.path / ".git"
         self._tree = WorkingTree(self.path, self._dot_git / "company")
+        self._left = self._dot_git / "company" / "left"
+        """Holds the commit whose files are being put away for those of another branch."""
 
     @classmethod
     def create(cls, path: Path) -> Repository:
@@ -154,10 +156,14 @@ class Repository:
         email_slug: str,
         trailers: Mapping[str, str],
         allow_empty: bool = False,
+        instead: str = "",
     ) -> Commit | None:
         """Put `files` (None deletes) on top of HEAD as one commit, then into the working tree.
 
         The commit is whole or absent. If the process dies before the files are in place, `restore` finishes.
+
+        Args:
+            instead: a commit that is taken over if it is this one but for author, message and time.
 
         Returns:
             The commit, or None when nothing would change and `allow_empty` is false.
@@ -178,13 +184,12 @@ class Repository:
             tree = gitdoor.change_tree(repo, base, _nested(blobs), entries)
             if tree == (base or gitdoor.EMPTY_TREE) and not allow_empty:
                 return None
-            made = int(time.time())
             name = gitdoor.line(author, "<>") or "company"
             email = f"{gitdoor.line(email_slug, '<> ')}@company.invalid"
-            who = f"{name} <{email}> {made} +0000"
-            ancestry = f"tree {tree.hex()}\n" + (f"parent {parent}\n" if parent else "")
-            message = gitdoor.message(subject, body, trailers)
-            raw = f"{ancestry}author {who}\ncommitter {who}\n\n{message}".encode()
+            raw = _commit_object(tree, parent, name, email, gitdoor.message(subject, body, trailers))
+            known = gitdoor.commit_of(repo, instead) if instead else None
+            if known and gitdoor.parent_of(known) == parent and gitdoor.tree_of(known) == tree:
+                raw = known
             sha = gitdoor.store(repo, "commit", raw).hex()
             try:
                 staged = self._stage(contents, entries)
@@ -229,6 +234,7 @@ class Repository:
             if mended or indexed != tracked:
                 self._refresh_index(repo, status, anew=True)
                 mended = mended or [".git/index"]
+            self._left.unlink(missing_ok=True)
         return mended
 
     def read(self, path: str) -> bytes | None:
@@ -242,11 +248,69 @@ class Repository:
             entry = gitdoor.entries(repo, tree).get(name)
             return gitdoor.data(repo, entry.sha) if entry and entry.mode in REGULAR else None
 
-    def files(self) -> Mapping[str, bytes]:
-        """Every regular file at HEAD: path → content. Links and submodules are left out."""
+    def files(self, at: str = "HEAD") -> Mapping[str, bytes]:
+        """Every regular file of a commit: path → content. Links and submodules are left out."""
         with self._repo() as repo:
-            found = gitdoor.walk(repo, gitdoor.head(repo)[1]).items()
+            found = gitdoor.walk(repo, gitdoor.tree_at(repo, at)).items()
             return {path: gitdoor.data(repo, entry.sha) for path, entry in found if entry.mode in REGULAR}
+
+    def edited(self) -> dict[str, bytes | None]:
+        """The files of HEAD that are otherwise in the working tree: path → what is there, None where nothing is.
+
+        Files that git does not track are left out.
+
+        Raises:
+            UnsafePath: a link or a folder stands where a file belongs.
+        """
+        found: dict[str, bytes | None] = {}
+        with self._repo() as repo:
+            for path, entry in gitdoor.walk(repo, gitdoor.head(repo)[1]).items():
+                if entry.mode in REGULAR:
+                    here = self._tree.read(path)
+                    if not (here and gitdoor.whole_object("blob", here[0])[0] == entry.sha.hex()):
+                        found[path] = here[0] if here else None
+        return found
+
+    def branch(self) -> str:
+        """The branch that HEAD stands on; empty when it stands on none."""
+        with self._repo() as repo:
+            name: str = repo.git.symbolic_ref("--quiet", "HEAD", with_exceptions=False)
+            return name.removeprefix("refs/heads/")
+
+    def tip(self, branch: str) -> str:
+        """The id of a branch's last commit; empty without such a branch."""
+        with self._repo() as repo:
+            sha: str = repo.git.rev_parse(
+                "--quiet", "--verify", f"refs/heads/{branch}^{{commit}}", with_exceptions=False
+            )
+            return sha
+
+    def switch(self, branch: str, at: str) -> None:
+        """Begin a new branch at a commit and put its files in place of HEAD's; those that git does not track stay.
+
+        Raises:
+            WorkspaceError: there is such a branch.
+        """
+        with self._repo() as repo:
+            repo.git.update_ref("-m", "company", f"refs/heads/{branch}", at, NO_COMMIT)
+            left, _ = gitdoor.head(repo)
+            write_atomic(self._left, (left or "").encode())
+            repo.git.symbolic_ref("-m", "company", "HEAD", f"refs/heads/{branch}")
+        self.restore()
+
+    def keep(self, ref: str, files: Mapping[str, bytes | None], subject: str) -> str:
+        """Put `files` on top of HEAD as a commit by a person that only `ref` leads to; returns its id."""
+        with self._repo() as repo:
+            parent, base = gitdoor.head(repo)
+            blobs = {
+                path: None if content is None else gitdoor.store(repo, "blob", content)
+                for path, content in files.items()
+            }
+            tree = gitdoor.change_tree(repo, base, _nested(blobs), {})
+            raw = _commit_object(tree, parent, "Person", "person@company.invalid", subject)
+            sha = gitdoor.store(repo, "commit", raw).hex()
+            repo.git.update_ref("-m", "company", ref, sha, NO_COMMIT)
+            return sha
 
     def log(self) -> list[Commit]:
         """The commits from HEAD back along first parents, newest first."""
@@ -339,8 +403,10 @@ class Repository:
     def _finish_deletions(
         self, repo: git.Repo, sha: str | None, tracked: Mapping[str, Entry], index: gitdoor.Index | None
     ) -> list[str]:
-        """Remove files that HEAD's commit deleted and the index still has: its process died before."""
+        """Remove files that HEAD's commit deleted, or another branch does not have, and the index still has."""
         parent = self._parent(sha, gitdoor.data(repo, bytes.fromhex(sha))) if sha else None
+        with suppress(FileNotFoundError):
+            parent = self._left.read_text() or parent
         if not parent:
             return []
         gone = []
@@ -401,3 +467,9 @@ def _same(entry: Entry, content: bytes, status: os.stat_result) -> bool:
     is_executable = bool(status.st_mode & stat.S_IXUSR)
     sha, _ = gitdoor.whole_object("blob", content)
     return bytes.fromhex(sha) == entry.sha and is_executable == (entry.mode == EXECUTABLE)
+
+
+def _commit_object(tree: bytes, parent: str | None, name: str, email: str, message: str) -> bytes:
+    who = f"{name} <{email}> {int(time.time())} +0000"
+    ancestry = f"tree {tree.hex()}\n" + (f"parent {parent}\n" if parent else "")
+    return f"{ancestry}author {who}\ncommitter {who}\n\n{message}".encode()

@@ -112,6 +112,10 @@ class Model(Protocol):
         """Provider and model: ``openai:gpt-x``, ``local:qwen2.5-coder-1.5b``, ``script:f.yaml``."""
 
     @property
+    def identity(self) -> str:
+        """What tells it from every other model, also from one of the same name elsewhere: what it gave is kept under it."""
+
+    @property
     def context(self) -> int | None:
         """Tokens that prompt and reply may have together; None when unknown."""
 
@@ -189,6 +193,7 @@ class ChatModel:
     Args:
         name: provider and model; what follows the first colon is the model's name at the endpoint.
         endpoint: where it is.
+        identity: as of a `Model`; name and address by default.
         context: tokens of prompt and reply together, if known.
         notice: told, in one line for people, when a request is going to be sent again.
         sleep: waits between tries; tests replace it.
@@ -199,11 +204,13 @@ class ChatModel:
         name: str,
         endpoint: Endpoint,
         *,
+        identity: str = "",
         context: int | None = None,
         notice: Callable[[str], None] = lambda text: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.name = name
+        self.identity = identity or f"{name} at {endpoint.url}"
         self.context = context
         self.endpoint = endpoint
         self._model = name.partition(":")[2] or name

@@ -133,6 +133,11 @@ class Gateway:
             hint="`company resume` tries again; a larger model, or a step with a smaller task, helps",
         ) from fault
 
+    def parameters(self, called: str | None, temperature: float | None, max_tokens: int | None) -> list[Any]:
+        """The model that is called so, and what it would be asked with."""
+        warmth = self._temperature if temperature is None else temperature
+        return [self._model(called).identity, warmth, max_tokens or self._max_tokens]
+
     def room(self, ask: Ask) -> int | None:
         """Characters that a conversation may grow by so that a reply of full length still fits; None where unknown."""
         context = self._model(ask.model).context
@@ -174,7 +179,7 @@ class Gateway:
     async def _reply(self, ask: Ask, request: Request) -> Reply:
         model = self._model(ask.model)
         label, call = request.label, next(self._calls)
-        key = digest([model.name, *(getattr(request, part) for part in _ASKED)])
+        key = digest([model.identity, *(getattr(request, part) for part in _ASKED)])
         kept = self._replies.get(key)
         if kept:
             reply = Reply(**{part: kept[part] for part in _KEPT})

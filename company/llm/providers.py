@@ -161,7 +161,9 @@ async def _local(
     )
     async with server:
         endpoint = Endpoint(server.base_url, SecretStr(server.api_key), parallel=server.slots)
-        chat = ChatModel(f"local:{called}", endpoint, context=server.context, notice=notice)
+        name, weights = f"local:{called}", path.stat()
+        identity = f"{name} of {weights.st_size} bytes" + (f", {weights.st_mtime_ns}" if _is_path(model) else "")
+        chat = ChatModel(name, endpoint, identity=identity, context=server.context, notice=notice)
         try:
             yield chat
         finally:

@@ -66,7 +66,7 @@ class ScriptedModel:
     """
 
     def __init__(self, entries: list[ScriptEntry], name: str = "script") -> None:
-        self.name = name
+        self.name = self.identity = name
         self.context: int | None = None
         self._left = list(entries)
 
@@ -138,7 +138,7 @@ class DryModel:
     """No model at all: the smallest documents that fit the schema, with one entry in each list of documents, and files that do
     nothing. In the first round of a loop every bool is false, later true."""
 
-    name = "dry"
+    name = identity = "dry"
     context: int | None = None
 
     async def complete(self, request: Request, on_tokens: OnTokens | None = None) -> Reply:
