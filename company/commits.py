@@ -58,11 +58,11 @@ async def commit_files(
         if ident in context.committed:
             return
         found = {"Company-Run": context.run, "Company-Step": ident, **(trailers or {})}
-        if ident in context.keys:
-            found["Company-Step-Key"] = context.keys[ident][:16]
         if ident in context.tokens:
             model, tokens = context.tokens[ident]
             found |= {"Company-Model": model, "Company-Tokens": str(tokens)}
+        if ident in context.keys:
+            found["Company-Step-Key"] = context.keys[ident][:16]
         commit = await asyncio.to_thread(
             context.repository.commit,
             files,

@@ -216,4 +216,4 @@ def test_a_second_run_of_the_same_requirement_pays_for_nothing(tmp_path: Path) -
         out, err = again.communicate(timeout=120)
         assert again.returncode == 0, err
         outcome = json.loads(out)
-        assert (len(state.bodies), outcome["calls"], outcome["cached_steps"]) == (asked, 0, 5)
+        assert (len(state.bodies), outcome["calls"], outcome["cached_steps"]) == (asked, 0, 7)
