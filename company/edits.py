@@ -135,9 +135,9 @@ class _Reader:
             )
         if any(isinstance(one, _VERDICTS) for one in flat(value)):
             raise UsageError("a verdict or a decision is not to be edited", place=path, hint=_undo(path))
-        new = self._document(step, value, path, text)
+        new = self._document(step, value, path, text) if path.endswith((".json", ".md")) else value
         files = publish.files_of(name.removesuffix(".do"), item, new, self._requirement, candidates=step.sample > 1)
-        if path not in files:
+        if path not in files or not path.endswith((".json", ".md")):
             raise UsageError(
                 f"it is made from what `{name}` gave, and is not to be edited itself", place=path,
                 hint=f"edit {next(iter(files))} instead, and undo this: git restore {path}",
@@ -150,8 +150,6 @@ class _Reader:
     def _document(self, step: Step, value: Any, path: str, text: str) -> Any:
         """The artifact that an edited file stands for."""
         assert step.out
-        if not path.endswith((".json", ".md")):
-            return value
         try:
             data = json.loads(text) if path.endswith(".json") else edited(value, text, path)
             return TypeAdapter(step.out.annotation).validate_python(data)

@@ -1,0 +1,280 @@
+"""A run that goes back to another: what a person edited is taken over, what depends on it is made again, the rest is kept."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from running import CHECKS, INTERFACE, OUTLINE, PRD, REQUIREMENT, RIGHT, WATERFALL, WRONG, git, go_on, start
+
+from company import wiring
+from company.engine import NewRun, Outcome
+from company.errors import CompanyError, UsageError
+from company.events import Event, read
+from company.people import Answer, Question
+from company.settings import Settings
+
+SCRIPT: list[dict[str, Any]] = [*WATERFALL, {"step": "code", "reply": RIGHT}]
+MINE = 'def shout(text: str) -> str:\n    """As I like it."""\n    return text.upper() + "!"\n'
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Outcome:
+    """A run of waterfall that is over and accepted."""
+    outcome = start(tmp_path, "waterfall", SCRIPT)
+    assert outcome.accepted, outcome.reason
+    return outcome
+
+
+def redo(folder: Path, run: str, script: list[dict[str, Any]] | None = None, **more: Any) -> Outcome:
+    """Make a run again, with another script where one is given."""
+    if script is not None:
+        (folder / "script.yaml").write_text(yaml.safe_dump(script))
+    return asyncio.run(wiring.redo(folder / "ws", run, Settings(), **more))
+
+
+def journal(folder: Path, run: str) -> list[Event]:
+    return list(read(folder / "ws/.company/runs" / run / "events.jsonl"))
+
+
+def made(folder: Path, run: str) -> list[str]:
+    """The executions that a run really did, in order."""
+    ends = [event for event in journal(folder, run) if event["event"] == "step_finished"]
+    return [event["id"].partition("#")[0] for event in ends if "kept_from" not in event and event["step"] != "code"]
+
+
+def subjects(repo: Path, since: str) -> list[str]:
+    return git(repo, "log", "--reverse", "--format=%an: %s", f"{since}..HEAD").splitlines()
+
+
+def test_from_a_step_does_it_anew_and_keeps_what_does_not_change(tmp_path: Path, first: Outcome) -> None:
+    main = git(first.repo, "rev-parse", "main")
+    again = redo(tmp_path, first.run, again=["design"])
+    assert (again.status, again.calls) == ("delivered", 2)  # the design is asked for in two pieces
+    assert made(tmp_path, again.run) == ["design"]
+    assert git(first.repo, "rev-parse", "main") == main
+    assert git(first.repo, "branch", "--show-current") == f"company/{again.run}\n"
+    # The same answer was given, so the same commits lead to it: the branches part at the delivery.
+    assert git(first.repo, "merge-base", "main", "HEAD") == git(first.repo, "rev-parse", "main~1")
+    third = redo(tmp_path, again.run, again=["design"])
+    assert third.calls == 2, "asked for once more, it is done once more"
+
+
+def test_what_depends_on_another_answer_is_made_again(tmp_path: Path, first: Outcome) -> None:
+    louder = {**INTERFACE, "purpose": "Says things very loudly."}
+    script = [{"step": "design", "reply": OUTLINE}, {"step": "design", "reply": louder},
+              {"step": "tests", "reply": CHECKS}, {"step": "code", "reply": RIGHT}]  # fmt: skip
+    again = redo(tmp_path, first.run, script, again=["design"])
+    assert again.accepted, again.reason
+    assert sorted(made(tmp_path, again.run)) == ["code.do[shout.py]", "design", "tests", "verify.test"]
+    why = {event["step"]: event["why"] for event in journal(tmp_path, again.run) if event["event"] == "step_started"}
+    assert why["design"] == "it was asked for with --from"
+    assert "the input `design`" in why["tests"]
+    assert why["prd"] == f"nothing that goes into it has changed since {first.run}"
+
+
+@pytest.mark.parametrize("path", ["docs/prd.md", ".company/artifacts/prd.json"])
+def test_an_edited_document_is_taken_over_in_both_its_forms(tmp_path: Path, first: Outcome, path: str) -> None:
+    file = first.repo / path
+    file.write_text(file.read_text().replace("say things loudly", "say things so that all hear"))
+    again = redo(tmp_path, first.run, [])
+    assert (again.status, again.calls) == ("delivered", 0)
+    data = json.loads((first.repo / ".company/artifacts/prd.json").read_text())
+    assert data == {**PRD, "goals": ["say things so that all hear"]}
+    assert "say things so that all hear" in (first.repo / "docs/prd.md").read_text()
+    assert git(first.repo, "log", "-1", "--format=%an %s", "--", path) == (
+        "Person prd: change .company/artifacts/prd.json, docs/prd.md\n"
+    )
+    assert "say things loudly" in git(first.repo, "show", f"main:{path}")
+    assert git(first.repo, "status", "--porcelain") == ""
+
+
+def test_an_edited_design_makes_again_what_reads_it(tmp_path: Path, first: Outcome) -> None:
+    file = first.repo / "docs/design.md"
+    file.write_text(file.read_text().replace("Capitals and a mark.", "Capitals, then a mark."))
+    again = redo(tmp_path, first.run, SCRIPT)
+    assert again.accepted
+    assert sorted(set(made(tmp_path, again.run)) - {"design"}) == ["code.do[shout.py]", "tests", "verify.test"]
+    data = json.loads((first.repo / ".company/artifacts/design.json").read_text())
+    assert data["files"][0]["parts"][0]["purpose"] == "Capitals, then a mark."
+
+
+def test_edited_code_is_tested_and_a_second_redo_still_has_it(tmp_path: Path, first: Outcome) -> None:
+    (first.repo / "shout.py").write_text(MINE)
+    again = redo(tmp_path, first.run, [])
+    assert (again.accepted, again.calls, again.status) == (True, 0, "delivered")
+    assert made(tmp_path, again.run) == ["verify.test"]
+    assert "Person: code.do[shout.py]: change shout.py" in subjects(first.repo, "main")
+    assert (first.repo / "shout.py").read_text() == MINE
+    third = redo(tmp_path, again.run, SCRIPT, again=["tests"])
+    assert third.accepted
+    assert (first.repo / "shout.py").read_text() == MINE
+
+
+def test_edited_code_that_fails_its_tests_is_mended_as_any_other(tmp_path: Path, first: Outcome) -> None:
+    (first.repo / "shout.py").write_text(MINE.replace('+ "!"', ""))
+    again = redo(tmp_path, first.run, [{"step": "verify.fix", "round": 2, "reply": RIGHT}])
+    assert again.accepted, again.reason
+    assert made(tmp_path, again.run) == ["verify.test", "verify.fix", "verify.test"]
+
+
+def test_an_edit_is_kept_where_what_it_was_made_from_changed_too(tmp_path: Path, first: Outcome) -> None:
+    (first.repo / "shout.py").write_text(MINE)
+    file = first.repo / "docs/design.md"
+    file.write_text(file.read_text().replace("Capitals and a mark.", "Capitals, then a mark."))
+    again = redo(tmp_path, first.run, [{"step": "tests", "reply": CHECKS}])
+    assert again.accepted
+    assert (first.repo / "shout.py").read_text() == MINE
+    notices = [event["text"] for event in journal(tmp_path, again.run) if event["event"] == "notice"]
+    assert any("code.do[shout.py]#1: kept as you edited it, though" in text for text in notices)
+
+
+def test_commits_of_the_user_and_files_of_nobody_are_taken_over(tmp_path: Path, first: Outcome) -> None:
+    (first.repo / "shout.py").write_text(MINE)
+    (first.repo / "NOTES").write_text("mine\n")
+    (first.repo / "README.md").write_text("# My own\n")
+    git(first.repo, "add", "-A")
+    git(first.repo, "-c", "user.name=Me", "-c", "user.email=me@x", "commit", "-qm", "my own")
+    main = git(first.repo, "rev-parse", "main")
+    again = redo(tmp_path, first.run, [])
+    assert again.accepted
+    assert {name: (first.repo / name).read_text() for name in ("shout.py", "NOTES", "README.md")} == {
+        "shout.py": MINE, "NOTES": "mine\n", "README.md": "# My own\n",
+    }  # fmt: skip
+    assert git(first.repo, "rev-parse", "main") == main
+
+
+def test_another_requirement_and_another_procedure_are_edited_where_they_lie(tmp_path: Path, first: Outcome) -> None:
+    (first.repo / ".company/requirement.md").write_text(REQUIREMENT + " It is for everybody.\n")
+    again = redo(tmp_path, first.run, SCRIPT)
+    assert again.accepted
+    assert {"prd", "design", "code.do[shout.py]", "tests"} <= set(made(tmp_path, again.run))
+    sop = first.repo / ".company/sop.yaml"
+    sop.write_text(sop.read_text().replace("max: 6", "max: 5"))
+    third = redo(tmp_path, again.run, [])
+    assert (third.calls, made(tmp_path, third.run)) == (0, [])
+    assert "max: 5" in git(first.repo, "show", "HEAD:.company/sop.yaml")
+    sop.write_text(sop.read_text().replace("until:", "untill:"))
+    with pytest.raises(UsageError) as error:
+        redo(tmp_path, third.run, [])
+    assert "untill" in error.value.report  # type: ignore[attr-defined]  # a SopError
+
+
+REFUSED = {
+    "both forms": (
+        {"docs/prd.md": ("loudly", "softly"), ".company/artifacts/prd.json": ("Shout", "Cry")},
+        "was changed too, and both are made from one another",
+    ),
+    "no artifact": ({".company/artifacts/prd.json": ('"must"', '"perhaps"')}, "it does not fit: requirements.0.priority"),
+    "no JSON": ({".company/artifacts/prd.json": ("{", "{{")}, "it is no JSON"),
+    "another form": ({"docs/prd.md": ("## Goals", "## Aims")}, "`## Aims` is no part of this document"),
+    "a verdict": ({".company/artifacts/verify.test.json": ("passed", "failed")}, "a verdict or a decision is not to be edited"),
+    "made from the checks": ({"tests/test_requirement.py": ("import", "import  ")}, "is not to be edited itself"),
+    "the record": ({".company/run.json": ("calls", "Calls")}, "is not to be edited"),
+    "deleted": ({"shout.py": ("", None)}, "a step made it, and it is deleted"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_change_that_cannot_be_taken_over_is_refused_and_stays(tmp_path: Path, first: Outcome, name: str) -> None:
+    files, message = REFUSED[name]
+    for path, (old, new) in files.items():
+        file = first.repo / path
+        assert file.exists(), sorted(first.repo.rglob("*"))
+        if new is None:
+            file.unlink()
+        else:
+            assert old in file.read_text()
+            file.write_text(file.read_text().replace(old, new))
+    before = git(first.repo, "status", "--porcelain"), git(first.repo, "log", "--all", "--format=%h")
+    with pytest.raises(CompanyError, match=message) as error:
+        redo(tmp_path, first.run)
+    assert error.value.place
+    assert (git(first.repo, "status", "--porcelain"), git(first.repo, "log", "--all", "--format=%h")) == before
+    assert len(list((tmp_path / "ws/.company/runs").iterdir())) == 1
+
+
+def test_steps_that_are_not_there_and_steps_that_were_edited_are_refused(tmp_path: Path, first: Outcome) -> None:
+    with pytest.raises(UsageError, match="has no step `desing`") as error:
+        redo(tmp_path, first.run, again=["desing"])
+    assert "did you mean `design`" in error.value.hint
+    (first.repo / "shout.py").write_text(MINE)
+    with pytest.raises(UsageError, match=r"you changed what `code.do\[shout.py\]#1` made"):
+        redo(tmp_path, first.run, again=["code"])
+    assert (first.repo / "shout.py").read_text() == MINE
+
+
+def test_uncommitted_work_on_another_branch_is_not_taken_for_the_runs(tmp_path: Path, first: Outcome) -> None:
+    again = redo(tmp_path, first.run, again=["prd"])
+    (first.repo / "shout.py").write_text(MINE)
+    with pytest.raises(UsageError, match=f"stands on `company/{again.run}` with changes that are not committed"):
+        redo(tmp_path, first.run)
+    assert (first.repo / "shout.py").read_text() == MINE
+
+
+def test_what_was_not_committed_can_always_be_found_again(tmp_path: Path, first: Outcome) -> None:
+    (first.repo / "shout.py").write_text(MINE)
+    again = redo(tmp_path, first.run, [])
+    assert git(first.repo, "show", f"refs/company/edits/{again.run}:shout.py") == MINE
+
+
+def test_a_redo_that_a_limit_stops_goes_on_where_it_stood(tmp_path: Path, first: Outcome) -> None:
+    (first.repo / ".company/requirement.md").write_text(REQUIREMENT + " It is for everybody.\n")
+    again = redo(tmp_path, first.run, SCRIPT, limits={"calls": 1})
+    assert again.status == "limited"
+    ended = go_on(tmp_path, {"calls": 50})
+    assert (ended.run, ended.accepted, ended.calls) == (again.run, True, 5)
+    history = subjects(first.repo, "main")
+    assert len(history) == len(set(history))
+
+
+def test_files_that_the_new_design_has_not_are_gone(tmp_path: Path, first: Outcome) -> None:
+    requirement = first.repo / ".company/requirement.md"
+    requirement.write_text(REQUIREMENT.replace("shout.py", "cry.py").replace("A module", "A small module"))
+    script = yaml.safe_load(yaml.safe_dump(SCRIPT).replace("from shout", "from cry"))
+    again = redo(tmp_path, first.run, script)
+    assert again.accepted, again.reason
+    assert (first.repo / "cry.py").exists()
+    assert not (first.repo / "shout.py").exists()
+
+
+GATED = """
+sop: 1
+steps:
+  prd: {role: product_manager, in: requirement, out: Prd}
+  ok: {gate: human, show: [prd], choices: {go: next, no: fail}, headless: go}
+  code: {role: engineer, prompt: draft, in: requirement, out: [SourceFile]}
+"""
+
+
+def test_a_decision_holds_in_the_runs_that_go_back_to_it_and_in_no_other(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def person(question: Question) -> Answer:
+        asked.append(question.step)
+        return Answer("go", "fine")
+
+    script = [{"step": "prd", "reply": PRD}, {"step": "code", "reply": RIGHT}, {"step": "code", "reply": WRONG}]
+    first = start(tmp_path, GATED, script, person=person)
+    assert (first.status, asked) == ("delivered", ["ok"])
+    again = redo(tmp_path, first.run, again=["code"], person=person)
+    assert (again.status, again.calls, asked) == ("delivered", 1, ["ok"])
+    other = NewRun({"requirement": REQUIREMENT}, str(tmp_path / "own.yaml"), tmp_path / "ws", "other", first.model)
+    outcome = asyncio.run(wiring.run(other, Settings(), person=person))
+    assert (outcome.status, outcome.calls, asked) == ("delivered", 0, ["ok", "ok"])
+
+
+def test_another_run_does_not_repeat_the_replies_of_a_step_that_failed(tmp_path: Path) -> None:
+    bad = [{"step": "prd", "reply": "no JSON"}] * 3
+    first = start(tmp_path, GATED, bad, headless=True)
+    assert first.status == "failed"
+    (tmp_path / "script.yaml").write_text(
+        yaml.safe_dump([{"step": "prd", "reply": PRD}, {"step": "code", "reply": RIGHT}])
+    )
+    other = NewRun(
+        {"requirement": REQUIREMENT}, str(tmp_path / "own.yaml"), tmp_path / "ws", "other", first.model, headless=True
+    )
+    outcome = asyncio.run(wiring.run(other, Settings()))
+    assert (outcome.status, outcome.calls) == ("delivered", 2)
