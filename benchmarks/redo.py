@@ -80,7 +80,11 @@ def main() -> None:
     parser.add_argument("--other", default="local:qwen2.5-coder-0.5b", help="QA's model after the third edit")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        rows = [row for project in given.projects.split(",") for row in measure(project, given.model, given.other, Path(home))]
+        rows = [
+            row
+            for project in given.projects.split(",")
+            for row in measure(project, given.model, given.other, Path(home))
+        ]
     table(rows)
 
 

@@ -20,7 +20,7 @@ from company.documents import edited
 from company.errors import UsageError
 from company.report import Report
 from company.sop.procedure import Procedure, Step
-from company.state import Edit, pack, unpack
+from company.state import Edit, pack, parts_of, unpack
 
 OWN = {".company/sop.yaml": "sop", ".company/requirement.md": "requirement"}
 """What a run was asked, as files of its repository."""
@@ -125,8 +125,7 @@ class _Reader:
         }
         if changed:
             return {**values, **{name: pack(self._objects, value) for name, value in changed.items()}}, {path: text}
-        name = ident.partition("#")[0].partition("[")[0]
-        item = ident.partition("#")[0].removeprefix(name).strip("[]")
+        name, item, _ = parts_of(ident)
         step = self._steps.get(name)
         value = unpack(self._objects, values.get(name))
         if step is None or step.out is None:

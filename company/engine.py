@@ -197,7 +197,12 @@ def _whole(procedure: Procedure, state: RunState) -> None:
 
 
 def _tell_of_the_rest(sitting: Sitting, context: RunContext) -> None:
-    """Say which steps a dry run did not come to."""
+    """Say which steps a dry run did not come to, and which edits of a person had no step to belong to."""
+    for ident, edit in context.earlier.edits.items():
+        if ident not in sitting.report.done:
+            files = ", ".join(context.objects.get(edit.made["files"])["value"])
+            text = f"your change of {files} was not taken over: this run did not come to {ident}. It is kept in git: "
+            context.journal.emit("notice", text=f"{text}git log --all -- {files.split(', ')[0]}")
     done = {ident.partition("#")[0].partition("[")[0] for ident in sitting.report.done}
     left = [step.path for step in sitting.procedure.walk() if not step.body and step.path not in done]
     if context.dry and left:

@@ -6,6 +6,7 @@ Where results are kept by their keys: `cache.Results`. When one is taken instead
 from __future__ import annotations
 
 import hashlib
+import platform
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
@@ -76,15 +77,16 @@ def ingredients(
         found["the gate"] = [dict(step.choices), step.max, step.headless, context.headless, context.earlier.origin]
     else:
         found["the requirement"] = context.requirement
+    where = [context.sandbox.name, platform.python_version()]
     if step.kind == "run":
-        found["the command"] = [step.command, step.timeout or context.test_seconds, context.sandbox.name]
+        found["the command"] = [step.command, step.timeout or context.test_seconds, *where]
     if role:
         found["the role"] = [role.name, role.title, role.profile]
         found["the prompt"] = context.prompts.texts_of(prompt)
         found["the form of the answer"] = [step.grain, step.sample, shape(step.out) if step.out else None]
         found["the model"] = context.gateway.parameters(*asked_of(site, state, role))
     if step.tools:
-        found["the tools"] = [list(step.tools), step.tool_calls, context.test_seconds, context.sandbox.name]
+        found["the tools"] = [list(step.tools), step.tool_calls, context.test_seconds, *where]
     if number := again(step, context):
         found["--from"] = [context.earlier.origin, number]
     return {name: digest(value)[:_LENGTH] for name, value in found.items()}

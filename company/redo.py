@@ -21,7 +21,7 @@ from company.sop.diagnostics import did_you_mean
 from company.sop.library import Library, read_source
 from company.sop.linker import link, load_procedure
 from company.sop.procedure import Procedure
-from company.state import Edit
+from company.state import Edit, parts_of
 from company.workspace import Repository
 
 
@@ -30,7 +30,7 @@ class Plan:
     """What a run that goes back to another is made of."""
 
     request: Request
-    """Without what it may not know: its limits and its model are the earlier run's."""
+    """With the earlier run's model and the limits that were set for it."""
     procedure: Procedure
     changed: Mapping[str, bytes | None]
     """What the working tree holds that no commit does: path → content, None for a file that was deleted."""
@@ -72,7 +72,9 @@ def plan(
     inputs = dict(base.inputs)
     if "requirement" in found.asked and "requirement" in inputs:
         inputs["requirement"] = found.asked["requirement"].strip()
-    others = objects.put({"kind": "files", "value": _texts(found.others)}) if found.others else base.others
+    before_others = objects.get(base.others)["value"] if base.others else {}
+    files = {**before_others, **_texts(found.others)}
+    others = objects.put({"kind": "files", "value": files}) if files else ""
     first = report.commits.get(START)
     fork = base.fork or (first["sha"] if first else "")
     if not fork:
@@ -80,6 +82,7 @@ def plan(
     request = replace(
         base, run=identity, inputs=inputs, sop=procedure.name, source=source, branch=f"company/{identity}", base=base.run,
         origin=base.origin or base.run, fork=fork, again=numbers,
+        limits={**asdict(procedure.limits), **_own_limits(base, before)},
         edits={ident: asdict(edit) for ident, edit in found.edits.items() if ident not in anew}, others=others,
     )  # fmt: skip
     return Plan(request, procedure, dirty)
@@ -126,6 +129,12 @@ def _procedure(
         raise
 
 
+def _own_limits(base: Request, procedure: Procedure) -> dict[str, float]:
+    """The limits that were set for the run, not by its procedure."""
+    usual = asdict(procedure.limits)
+    return {name: value for name, value in base.limits.items() if value != usual.get(name)}
+
+
 def _step(name: str, procedure: Procedure) -> str:
     known = {
         step.path.removesuffix(".do"): step.path.removesuffix(".do")
@@ -140,7 +149,7 @@ def _step(name: str, procedure: Procedure) -> str:
 
 def _is_in(ident: str, name: str) -> bool:
     """Whether an execution is of a step, or of one inside it."""
-    path = ident.partition("#")[0].partition("[")[0]
+    path = parts_of(ident)[0]
     return path == name or path.startswith(f"{name}.")
 
 

@@ -7,6 +7,7 @@ What a node does with them: `nodes.py`; which nodes there are: `compiler.py`.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -292,6 +293,15 @@ def round_of(site: Site, state: RunState) -> str:
     rounds = [str(known[loop.path]) for loop in site.loops if loop.path in known]
     outer = state.get("outer_round", "")
     return ".".join(([outer] if outer else []) + rounds) or "1"
+
+
+_ID = re.compile(r"(?P<path>[^\[#]+)(\[(?P<item>.*)\])?#(?P<round>[\d.]+)", re.DOTALL)
+
+
+def parts_of(ident: str) -> tuple[str, str, str]:
+    """A `step_id` as path, item and round; what is no such id is a path without a round."""
+    found = _ID.fullmatch(ident)
+    return (found["path"], found["item"] or "", found["round"]) if found else (ident, "", "")
 
 
 def step_id(site: Site, state: RunState) -> str:

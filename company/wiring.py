@@ -192,7 +192,7 @@ async def redo(
             made.request,
             inputs=_inputs(procedure, {name: str(value) for name, value in made.request.inputs.items()}),
             model=chosen,
-            limits={**asdict(procedure.limits), **(limits or {})},
+            limits={**made.request.limits, **(limits or {})},
         )
         names = _names(procedure, settings, chosen)
         for called in names.values():
