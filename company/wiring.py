@@ -203,8 +203,6 @@ async def redo(
             repository.keep(f"refs/company/edits/{identity}", made.changed, f"edits after the run {base.run}")
         with disk_errors("write the run's request", home):
             keep(home / "runs" / identity, request, procedure)
-        repository.restore()
-        repository.switch(request.branch, request.fork)
     notices = Notices()
     servers = open_servers(_servers(procedure), settings)
     async with _models(names, settings, notices, progress) as models, servers as tools:
@@ -235,13 +233,7 @@ async def _sit(
     stop = stop or asyncio.Event()
     dry = request.model == "dry"
     with Lock(repository.path):
-        if (branch := repository.branch()) != request.branch:
-            raise UsageError(
-                f"the repository stands on {f'the branch `{branch}`' if branch else 'no branch'}, and the run goes on on "
-                f"`{request.branch}`",
-                place=str(repository.path),
-                hint=f"git -C {repository.path} switch {request.branch}",
-            )
+        _stand_on(repository, request)
         report = Report.of(read(folder / "events.jsonl"))
         journal = Journal(folder / "events.jsonl", (report.see, *listeners))
         notices.journal = journal
@@ -290,6 +282,21 @@ async def _sit(
             return await engine.run(sitting, context)
         finally:
             journal.close()
+
+
+def _stand_on(repository: Repository, request: Request) -> None:
+    """See that the repository stands on the run's branch; that of a run which goes back to another is begun here."""
+    branch = repository.branch()
+    if branch != request.branch and request.fork and not repository.tip(request.branch):
+        repository.restore()  # what was not committed was kept before the request was
+        repository.switch(request.branch, request.fork)
+    elif branch != request.branch:
+        raise UsageError(
+            f"the repository stands on {f'the branch `{branch}`' if branch else 'no branch'}, and the run goes on on "
+            f"`{request.branch}`",
+            place=str(repository.path),
+            hint=f"git -C {repository.path} switch {request.branch}",
+        )
 
 
 def _earlier(request: Request, home: Path) -> Earlier:

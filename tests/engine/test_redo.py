@@ -15,6 +15,7 @@ from company.errors import CompanyError, UsageError
 from company.events import Event, read
 from company.people import Answer, Question
 from company.settings import Settings
+from company.workspace import Repository
 
 SCRIPT: list[dict[str, Any]] = [*WATERFALL, {"step": "code", "reply": RIGHT}]
 MINE = 'def shout(text: str) -> str:\n    """As I like it."""\n    return text.upper() + "!"\n'
@@ -278,3 +279,23 @@ def test_another_run_does_not_repeat_the_replies_of_a_step_that_failed(tmp_path:
     )
     outcome = asyncio.run(wiring.run(other, Settings()))
     assert (outcome.status, outcome.calls) == ("delivered", 2)
+
+
+@pytest.mark.parametrize("where", ["switch", "restore"])
+def test_a_redo_that_dies_before_its_branch_is_there_can_be_resumed(
+    tmp_path: Path, first: Outcome, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first.repo / "shout.py").write_text(MINE)
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Repository, where, die)
+        with pytest.raises(KeyboardInterrupt):
+            redo(tmp_path, first.run, [])
+    ended = go_on(tmp_path)
+    assert ended.accepted, ended.reason
+    assert (first.repo / "shout.py").read_text() == MINE
+    assert git(first.repo, "branch", "--show-current") == f"company/{ended.run}\n"
+    assert git(first.repo, "status", "--porcelain") == ""
