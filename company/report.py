@@ -62,6 +62,8 @@ class Report:
     failures: dict[str, int] = field(default_factory=dict)
     tokens: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Id → model and paid tokens."""
+    commits: list[Event] = field(default_factory=list)
+    """The events of the commits that were made."""
     waited: float = 0.0
     """Seconds in which a person thought at a gate, a part of `seconds`."""
     _asked: set[str] = field(default_factory=set)
@@ -112,6 +114,8 @@ class Report:
             self._no_longer(event["id"], now)
             if event["values"]:
                 self.decided[event["id"]] = event["values"]
+        elif name == "commit":
+            self.commits.append(event)
         elif name == "step_finished":
             self.done[event["id"]] = event["values"]
         elif name == "step_failed":

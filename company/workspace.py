@@ -154,10 +154,13 @@ class Repository:
         email_slug: str,
         trailers: Mapping[str, str],
         allow_empty: bool = False,
+        made: int | None = None,
     ) -> Commit | None:
         """Put `files` (None deletes) on top of HEAD as one commit, then into the working tree.
 
         The commit is whole or absent. If the process dies before the files are in place, `restore` finishes.
+        `made` is its time in seconds since the epoch, now by default: with the time of a commit that was lost, on the
+        same parent, it is that commit again.
 
         Returns:
             The commit, or None when nothing would change and `allow_empty` is false.
@@ -178,7 +181,7 @@ class Repository:
             tree = gitdoor.change_tree(repo, base, _nested(blobs), entries)
             if tree == (base or gitdoor.EMPTY_TREE) and not allow_empty:
                 return None
-            made = int(time.time())
+            made = int(time.time()) if made is None else made
             name = gitdoor.line(author, "<>") or "company"
             email = f"{gitdoor.line(email_slug, '<> ')}@company.invalid"
             who = f"{name} <{email}> {made} +0000"
@@ -231,6 +234,36 @@ class Repository:
                 mended = mended or [".git/index"]
         return mended
 
+    def branch(self) -> str:
+        """The name of the branch that commits go to."""
+        with self._repo() as repo:
+            return str(repo.git.symbolic_ref("--short", "HEAD"))
+
+    def advance(self, sha: str) -> bool:
+        """Move the branch forward to a commit that the repository has; `restore` then brings the files.
+
+        Returns:
+            Whether the branch now has that commit: False when it has others, that the commit does not follow.
+
+        Raises:
+            UnsafePath: a path in the commit is refused. Nothing was changed.
+        """
+        with self._repo() as repo:
+            old, base = gitdoor.head(repo)
+            if old and gitdoor.follows(repo, old, sha):
+                return True
+            if old and not gitdoor.follows(repo, sha, old):
+                return False
+            after = gitdoor.walk(repo, gitdoor.tree_of(gitdoor.data(repo, bytes.fromhex(sha))))
+            for path in after:
+                safe_path(path)
+            for path, entry in gitdoor.walk(repo, base).items():
+                found = self._tree.read(path) if path not in after and entry.mode in REGULAR else None
+                if found and _same(entry, *found):
+                    self._tree.remove(path)
+            self._move_head(repo, sha, old, "company", "company@company.invalid")
+            return True
+
     def read(self, path: str) -> bytes | None:
         """The content of a regular file at HEAD; None when HEAD has none there."""
         *folders, name = safe_path(path).split("/")
@@ -248,10 +281,10 @@ class Repository:
             found = gitdoor.walk(repo, gitdoor.head(repo)[1]).items()
             return {path: gitdoor.data(repo, entry.sha) for path, entry in found if entry.mode in REGULAR}
 
-    def log(self) -> list[Commit]:
-        """The commits from HEAD back along first parents, newest first."""
+    def log(self, tip: str | None = None) -> list[Commit]:
+        """The commits from `tip`, by default HEAD, back along first parents, newest first."""
         with self._repo() as repo:
-            return list(self._history(repo))
+            return list(self._history(repo, tip))
 
     def find(self, trailer: str, value: str) -> Commit | None:
         """The newest commit with this trailer, or None."""
@@ -353,8 +386,8 @@ class Repository:
                 gone.append(path)
         return gone
 
-    def _history(self, repo: git.Repo) -> Iterator[Commit]:
-        sha, _ = gitdoor.head(repo)
+    def _history(self, repo: git.Repo, tip: str | None = None) -> Iterator[Commit]:
+        sha = tip or gitdoor.head(repo)[0]
         while sha:
             raw = gitdoor.data(repo, bytes.fromhex(sha))
             yield gitdoor.parse(sha, raw)
