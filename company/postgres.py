@@ -51,7 +51,7 @@ _ADVICE = (
     (r"password authentication failed|no password supplied|no pg_hba\.conf entry|role .* does not exist",
      "mend the user or the password, there, in PGPASSWORD or in ~/.pgpass"),
     (r"database .* does not exist", "make it with `createdb`, or name another one"),
-    (r"permission denied", "let the user make tables: GRANT CREATE, USAGE ON SCHEMA public TO …; or own those there are"),
+    (r"permission denied|no schema has been selected", "let the user make tables: GRANT CREATE, USAGE ON SCHEMA public TO …; or own those there are"),
     (r"too many (clients|connections)", "raise the server's max_connections, or wait"),
 )  # fmt: skip
 
@@ -150,6 +150,10 @@ class Postgres:
         if only_here is None:  # another machine went on from what the database had
             journal.replace(folder / f"events.jsonl.aside-{int(time.time())}")
             only_here = []
+        if only_here and not kept:  # begun before there was a database
+            for under in ("objects", "replies", f"runs/{run}/tools"):
+                for path in (self.home / under).rglob("*.json"):
+                    self.get(path.relative_to(self.home).as_posix())
         self._next, self._unsent = len(kept), only_here
         self._send(run)
         lines = [*kept, *only_here]

@@ -171,6 +171,7 @@ def _git(folder: Path, own: Mapping[str, str], *words: str) -> str:
     except subprocess.TimeoutExpired:
         raise WorkspaceError(f"git {words[0]} took longer than {_SECONDS:g} s") from None
     if done.returncode:
-        said = hidden(" ".join(done.stderr.decode("utf-8", "replace").split()))[-400:]
-        raise WorkspaceError(f"git {words[0]} failed: {said}")
+        lines = done.stderr.decode("utf-8", "replace").splitlines()
+        said = hidden(" ".join(line.strip() for line in lines if not line.startswith("hint:")))
+        raise WorkspaceError(f"git {words[0]} failed: {said[-400:]}")
     return done.stdout.decode("utf-8", "replace")

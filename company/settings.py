@@ -95,7 +95,9 @@ class McpServer(BaseModel):
 class Settings(BaseSettings):
     """Everything that can be set, with its default."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_file=".env", env_nested_delimiter="__", extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_file=".env", env_nested_delimiter="__", extra="forbid", hide_input_in_errors=True
+    )
     model: str = "local:qwen2.5-coder-1.5b"
     """The model of every step that names none."""
     tiers: dict[Literal["small", "medium", "large"], str] = {}
