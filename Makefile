@@ -14,7 +14,7 @@ run: $(VENV)/run sandbox
 
 export REQ
 
-test: $(VENV)/dev sandbox
+test: $(VENV)/dev sandbox database
 	@$(BIN)/pytest -q
 
 check: $(VENV)/dev lint types layers test
@@ -42,6 +42,11 @@ $(VENV)/dev: requirements/dev.txt pyproject.toml
 .PHONY: sandbox
 sandbox:
 	@scripts/sandbox
+
+# The tests' PostgreSQL server, where it is missing and may be installed.
+.PHONY: database
+database:
+	@scripts/database
 
 lock:
 	@uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --universal --python-version 3.11 \

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from company.engine import NewRun, Outcome
     from company.errors import CompanyError
-    from company.records import runs
     from company.settings import Settings, load_settings
     from company.sop.library import Library
     from company.sop.linker import load_procedure
     from company.sop.procedure import Procedure
-    from company.wiring import resume, run
+    from company.wiring import resume, run, runs
 
 _HOMES = {
     "CompanyError": "errors",
@@ -33,7 +32,7 @@ _HOMES = {
     "load_settings": "settings",
     "resume": "wiring",
     "run": "wiring",
-    "runs": "records",
+    "runs": "wiring",
 }
 __all__ = [
     "CompanyError",

@@ -1,7 +1,7 @@
 """What a workspace keeps so that nothing is lost and nothing is paid for twice: artifact bodies and model replies.
 
-Both are files under `<workspace>/.company/`, named by hash, written to a temporary name, synced and renamed.
-The graph's checkpoints hold only references to them (`state.py`); who asks for replies is `llm/gateway.py`.
+Both are JSON, kept by hash in a store (`store.py`: by default files under `<workspace>/.company/`). The graph's checkpoints
+hold only references to them (`state.py`); who asks for replies is `llm/gateway.py`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from company.artifacts import BUILT_IN, Artifact
 from company.errors import WorkspaceError
-from company.workspace import write_atomic
+from company.store import Store
 
 
 def digest(value: Any) -> str:
@@ -26,17 +25,14 @@ def digest(value: Any) -> str:
 class Objects:
     """Content-addressed JSON values: what steps produced. `kinds` are the artifacts that there are, by name."""
 
-    def __init__(self, folder: Path, declared: Mapping[str, type[Artifact]] | None = None) -> None:
-        self._folder = folder
+    def __init__(self, store: Store, declared: Mapping[str, type[Artifact]] | None = None) -> None:
+        self._store = store
         self.kinds: Mapping[str, type[Artifact]] = {**BUILT_IN, **(declared or {})}
 
     def put(self, value: Any) -> str:
         """Keep a JSON value; returns its reference."""
         ref = digest(value)
-        path = self._path(ref)
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        self._store.put(self._name(ref), json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
         return ref
 
     def get(self, ref: str) -> Any:
@@ -46,8 +42,8 @@ class Objects:
             WorkspaceError: it is missing or damaged.
         """
         try:
-            value = json.loads(self._path(ref).read_bytes())
-        except (OSError, ValueError) as error:
+            value = json.loads(self._store.get(self._name(ref)) or b"")
+        except ValueError as error:
             raise WorkspaceError(
                 f"a stored artifact ({ref[:12]}) is missing or damaged: {error}",
                 hint="start the run again; replies that were paid for are kept and cost nothing",
@@ -55,7 +51,7 @@ class Objects:
         if digest(value) != ref:
             raise WorkspaceError(
                 f"a stored artifact ({ref[:12]}) does not match its hash",
-                place=str(self._path(ref)),
+                place=str(self._store.home / self._name(ref)),
                 hint="delete that file and resume: the step that made it is done again from its kept replies",
             )
         return value
@@ -73,8 +69,8 @@ class Objects:
         inner = data["value"].values() if data["kind"] == "record" else data["value"]
         return all(self.holds(each) for each in inner)
 
-    def _path(self, ref: str) -> Path:
-        return self._folder / ref[:2] / f"{ref}.json"
+    def _name(self, ref: str) -> str:
+        return f"objects/{ref[:2]}/{ref}.json"
 
 
 class Results:
@@ -84,8 +80,8 @@ class Results:
     (null, or `files`, `subject`, `slug`, `title`).
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The entry of a key, or None. A file that does not parse counts as absent."""
@@ -107,32 +103,33 @@ class Results:
 
     def _read(self, key: str, kind: str) -> Any:
         try:
-            return json.loads((self._folder / key[:2] / f"{key}.{kind}").read_bytes())
-        except (OSError, ValueError):
+            return json.loads(self._store.get(f"steps/{key[:2]}/{key}.{kind}") or b"")
+        except ValueError:
             return None
 
     def _write(self, key: str, kind: str, entry: Any) -> None:
-        path = self._folder / key[:2] / f"{key}.{kind}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(entry, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        data = json.dumps(entry, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        self._store.put(f"steps/{key[:2]}/{key}.{kind}", data)
 
 
 class Replies:
-    """Model replies by the key of their request. A reply is on disk before anything is made of it."""
+    """Model replies by the key of their request. A reply is durable before anything is made of it."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, store: Store, under: str = "replies") -> None:
+        self._store = store
+        self._under = under
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The stored reply, or None. A file that does not parse counts as absent."""
+        """The stored reply, or None. One that does not parse counts as absent."""
         try:
-            entry = json.loads((self._folder / key[:2] / f"{key}.json").read_bytes())
-        except (OSError, ValueError):
+            entry = json.loads(self._store.get(self._name(key)) or b"")
+        except ValueError:
             return None
         return entry if isinstance(entry, dict) and "text" in entry else None
 
     def put(self, key: str, entry: dict[str, Any]) -> None:
         """Keep a reply durably. `entry` has `text`, usage, the model and the run that paid for it."""
-        path = self._folder / key[:2] / f"{key}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(entry, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        self._store.put(self._name(key), json.dumps(entry, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+
+    def _name(self, key: str) -> str:
+        return f"{self._under}/{key[:2]}/{key}.json"

@@ -10,11 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from company.errors import CompanyError, ModelError, UsageError
+
+if TYPE_CHECKING:
+    from company.settings import Settings
 
 _TOML = """\
 # Settings of `company` for this folder. Everything here is optional; what stands behind `#` is the default.
@@ -27,6 +30,8 @@ _TOML = """\
 # threads = 0                          # of the embedded model; 0 is one for each core
 # slots = 1                            # requests that the embedded model works on at once
 # context = 8192                       # tokens of prompt and reply of one request to the embedded model
+# state = "postgresql://USER@HOST/DB"  # a team's runs are kept there; by default in the workspace's folder
+# remote = "git@HOST:TEAM/{name}.git"  # each run's branch is pushed there; by default nowhere
 
 # [tiers]                              # what `model: small` means in a procedure
 # small = "local:qwen2.5-coder-0.5b"
@@ -142,6 +147,8 @@ def _project() -> Iterator[tuple[str, bool | None, str]]:
         return
     if folder and (folder / SETTINGS).is_file():
         yield "settings", True, str(folder / SETTINGS)
+    if settings.state.get_secret_value():
+        yield "state", *_state(settings)
     for name, server in settings.mcp.items():
         if not importlib.util.find_spec("langchain_mcp_adapters"):
             yield "tools", None, f"mcp.{name}: pip install 'company-sim[mcp]' first"
@@ -149,6 +156,18 @@ def _project() -> Iterator[tuple[str, bool | None, str]]:
             yield "tools", None, f"mcp.{name}: there is no program `{server.command}`"
         else:
             yield "tools", True, f"mcp.{name}: {server.command or server.url}"
+
+
+def _state(settings: Settings) -> tuple[bool, str]:
+    """Whether the team's database can be used."""
+    from company.postgres import Postgres
+    from company.settings import place_of
+
+    try:
+        with Postgres(Path.cwd() / ".company", settings.state, place_of("state")) as database:
+            return True, database.about()
+    except CompanyError as error:
+        return False, f"{error}; {error.hint}"
 
 
 def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:

@@ -6,6 +6,7 @@ Driving a run: `cli.py`; the runs of a workspace: `wiring.py`; what a step cost:
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -116,17 +117,20 @@ def runs(
     workspace: WorkspaceOption = WORKSPACE,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """List the runs of a workspace, newest first."""
+    """List the runs of a workspace, or of the team's database, newest first."""
     import time
     from dataclasses import asdict
 
-    from company import records
+    from company import wiring
     from company.progress import clean
+    from company.settings import load_settings
     from company.terminal import duration
 
-    found = records.runs(workspace)
+    settings = load_settings()
+    found = wiring.runs(workspace, settings)
     if not found:
-        print(f"there are no runs in {workspace}", file=sys.stderr)
+        place = "the database" if settings.state.get_secret_value() else workspace
+        print(f"there are no runs in {place}", file=sys.stderr)
     for record in found:
         if as_json:
             print(json.dumps({**asdict(record), "repo": str(record.repo)}, ensure_ascii=False))
@@ -146,23 +150,28 @@ def show(
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """List what a run made, or print one artifact."""
-    from company.records import find
+    from company import records, wiring
+    from company.settings import load_settings
     from company.sop.diagnostics import did_you_mean
     from company.terminal import harmless
 
-    record = find(workspace, run)
+    with wiring.open_store(workspace, load_settings()) as store:
+        record = records.find(store, run)
+        kept = records.files_elsewhere(store, record)
     repo = record.repo
-    found = {path.stem: path for path in sorted((repo / "docs").glob("*.md"))}
-    asked = {"requirement": repo / ".company/requirement.md", "sop": repo / ".company/sop.yaml"}
-    found |= {name: path for name, path in asked.items() if path.is_file()}
-    code = sorted(path for path in repo.rglob("*.py") if ".git" not in path.parts)
-    found |= {path.relative_to(repo).as_posix(): path for path in code}
+    here = (path.relative_to(repo).as_posix() for path in repo.rglob("*") if ".git" not in path.parts)
+    paths = sorted(here if kept is None else kept)
+    found = {path[5:-3]: path for path in paths if re.fullmatch(r"docs/[^/]+\.md", path)}
+    asked = {"requirement": ".company/requirement.md", "sop": ".company/sop.yaml"}
+    found |= {name: path for name, path in asked.items() if path in paths}
+    found |= {path: path for path in paths if path.endswith(".py")}
     if artifact:
         if artifact not in found:
             hint = did_you_mean(artifact, found, "`company show RUN` lists them")
             raise UsageError(f"the run has no artifact `{artifact}`", hint=hint)
-        print(harmless(found[artifact].read_text("utf-8", "replace")), end="")
+        path = found[artifact]
+        print(harmless((repo / path).read_text("utf-8", "replace") if kept is None else kept[path]), end="")
         return
-    print(f"{record.run}  {record.status}  {repo}")
+    print(f"{record.run}  {record.status}  {repo if kept is None else f'{record.name}, as the database has it'}")
     for name, path in found.items():
-        print(f"  {name:<32} {path.relative_to(repo)}")
+        print(f"  {name:<32} {path}")

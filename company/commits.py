@@ -6,10 +6,11 @@ Which files a value becomes: `publish.py`. How git is written: `workspace.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from company import publish
+from company.events import Event
 from company.state import RunContext, RunState, Site, step_id
 
 if TYPE_CHECKING:
@@ -75,12 +76,38 @@ async def commit_files(
         context.committed.add(ident)
         if commit:
             context.journal.emit(
-                "commit", step=ident, sha=commit.sha, author=title, slug=slug, subject=subject, files=made["files"]
-            )
+                "commit", step=ident, sha=commit.sha, author=title, slug=slug, subject=subject, trailers=dict(commit.trailers),
+                made=commit.time, files=made["files"],
+            )  # fmt: skip
 
 
 async def commit_again(context: RunContext, ident: str, made: Mapping[str, Any], trailers: Mapping[str, str]) -> None:
     """The commit of a result that was kept."""
-    texts = context.objects.get(made["files"])["value"]
-    files = {path: text if text is None else text.encode() for path, text in texts.items()}
-    await commit_files(context, ident, files, made["subject"], made["slug"], made["title"], trailers)
+    await commit_files(
+        context, ident, _contents(context, made["files"]), made["subject"], made["slug"], made["title"], trailers
+    )
+
+
+async def make_again(context: RunContext, commits: Iterable[Event]) -> int:
+    """Make those of the journal's commits that the repository lacks: it is another clone. How many they were.
+
+    On the same parents they are the same commits, to the bit.
+    """
+    lost = [event for event in commits if event["step"] not in context.committed and "files" in event]
+    for event in lost:
+        await asyncio.to_thread(
+            context.repository.commit,
+            _contents(context, event["files"]),
+            subject=event["subject"],
+            author=event["author"],
+            email_slug=event["slug"].replace("_", "-"),
+            trailers=event["trailers"],
+            made=event["made"],
+        )
+        context.committed.add(event["step"])
+    return len(lost)
+
+
+def _contents(context: RunContext, ref: str) -> Files:
+    texts: Mapping[str, str | None] = context.objects.get(ref)["value"]
+    return {path: None if text is None else text.encode() for path, text in texts.items()}

@@ -7,29 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import sqlite3
-import time
 import traceback
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from company import publish
+from company import publish, remotes
 from company.artifacts import Design
-from company.commits import START, commit_again, commit_files
+from company.commits import START, commit_again, commit_files, make_again
 from company.compiler import compile_procedure, longest
-from company.errors import CompanyError, Interrupted, LimitReached
+from company.errors import CompanyError, Interrupted, LimitReached, WorkspaceBusy
 from company.report import Report
 from company.rounds import paths_of
 from company.sop.procedure import Procedure
 from company.state import Block, RunContext, RunState, Scope, Site, pack, unpack
-
-if TYPE_CHECKING:
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from company.store import Store
 
 Status = Literal["delivered", "unaccepted", "failed", "limited", "interrupted"]
 
@@ -105,12 +99,14 @@ class Sitting:
     inputs: Mapping[str, Any]
     name: str
     model: str
-    state: Path
-    """The SQLite file of the checkpoints."""
+    store: Store
+    """Where the checkpoints are."""
     report: Report
     resumed: bool
     notes: tuple[str, ...] = ()
     """What to tell people when it begins."""
+    remote: str = ""
+    """Address to which the branch is pushed when it ends; empty: nowhere."""
 
 
 async def run(sitting: Sitting, context: RunContext) -> Outcome:
@@ -134,6 +130,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         context.journal.emit("notice", text=text)
     status: Status = "failed"
     accepted, entry, reason, hint = False, "", "", ""
+    elsewhere = False
     try:
         await _begin(sitting, context)
         state = await _drive(sitting, context)
@@ -152,10 +149,13 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
             task.uncancel()
     except CompanyError as error:
         reason, hint = str(error), error.hint
+        elsewhere = isinstance(error, WorkspaceBusy)  # another machine has the run: its commits are those that count
     except Exception as error:  # noqa: BLE001 - a defect of ours must not cost the run
         reason = f"a defect of company: {type(error).__name__}: {error}"
         hint = "please report it with the run's events.jsonl, which has the details"
         context.journal.emit("notice", text=traceback.format_exc())
+    if sitting.remote and not context.dry and not elsewhere:
+        await _push(sitting, context)
     report = sitting.report
     context.journal.emit(
         "run_finished", status=status, reason=reason, hint=hint, accepted=accepted, seconds=round(report.seconds, 3)
@@ -221,6 +221,8 @@ async def _begin(sitting: Sitting, context: RunContext) -> None:
                 break
             if known.trailers.get("Company-Run") == context.run or known.sha in taken_over:
                 context.committed.add(known.trailers["Company-Step"])
+        if again := await make_again(context, sitting.report.commits.values()):
+            context.journal.emit("notice", text=f"made {again} commits again that this repository did not have")
     files: dict[str, bytes | None] = {
         ".company/sop.yaml": sitting.procedure.text.encode(),
         ".company/requirement.md": (context.requirement.strip() + "\n").encode(),
@@ -237,10 +239,20 @@ async def _begin(sitting: Sitting, context: RunContext) -> None:
         await commit_again(context, f"{START}@edit", made, {})
 
 
+async def _push(sitting: Sitting, context: RunContext) -> None:
+    """Move the remote's branch to what there is; that it cannot be done is no reason to fail."""
+    try:
+        await asyncio.to_thread(remotes.push, context.repository, sitting.remote)
+    except CompanyError as error:
+        context.journal.emit("notice", text=f"not pushed, the next sitting tries again: {error.message}")
+    except asyncio.CancelledError:
+        context.journal.emit("notice", text="stopped while the branch was pushed")
+
+
 async def _drive(sitting: Sitting, context: RunContext) -> RunState:
     """The graph, from its beginning or from its last checkpoint; the state that it ends in."""
     procedure = sitting.procedure
-    async with _checkpoints(sitting.state, context) as saver:
+    async with sitting.store.checkpoints(lambda text: context.journal.emit("notice", text=text)) as saver:
         graph = compile_procedure(procedure, saver)
         config: Any = {
             "configurable": {"thread_id": context.run},
@@ -255,37 +267,6 @@ async def _drive(sitting: Sitting, context: RunContext) -> RunState:
             ended = known.values
     state: RunState = ended
     return state
-
-
-@asynccontextmanager
-async def _checkpoints(path: Path, context: RunContext) -> AsyncIterator[AsyncSqliteSaver]:
-    """The checkpoint store; a damaged one is set aside, and the journal says what had been done."""
-    os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-
-    if path.exists() and not await asyncio.to_thread(_is_sound, path):
-        aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
-        path.replace(aside)
-        for companion in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
-            companion.unlink(missing_ok=True)
-        text = f"the state database was damaged: set aside as {aside.name}, going on from the journal"
-        context.journal.emit("notice", text=text)
-    async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
-        await saver.setup()
-        await saver.conn.execute(
-            "PRAGMA synchronous=NORMAL"
-        )  # a checkpoint that is lost is made again from the journal
-        yield saver
-
-
-def _is_sound(path: Path) -> bool:
-    try:
-        with sqlite3.connect(path) as connection:
-            answer = connection.execute("PRAGMA quick_check").fetchone()
-        connection.close()
-    except sqlite3.DatabaseError:
-        return False
-    return bool(answer == ("ok",))
 
 
 async def _deliver(sitting: Sitting, context: RunContext, state: RunState) -> tuple[bool, str]:

@@ -15,7 +15,7 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 | tool_started | id, role, item, round, name, arguments (each cut) |
 | tool_finished | id, role, item, round, name, arguments (each cut), seconds, ok (bool), from_store, size (characters of the result) |
 | verdict | passed, summary, sandbox |
-| commit | sha, author, slug, subject, files (reference) |
+| commit | sha, author, slug, subject, trailers, made (its time), files (reference of path → text, null where deleted) |
 | step_finished | id, item, round, seconds, values (path → reference); kept_from (a run) and saved_tokens where it was not done |
 | loop_round | round, until (bool) |
 | gate_opened | id, item, round, choices (choice → where it leads), show (names) |
@@ -30,7 +30,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class Journal:
         """Record one event; fields must be JSON data."""
         entry: Event = {"event": event, "time": round(time.time(), 3), **fields}
         if event not in TRANSIENT:
-            self._file.write(json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+            self._file.write(line(entry) + b"\n")
             self._file.flush()
         for listener in self._listeners:
             listener(entry)
@@ -71,15 +71,24 @@ class Journal:
             self._file.close()
 
 
+def line(event: Event) -> bytes:
+    """An event as the journal has it."""
+    return json.dumps(event, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def parse(lines: Iterable[bytes]) -> Iterator[Event]:
+    """The events of a journal's lines in order; what a crash cut is passed over."""
+    for text in lines:
+        try:
+            entry = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and "event" in entry:
+            yield entry
+
+
 def read(path: Path) -> Iterator[Event]:
     """The events of a journal in order; lines cut by a crash are passed over."""
-    if not path.exists():
-        return
-    with path.open("rb") as lines:
-        for line in lines:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict) and "event" in entry:
-                yield entry
+    if path.exists():
+        with path.open("rb") as lines:
+            yield from parse(lines)

@@ -193,6 +193,19 @@ def commit_of(repo: git.Repo, sha: str) -> bytes | None:
         return None
 
 
+def follows(repo: git.Repo, sha: str, earlier: str) -> bool:
+    """Whether a commit is, or comes after, an earlier one."""
+    import git
+
+    try:
+        repo.git.merge_base("--is-ancestor", earlier, sha)
+    except git.GitCommandError as error:
+        if error.status == 1:
+            return False
+        raise
+    return True
+
+
 def data(repo: git.Repo, sha: bytes) -> bytes:
     """The content of an object. Raises ValueError when it is missing."""
     return repo.git.get_object_data(sha.hex())[3]

@@ -1,6 +1,6 @@
-"""What a workspace keeps of each run beside its journal: the request and the procedure as it was; and the list of runs.
+"""What is kept of each run beside its journal: the request and the procedure as it was; and the list of runs.
 
-Who begins and resumes runs: `wiring.py`. The folder: ``.company/runs/ID/`` with ``request.json`` and ``library/``.
+Who begins and resumes runs: `wiring.py`. The names: ``runs/ID/`` with ``request.json`` and ``library/``; where: `store.py`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceError
-from company.events import read
+from company.cache import Objects
+from company.errors import CompanyError, UsageError, WorkspaceError
 from company.report import Report
 from company.sop.procedure import Procedure
-from company.workspace import Lock, write_atomic
+from company.store import Store
+from company.workspace import Repository
 
 _LOOKED_AT = 50
 """How many of the newest runs are looked through for one of a procedure."""
@@ -71,17 +72,17 @@ class Request:
     """Reference of the files that a person changed and no step made."""
 
 
-def runs(workspace: Path) -> list[RunRecord]:
-    """The runs of a workspace, newest first."""
-    requests = (workspace / ".company" / "runs").glob("*/request.json")
-    records = [_record_of(path.parent, workspace) for path in requests]
+def runs(store: Store) -> list[RunRecord]:
+    """The runs of a store, newest first."""
+    records = [record_of(store, run) for run in store.runs()]
     return sorted(records, key=lambda record: record.started, reverse=True)
 
 
-def _record_of(folder: Path, workspace: Path) -> RunRecord:
-    request = read_request(folder)
-    report = Report.of(read(folder / "events.jsonl"))
-    repo = workspace / request.name
+def record_of(store: Store, run: str) -> RunRecord:
+    """How a run stands."""
+    request = read_request(store, run)
+    report = Report.of(store.events(run))
+    repo = store.home.parent / request.name
     return RunRecord(
         run=request.run,
         name=request.name,
@@ -90,7 +91,7 @@ def _record_of(folder: Path, workspace: Path) -> RunRecord:
         model=request.model,
         requirement=str(request.inputs.get("requirement", "")),
         started=report.started,
-        status=report.status or ("running" if _is_busy(repo) else "interrupted"),
+        status=report.status or ("running" if store.is_driven(run, repo) else "interrupted"),
         accepted=report.accepted if report.status in ("delivered", "unaccepted") else None,
         calls=report.calls,
         tokens=report.prompt_tokens + report.completion_tokens,
@@ -98,37 +99,26 @@ def _record_of(folder: Path, workspace: Path) -> RunRecord:
     )
 
 
-def _is_busy(repo: Path) -> bool:
-    if not (repo / ".git").is_dir():
-        return False
-    try:
-        with Lock(repo):
-            return False
-    except WorkspaceBusy:
-        return True
-
-
-def find(workspace: Path, run: str) -> RunRecord:
+def find(store: Store, run: str) -> RunRecord:
     """A run by its id, or the newest whose repository has this name.
 
     Raises:
         UsageError: there is none.
     """
-    folder = workspace / ".company" / "runs" / run
-    if (folder / "request.json").is_file():  # no other run's journal need be read, or be whole
-        return _record_of(folder, workspace)
-    if found := [record for record in runs(workspace) if record.name == run]:
+    if run in store.runs():  # no other run's journal need be read, or be whole
+        return record_of(store, run)
+    if found := [record for record in runs(store) if record.name == run]:
         return found[0]
     raise UsageError(f"there is no run `{run}` here", hint="`company runs` lists them")
 
 
-def newest_open(workspace: Path) -> RunRecord:
+def newest_open(store: Store) -> RunRecord:
     """The newest run that is not at its end.
 
     Raises:
         UsageError: there is none, or one that is under way.
     """
-    records = runs(workspace)
+    records = runs(store)
     for record in records:
         if record.status not in ("delivered", "unaccepted", "running"):
             return record
@@ -140,25 +130,35 @@ def newest_open(workspace: Path) -> RunRecord:
     raise UsageError("there is no run to go on with here", hint="`company runs --workspace DIR` lists them")
 
 
-def latest(workspace: Path, sop: str, before: str) -> str:
+def latest(store: Store, sop: str, before: str) -> str:
     """The id of the newest run of a procedure that began before the run `before`; empty without one."""
-    folders = sorted((workspace / ".company" / "runs").glob("*/request.json"), reverse=True)
-    for path in folders[:_LOOKED_AT]:
-        if path.parent.name < before:
+    for run in sorted(store.runs(), reverse=True)[:_LOOKED_AT]:
+        if run < before:
             with suppress(CompanyError):
-                request = read_request(path.parent)
+                request = read_request(store, run)
                 if request.sop == sop and request.model != "dry":
                     return request.run
     return ""
 
 
-def keep(folder: Path, request: Request, procedure: Procedure) -> None:
-    """Write down what a resumed sitting needs: the request, and every file of the procedure as it was."""
+def files_elsewhere(store: Store, record: RunRecord) -> dict[str, str] | None:
+    """The files that a run's commits left, path → text, if this machine has them not or not all; None if it has."""
+    commits = [event for event in Report.of(store.events(record.run)).commits.values() if "files" in event]
+    if record.repo.is_dir():
+        here = {made.trailers.get("Company-Step") for made in Repository.open(record.repo).log()}
+        if not commits or commits[-1]["step"] in here:
+            return None
+    objects, files = Objects(store), dict[str, str | None]()
+    for event in commits:
+        files |= objects.get(event["files"])["value"]
+    return {path: text for path, text in files.items() if text is not None}
+
+
+def keep(store: Store, request: Request, procedure: Procedure) -> None:
+    """Keep what a resumed sitting needs: every file of the procedure as it was, and last the request."""
     for name, text in {own_file(procedure.name): procedure.text, **procedure.sources}.items():
-        path = folder / "library" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, text.encode())
-    write_atomic(folder / "request.json", json.dumps(asdict(request), indent=1).encode())
+        store.put(f"runs/{request.run}/library/{name}", text.encode())
+    store.put(f"runs/{request.run}/request.json", json.dumps(asdict(request), indent=1).encode())
 
 
 def own_file(sop: str) -> str:
@@ -166,10 +166,15 @@ def own_file(sop: str) -> str:
     return f"own/{sop}.yaml"
 
 
-def read_request(folder: Path) -> Request:
+def read_request(store: Store, run: str) -> Request:
+    name = f"runs/{run}/request.json"
+    data = store.get(name)
+    if data is None:
+        raise UsageError(f"there is no run `{run}` here", hint="`company runs` lists them")
     try:
-        return Request(**json.loads((folder / "request.json").read_text("utf-8")))
-    except FileNotFoundError as error:
-        raise UsageError(f"there is no run `{folder.name}` here", hint="`company runs` lists them") from error
+        request = Request(**json.loads(data))
+        if request.run != run or "/" in request.name or request.name.startswith("."):
+            raise ValueError("it is of another run")
+        return request
     except (ValueError, TypeError) as error:
-        raise WorkspaceError(f"the run's request is damaged: {error}", place=str(folder / "request.json")) from error
+        raise WorkspaceError(f"the run's request is damaged: {error}", place=str(store.home / name)) from error

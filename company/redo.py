@@ -14,7 +14,6 @@ from company.cache import Objects
 from company.commits import START
 from company.edits import Changes, changes
 from company.errors import UsageError
-from company.events import read
 from company.records import Request, own_file
 from company.report import Report
 from company.sop.diagnostics import did_you_mean
@@ -22,6 +21,7 @@ from company.sop.library import Library, read_source
 from company.sop.linker import link, load_procedure
 from company.sop.procedure import Procedure
 from company.state import Edit, parts_of
+from company.store import Store
 from company.workspace import Repository
 
 
@@ -37,12 +37,11 @@ class Plan:
 
 
 def plan(
-    base: Request, home: Path, repository: Repository, identity: str, again: Sequence[str], sop: str, library: Library
+    base: Request, store: Store, repository: Repository, identity: str, again: Sequence[str], sop: str, library: Library
 ) -> Plan:
     """How a run is made again. Changes nothing.
 
     Args:
-        home: the workspace's `.company`.
         identity: the new run's.
         again: steps to do anew though nothing changed.
         sop: another procedure; empty for the run's own, as it is now.
@@ -51,11 +50,11 @@ def plan(
         UsageError: the repository stands elsewhere, a change cannot be taken over, or there is no such step.
         SopError: the procedure, as it is now, does not check.
     """
-    folder = home / "runs" / base.run
-    report = Report.of(read(folder / "events.jsonl"))
+    folder = store.home / "runs" / base.run
+    report = Report.of(store.events(base.run))
     kept = Library(folder / "library", folder / "library")
     before = load_procedure(str(folder / "library" / own_file(base.sop)), kept)
-    objects = Objects(home / "objects", before.artifacts)
+    objects = Objects(store, before.artifacts)
     dirty, changed = _changed(base, report, repository)
     earlier = {ident: Edit(**edit) for ident, edit in base.edits.items()}
     found = changes(changed, report, earlier, objects, before, str(base.inputs.get("requirement", "")))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -95,7 +95,9 @@ class McpServer(BaseModel):
 class Settings(BaseSettings):
     """Everything that can be set, with its default."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_file=".env", env_nested_delimiter="__", extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_file=".env", env_nested_delimiter="__", extra="forbid", hide_input_in_errors=True
+    )
     model: str = "local:qwen2.5-coder-1.5b"
     """The model of every step that names none."""
     tiers: dict[Literal["small", "medium", "large"], str] = {}
@@ -118,6 +120,10 @@ class Settings(BaseSettings):
     """Requests that the embedded model's server works on at once: on a few cores two take longer than one after another."""
     context: int = Field(8192, ge=1024)
     """Tokens of prompt and reply together that one request to the embedded model may use."""
+    state: SecretStr = SecretStr("")
+    """Where a team's runs are kept: ``postgresql://USER@HOST/DATABASE``; empty: in the workspace's folder."""
+    remote: str = ""
+    """Where each run's branch is pushed: a URL or a path, in which ``{name}`` is the repository's name; empty: nowhere."""
 
     def model_for(self, called: str | None, run: str) -> str:
         """What a step calls its model → ``provider:model``. `run` is the run's: for None, and for a tier that is not set.
@@ -138,6 +144,24 @@ class Settings(BaseSettings):
             if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
                 raise ValueError(f"`{name}` is no name: letters, digits, `_`, `.` and `-`")
         return providers
+
+    @field_validator("state")
+    @classmethod
+    def _address(cls, state: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"(postgres(ql)?://([^\s/?#@]*@)?[^\s@]*)?", state.get_secret_value()):
+            raise ValueError(
+                "it is postgresql://USER@HOST/DATABASE; in a password @ is written %40, / %2F, ? %3F, # %23, and % %25"
+            )
+        return state
+
+    @field_validator("remote")
+    @classmethod
+    def _somewhere(cls, remote: str) -> str:
+        if remote.startswith("-") or "::" in remote or re.search(r"[\s\0]", remote):
+            raise ValueError("it is a URL or a path that git can push to, without spaces")
+        if left := re.search(r"[{}][^{}]*", remote.replace("{name}", "")):
+            raise ValueError(f"only `{{name}}` stands for something, not `{left[0]}`")
+        return remote
 
     @field_validator("mcp")
     @classmethod
@@ -242,6 +266,11 @@ def _refuse_misspelt(names: Iterable[str], place: str) -> None:
             raise UsageError(
                 f"there is no setting `{name.upper()}`", place=place, hint=f"did you mean {_PREFIX}{near.upper()}?"
             )
+
+
+def place_of(setting: str) -> str:
+    """Where a setting was set: a variable, a line of `company.toml`, or `.env`."""
+    return _place([setting])
 
 
 def _place(path: Sequence[str]) -> str:

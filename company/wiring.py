@@ -1,7 +1,7 @@
 """The one module that chooses concrete parts: which model, which sandbox, which folders.
 
 What a run does with them: `engine.py`. Settings: `settings.py`. A workspace is a folder of repositories with a
-`.company/` beside them: `state.sqlite`, `objects/`, `replies/` and, for each run, its request, procedure and journal.
+`.company/` beside them, or a team's database: checkpoints, artifacts, replies; each run's request, procedure and journal.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from company import engine
+from company import engine, records, remotes
 from company.cache import Objects, Replies, Results
 from company.engine import NewRun, Outcome, Sitting
 from company.errors import CompanyError, UsageError, WorkspaceBusy
@@ -29,18 +30,20 @@ from company.llm.gateway import Gateway
 from company.llm.sources import Progress
 from company.paths import disk_errors
 from company.people import Person
+from company.postgres import Postgres
 from company.prompts import Prompts
-from company.records import Request, find, keep, latest, newest_open, own_file, read_request
+from company.records import Request, RunRecord, find, keep, latest, newest_open, own_file, read_request, record_of
 from company.redo import plan
 from company.report import Report
 from company.sandbox import Sandbox, choose
-from company.sop.library import Library
+from company.sop.library import Library, own_folder
 from company.sop.linker import load_procedure
 from company.sop.procedure import Limits, Procedure
 from company.sop.spec import TIERS
 from company.sop.tool_names import server_of
 from company.sop.types import BOOL, FLOAT, INT, STR, ListOf, OneOf
 from company.state import Earlier, Edit, RunContext
+from company.store import Folder, Store
 from company.tools.servers import Servers, open_servers
 from company.workspace import Lock, Repository
 
@@ -88,25 +91,24 @@ async def run(
         providers.check_name(called, settings)
     _honoured(procedure, names, settings)
     Budget(Limits(**limits), {called: _price(called, settings) for called in names.values()})
-    name = _free_name(new, inputs)
-    sandbox = choose(unsafe_no_sandbox=new.unsafe_no_sandbox)
-    workspace = new.workspace.resolve()
-    home = workspace / ".company"
-    with disk_errors("create the workspace", new.workspace):
-        home.mkdir(parents=True, exist_ok=True)
-    identity = _identity()
-    request = Request(
-        identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox, source=_source(new.sop)
-    )
-    notices = Notices()
-    servers = open_servers(_servers(procedure), settings, dry=new.dry_run)
-    async with _models(names, settings, notices, progress) as models, servers as tools:
-        folder = home / "runs" / identity
-        repository = _made(workspace / name, folder, request, procedure)
-        return await _sit(
-            request, procedure, settings, home, repository, sandbox, models, tools, notices, listeners, stop, person,
-            headless=new.headless,
-        )  # fmt: skip
+    with open_store(new.workspace, settings) as store:
+        name = _free_name(new, inputs, store.names())
+        sandbox = choose(unsafe_no_sandbox=new.unsafe_no_sandbox)
+        with disk_errors("create the workspace", new.workspace):
+            store.home.mkdir(parents=True, exist_ok=True)
+        identity = _identity()
+        request = Request(
+            identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox, source=_source(new.sop)
+        )
+        notices = Notices()
+        servers = open_servers(_servers(procedure), settings, dry=new.dry_run)
+        async with _models(names, settings, notices, progress) as models, servers as tools:
+            with store.lease(identity):
+                repository = _made(store, request, procedure)
+                return await _sit(
+                    request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
+                    person, headless=new.headless,
+                )  # fmt: skip
 
 
 async def resume(
@@ -127,25 +129,58 @@ async def resume(
         UsageError: there is no such run, or nothing to go on with.
         WorkspaceBusy: it is running.
     """
+    with open_store(workspace, settings) as store:
+        run = (find(store, run) if run else newest_open(store)).run
+        with store.lease(run):
+            store.fetch(run)
+            record, request = record_of(store, run), read_request(store, run)
+            if record.status in ("delivered", "unaccepted"):
+                raise UsageError(
+                    f"the run {run} is finished ({record.status})", hint=f"its repository is {record.repo}"
+                )
+            request = replace(request, limits={**request.limits, **(limits or {})})
+            folder = store.home / "runs" / run / "library"
+            procedure = load_procedure(str(folder / own_file(request.sop)), Library(folder, folder))
+            sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
+            again = all("files" in event for event in Report.of(store.events(run)).commits.values())
+            remote = _remote(settings, request)
+            told = await asyncio.to_thread(remotes.arrive, record.repo, run, remote, again=again)
+            notices = Notices()
+            names = _names(procedure, settings, request.model)
+            servers = open_servers(_servers(procedure), settings, dry=request.model == "dry")
+            async with _models(names, settings, notices, progress) as models, servers as tools:
+                return await _sit(
+                    request, procedure, settings, store, Repository.open(record.repo), sandbox, models, tools, notices,
+                    listeners, stop, person, headless=headless, resumed=True, notes=tuple(told),
+                )  # fmt: skip
+
+
+def runs(workspace: Path, settings: Settings | None = None) -> list[RunRecord]:
+    """The runs of a workspace, newest first; where the settings name a database, all of its runs."""
+    from company.settings import load_settings
+
+    with open_store(workspace, settings or load_settings()) as store:
+        return records.runs(store)
+
+
+def open_store(workspace: Path, settings: Settings) -> AbstractContextManager[Store]:
+    """Where a workspace's runs are kept: in its folder, or in the database that the settings name.
+
+    Raises:
+        CompanyError: the database cannot be used.
+    """
+    from company.settings import place_of
+
     home = workspace.resolve() / ".company"
-    record = find(workspace, run) if run else newest_open(workspace)
-    folder = home / "runs" / record.run
-    request = read_request(folder)
-    if record.status in ("delivered", "unaccepted"):
-        raise UsageError(f"the run {record.run} is finished ({record.status})", hint=f"its repository is {record.repo}")
-    request = replace(request, limits={**request.limits, **(limits or {})})
-    library = Library(folder / "library", folder / "library")
-    procedure = load_procedure(str(folder / "library" / own_file(request.sop)), library)
-    sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
-    repository = Repository.open(workspace.resolve() / request.name)
-    notices = Notices()
-    names = _names(procedure, settings, request.model)
-    servers = open_servers(_servers(procedure), settings, dry=request.model == "dry")
-    async with _models(names, settings, notices, progress) as models, servers as tools:
-        return await _sit(
-            request, procedure, settings, home, repository, sandbox, models, tools, notices, listeners, stop, person,
-            headless=headless, resumed=True,
-        )  # fmt: skip
+    if settings.state.get_secret_value():
+        return Postgres(home, settings.state, place_of("state"))
+    return nullcontext(Folder(home))
+
+
+def _remote(settings: Settings, request: Request) -> str:
+    """The address of the run's remote; empty without one."""
+    folder = own_folder() or Path.cwd()
+    return remotes.address(settings.remote, request.name, folder) if settings.remote else ""
 
 
 async def redo(
@@ -175,48 +210,50 @@ async def redo(
         UsageError: no such run, no such step, or a person's change that cannot be taken over.
         WorkspaceBusy: it is running.
     """
-    workspace = workspace.resolve()
-    home = workspace / ".company"
-    record = find(workspace, run)
-    if record.status == "running":
-        raise WorkspaceBusy(f"the run {record.run} is under way", hint="wait until it has ended, or stop it")
-    base = read_request(home / "runs" / record.run)
-    if base.model == "dry":
-        raise UsageError(f"the run {record.run} was a dry run: it made nothing to go back to", hint="company run …")
-    repository = Repository.open(record.repo)
-    identity = _identity()
-    with Lock(repository.path):
-        made = plan(base, home, repository, identity, again, _source(sop), Library(user_dir))
-        procedure, chosen = made.procedure, model or base.model
-        request = replace(
-            made.request,
-            inputs=_inputs(procedure, {name: str(value) for name, value in made.request.inputs.items()}),
-            model=chosen,
-            limits={**made.request.limits, **(limits or {})},
-        )
-        names = _names(procedure, settings, chosen)
-        for called in names.values():
-            providers.check_name(called, settings)
-        _honoured(procedure, names, settings)
-        sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
-        if made.changed:
-            repository.keep(f"refs/company/edits/{identity}", made.changed, f"edits after the run {base.run}")
-        with disk_errors("write the run's request", home):
-            keep(home / "runs" / identity, request, procedure)
-    notices = Notices()
-    servers = open_servers(_servers(procedure), settings)
-    async with _models(names, settings, notices, progress) as models, servers as tools:
-        return await _sit(
-            request, procedure, settings, home, repository, sandbox, models, tools, notices, listeners, stop, person,
-            headless=headless,
-        )  # fmt: skip
+    with open_store(workspace, settings) as store:
+        record = find(store, run)
+        if record.status == "running":
+            raise WorkspaceBusy(f"the run {record.run} is under way", hint="wait until it has ended, or stop it")
+        base = read_request(store, record.run)
+        if base.model == "dry":
+            raise UsageError(f"the run {record.run} was a dry run: it made nothing to go back to", hint="company run …")
+        with store.lease(record.run):
+            store.fetch(record.run)
+            await asyncio.to_thread(remotes.arrive, record.repo, record.run, _remote(settings, base), again=True)
+        repository, identity = Repository.open(record.repo), _identity()
+        with store.lease(identity):
+            with Lock(repository.path):
+                made = plan(base, store, repository, identity, again, _source(sop), Library(user_dir))
+                procedure, chosen = made.procedure, model or base.model
+                request = replace(
+                    made.request,
+                    inputs=_inputs(procedure, {name: str(value) for name, value in made.request.inputs.items()}),
+                    model=chosen,
+                    limits={**made.request.limits, **(limits or {})},
+                )
+                names = _names(procedure, settings, chosen)
+                for called in names.values():
+                    providers.check_name(called, settings)
+                _honoured(procedure, names, settings)
+                sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
+                if made.changed:
+                    repository.keep(f"refs/company/edits/{identity}", made.changed, f"edits after the run {base.run}")
+                with disk_errors("write the run's request", store.home):
+                    keep(store, request, procedure)
+            notices = Notices()
+            servers = open_servers(_servers(procedure), settings)
+            async with _models(names, settings, notices, progress) as models, servers as tools:
+                return await _sit(
+                    request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
+                    person, headless=headless,
+                )  # fmt: skip
 
 
 async def _sit(
     request: Request,
     procedure: Procedure,
     settings: Settings,
-    home: Path,
+    store: Store,
     repository: Repository,
     sandbox: Sandbox,
     models: Mapping[str | None, Model],
@@ -228,14 +265,15 @@ async def _sit(
     *,
     headless: bool,
     resumed: bool = False,
+    notes: tuple[str, ...] = (),
 ) -> Outcome:
-    folder = home / "runs" / request.run
+    path = store.home / "runs" / request.run / "events.jsonl"
     stop = stop or asyncio.Event()
     dry = request.model == "dry"
     with Lock(repository.path):
         _stand_on(repository, request)
-        report = Report.of(read(folder / "events.jsonl"))
-        journal = Journal(folder / "events.jsonl", (report.see, *listeners))
+        report = Report.of(read(path))
+        journal = Journal(path, (partial(store.record, request.run), report.see, *listeners))
         notices.journal = journal
         prices = {model.name: _price(model.name, settings) for model in models.values()}
         spent = Spent(
@@ -244,7 +282,7 @@ async def _sit(
         )  # fmt: skip
         gateway = Gateway(
             models,
-            Replies(home / "replies"),
+            Replies(store),
             Budget(Limits(**request.limits), prices, spent),
             journal,
             temperature=settings.temperature,
@@ -254,20 +292,20 @@ async def _sit(
         context = RunContext(
             run=request.run,
             requirement=str(request.inputs.get("requirement", "")),
-            objects=Objects(home / "objects", procedure.artifacts),
+            objects=Objects(store, procedure.artifacts),
             prompts=Prompts(procedure.sources),
             gateway=gateway,
             repository=repository,
             sandbox=sandbox,
             journal=journal,
             servers=servers,
-            kept=Replies(folder / "tools"),
+            kept=Replies(store, f"runs/{request.run}/tools"),
             tokens=report.tokens,
             step_timeout=settings.step_timeout,
             test_seconds=settings.test_seconds,
             done=dict(report.done),
-            results=Results(home / "steps"),
-            earlier=_earlier(request, home),
+            results=Results(store),
+            earlier=_earlier(request, store),
             decided=dict(report.decided),
             person=person,
             headless=headless or dry,
@@ -275,8 +313,8 @@ async def _sit(
             stop=stop,
         )
         sitting = Sitting(
-            procedure, request.inputs, request.name, request.model, home / "state.sqlite", report, resumed,
-            notes=() if resumed or dry else (*_unset(models, settings),),
+            procedure, request.inputs, request.name, request.model, store, report, resumed,
+            notes=notes if resumed or dry else (*_unset(models, settings),), remote=_remote(settings, request),
         )  # fmt: skip
         try:
             return await engine.run(sitting, context)
@@ -299,10 +337,10 @@ def _stand_on(repository: Repository, request: Request) -> None:
         )
 
 
-def _earlier(request: Request, home: Path) -> Earlier:
+def _earlier(request: Request, store: Store) -> Earlier:
     """What a run is compared with: the run that it goes back to, else the newest of the same procedure."""
-    run = request.base or latest(home.parent, request.sop, request.run)
-    report = Report.of(read(home / "runs" / run / "events.jsonl")) if run else Report()
+    run = request.base or latest(store, request.sop, request.run)
+    report = Report.of(store.events(run)) if run else Report()
     return Earlier(
         run=run,
         origin=request.origin or request.run,
@@ -431,7 +469,7 @@ def _identity() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
-def _free_name(new: NewRun, inputs: Mapping[str, Any]) -> str:
+def _free_name(new: NewRun, inputs: Mapping[str, Any], taken: Collection[str]) -> str:
     if new.name:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", new.name):
             raise UsageError(f"`{new.name}` is no name for a folder", hint="letters, digits, `.`, `_` and `-`")
@@ -439,6 +477,11 @@ def _free_name(new: NewRun, inputs: Mapping[str, Any]) -> str:
             raise UsageError(
                 f"there is something at {new.workspace / new.name} already, and nothing is ever overwritten",
                 hint="choose another --name, or continue the run that made it with `company resume`",
+            )
+        if new.name in taken:
+            raise UsageError(
+                f"another machine has a run named {new.name}",
+                hint=f"choose another --name, or go on with that run: company resume {new.name}",
             )
         return new.name
     words = [
@@ -448,17 +491,18 @@ def _free_name(new: NewRun, inputs: Mapping[str, Any]) -> str:
     ]
     base = "-".join(words[:4])[:40].strip("-") or "project"
     names = [base, *(f"{base}-{number}" for number in range(2, 10_000))]
-    return next(name for name in names if not (new.workspace / name).exists())
+    return next(name for name in names if not (name in taken or (new.workspace / name).exists()))
 
 
-def _made(path: Path, folder: Path, request: Request, procedure: Procedure) -> Repository:
+def _made(store: Store, request: Request, procedure: Procedure) -> Repository:
     """A new repository, and what a resumed sitting needs; both or neither."""
+    path, folder = store.home.parent / request.name, store.home / "runs" / request.run
     made: list[Path] = [folder]
     try:
         repository = Repository.create(path)
         made.append(path)
         with disk_errors("write the run's request", folder):
-            keep(folder, request, procedure)
+            keep(store, request, procedure)
     except CompanyError as error:
         for new in made:
             shutil.rmtree(new, ignore_errors=True)

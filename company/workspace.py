@@ -157,10 +157,13 @@ class Repository:
         trailers: Mapping[str, str],
         allow_empty: bool = False,
         instead: str = "",
+        made: int | None = None,
     ) -> Commit | None:
         """Put `files` (None deletes) on top of HEAD as one commit, then into the working tree.
 
         The commit is whole or absent. If the process dies before the files are in place, `restore` finishes.
+        `made` is its time in seconds since the epoch, now by default: with the time of a commit that was lost, on the
+        same parent, it is that commit again.
 
         Args:
             instead: a commit that is taken over if it is this one but for author, message and time.
@@ -184,9 +187,10 @@ class Repository:
             tree = gitdoor.change_tree(repo, base, _nested(blobs), entries)
             if tree == (base or gitdoor.EMPTY_TREE) and not allow_empty:
                 return None
+            made = int(time.time()) if made is None else made
             name = gitdoor.line(author, "<>") or "company"
             email = f"{gitdoor.line(email_slug, '<> ')}@company.invalid"
-            raw = _commit_object(tree, parent, name, email, gitdoor.message(subject, body, trailers))
+            raw = _commit_object(tree, parent, name, email, made, gitdoor.message(subject, body, trailers))
             known = gitdoor.commit_of(repo, instead) if instead else None
             if known and gitdoor.parent_of(known) == parent and gitdoor.tree_of(known) == tree:
                 raw = known
@@ -236,6 +240,31 @@ class Repository:
                 mended = mended or [".git/index"]
             self._left.unlink(missing_ok=True)
         return mended
+
+    def advance(self, sha: str) -> bool:
+        """Move the branch forward to a commit that the repository has; `restore` then brings the files.
+
+        Returns:
+            Whether the branch now has that commit: False when it has others, that the commit does not follow.
+
+        Raises:
+            UnsafePath: a path in the commit is refused. Nothing was changed.
+        """
+        with self._repo() as repo:
+            old, base = gitdoor.head(repo)
+            if old and gitdoor.follows(repo, old, sha):
+                return True
+            if old and not gitdoor.follows(repo, sha, old):
+                return False
+            after = gitdoor.walk(repo, gitdoor.tree_of(gitdoor.data(repo, bytes.fromhex(sha))))
+            for path in after:
+                safe_path(path)
+            for path, entry in gitdoor.walk(repo, base).items():
+                found = self._tree.read(path) if path not in after and entry.mode in REGULAR else None
+                if found and _same(entry, *found):
+                    self._tree.remove(path)
+            self._move_head(repo, sha, old, "company", "company@company.invalid")
+            return True
 
     def read(self, path: str) -> bytes | None:
         """The content of a regular file at HEAD; None when HEAD has none there."""
@@ -307,15 +336,15 @@ class Repository:
                 for path, content in files.items()
             }
             tree = gitdoor.change_tree(repo, base, _nested(blobs), {})
-            raw = _commit_object(tree, parent, "Person", "person@company.invalid", subject)
+            raw = _commit_object(tree, parent, "Person", "person@company.invalid", int(time.time()), subject)
             sha = gitdoor.store(repo, "commit", raw).hex()
             repo.git.update_ref("-m", "company", ref, sha, NO_COMMIT)
             return sha
 
-    def log(self) -> list[Commit]:
-        """The commits from HEAD back along first parents, newest first."""
+    def log(self, tip: str | None = None) -> list[Commit]:
+        """The commits from `tip`, by default HEAD, back along first parents, newest first."""
         with self._repo() as repo:
-            return list(self._history(repo))
+            return list(self._history(repo, tip))
 
     def find(self, trailer: str, value: str) -> Commit | None:
         """The newest commit with this trailer, or None."""
@@ -419,8 +448,8 @@ class Repository:
                 gone.append(path)
         return gone
 
-    def _history(self, repo: git.Repo) -> Iterator[Commit]:
-        sha, _ = gitdoor.head(repo)
+    def _history(self, repo: git.Repo, tip: str | None = None) -> Iterator[Commit]:
+        sha = tip or gitdoor.head(repo)[0]
         while sha:
             raw = gitdoor.data(repo, bytes.fromhex(sha))
             yield gitdoor.parse(sha, raw)
@@ -469,7 +498,7 @@ def _same(entry: Entry, content: bytes, status: os.stat_result) -> bool:
     return bytes.fromhex(sha) == entry.sha and is_executable == (entry.mode == EXECUTABLE)
 
 
-def _commit_object(tree: bytes, parent: str | None, name: str, email: str, message: str) -> bytes:
-    who = f"{name} <{email}> {int(time.time())} +0000"
+def _commit_object(tree: bytes, parent: str | None, name: str, email: str, made: int, message: str) -> bytes:
+    who = f"{name} <{email}> {made} +0000"
     ancestry = f"tree {tree.hex()}\n" + (f"parent {parent}\n" if parent else "")
     return f"{ancestry}author {who}\ncommitter {who}\n\n{message}".encode()

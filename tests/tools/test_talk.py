@@ -19,6 +19,7 @@ from company.llm.client import Message, Model, OnTokens, Reply, Request, StepLab
 from company.llm.gateway import Ask, Gateway
 from company.llm.scripted import DryModel, ScriptedModel, ScriptEntry
 from company.sop.procedure import Limits
+from company.store import Folder
 from company.tools.arguments import closed
 from company.tools.base import Output, Tool, Workbench
 from company.tools.builtin import TOOLS
@@ -87,10 +88,10 @@ class Talk:
         journal = Journal(self.folder / "events.jsonl")
         limits = Limits(calls=None, tokens=None, minutes=None, usd=None)
         gateway = Gateway(
-            {None: self.heard}, Replies(self.folder / "replies"), Budget(limits, {}), journal,
+            {None: self.heard}, Replies(Folder(self.folder)), Budget(limits, {}), journal,
             temperature=0.0, max_tokens=512,
         )  # fmt: skip
-        kept = Replies(self.folder / "results")
+        kept = Replies(Folder(self.folder), "results")
         try:
             self.ask = asyncio.run(use_tools(gateway, QUESTION, self.tools, self.bench, self.most, kept, self.notes))
         finally:
@@ -227,7 +228,7 @@ def test_a_resumed_run_hears_the_same_and_runs_nothing_again(tmp_path: Path, ben
 
 
 def test_another_execution_of_the_step_runs_its_calls_itself(tmp_path: Path, bench: Workbench) -> None:
-    kept = Replies(tmp_path / "results")
+    kept = Replies(Folder(tmp_path), "results")
     made: list[int] = []
 
     async def run(arguments: Any, bench: Workbench) -> Output:
@@ -239,7 +240,7 @@ def test_another_execution_of_the_step_runs_its_calls_itself(tmp_path: Path, ben
     for ask in (QUESTION, QUESTION, replace(QUESTION, ident="code#3"), replace(QUESTION, seed=100_007)):
         model = ScriptedModel([ScriptEntry(reply=turn("clock"))])
         limits = Limits(calls=None, tokens=None, minutes=None, usd=None)
-        replies = Replies(tmp_path / f"{ask.ident}{ask.seed}{len(made)}")
+        replies = Replies(Folder(tmp_path / f"{ask.ident}{ask.seed}{len(made)}"))
         gateway = Gateway({None: model}, replies, Budget(limits, {}), journal, temperature=0.0, max_tokens=512)
         asyncio.run(use_tools(gateway, ask, (tool,), bench, 1, kept, Notes()))
     journal.close()

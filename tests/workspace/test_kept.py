@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from company.cache import Objects, Replies, digest
 from company.errors import WorkspaceError
 from company.events import Event, Journal, read
+from company.store import Folder
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(), max_size=8),
@@ -22,7 +23,7 @@ SAME_FOLDER = settings(max_examples=60, deadline=None, suppress_health_check=[He
 @SAME_FOLDER
 @given(JSON)
 def test_what_is_put_comes_back(tmp_path: Path, value: object) -> None:
-    objects = Objects(tmp_path)
+    objects = Objects(Folder(tmp_path))
     ref = objects.put(value)
     assert objects.get(ref) == value
     assert objects.put(value) == ref == digest(value)
@@ -38,7 +39,7 @@ def test_the_order_of_keys_does_not_matter_and_values_do(value: dict[str, int]) 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b'{"other": 1}', b"\xff"])
 def test_a_damaged_artifact_is_an_error_with_a_way_out(tmp_path: Path, content: bytes | None) -> None:
-    objects = Objects(tmp_path)
+    objects = Objects(Folder(tmp_path))
     ref = objects.put({"a": 1})
     (found,) = tmp_path.rglob(f"{ref}.json")
     found.unlink() if content is None else found.write_bytes(content)
@@ -49,7 +50,7 @@ def test_a_damaged_artifact_is_an_error_with_a_way_out(tmp_path: Path, content: 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"usage": {}}', b'"text"', b"\xff\xfe"])
 def test_a_damaged_reply_counts_as_absent(tmp_path: Path, content: bytes) -> None:
-    replies = Replies(tmp_path)
+    replies = Replies(Folder(tmp_path))
     assert replies.get("abcd") is None
     replies.put("abcd", {"text": "caf\u00e9 \ud800", "usage": {}})
     assert replies.get("abcd") == {"text": "caf\u00e9 \ud800", "usage": {}}

@@ -1,0 +1,148 @@
+"""What a workspace keeps, by name: artifacts, replies, results of tools, and each run's request, procedure and journal.
+
+Here in a folder, as files; for a team in a database: `postgres.py`. Who chooses: `wiring.py`. What lies behind the names:
+`cache.py`, `records.py`, `events.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from company.errors import WorkspaceBusy
+from company.events import Event, read
+from company.workspace import Lock, write_atomic
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+Notice = Callable[[str], None]
+"""Says something to people."""
+
+
+class Store(Protocol):
+    """What is kept, by names such as ``replies/ab/abcd.json`` and ``runs/ID/request.json``.
+
+    Every method may raise WorkspaceError: the disk or the database cannot be had; the same call may succeed later.
+    """
+
+    home: Path
+    """This machine's folder of it."""
+
+    def get(self, name: str) -> bytes | None:
+        """What was put under the name; None without anything."""
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keep it, in the place of what was there; it is durable when this returns."""
+
+    def runs(self) -> list[str]:
+        """The ids of all runs."""
+
+    def names(self) -> set[str]:
+        """The names of repositories that lie on other machines, and so are taken here."""
+
+    def events(self, run: str) -> Iterator[Event]:
+        """A run's journal."""
+
+    def record(self, run: str, event: Event) -> None:
+        """Keep one more event, which the journal in the run's folder has already. Only with the run's lease."""
+
+    def fetch(self, run: str) -> None:
+        """Bring the run's folder here up to date. Only with the run's lease."""
+
+    def lease(self, run: str) -> AbstractContextManager[None]:
+        """Be the only one that drives the run, until the end or this process's death.
+
+        Raises:
+            WorkspaceBusy: somebody else drives it; the message says who.
+        """
+
+    def is_driven(self, run: str, repo: Path) -> bool:
+        """Whether somebody drives the run; `repo` is where its repository lies on this machine."""
+
+    def checkpoints(self, notice: Notice) -> AbstractAsyncContextManager[BaseCheckpointSaver[Any]]:
+        """Where LangGraph keeps how far each run is."""
+
+
+class Folder:
+    """A store in a folder of this machine: every name is a file below it. Runs are locked by their repositories."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def get(self, name: str) -> bytes | None:
+        try:
+            return (self.home / name).read_bytes()
+        except OSError:
+            return None
+
+    def put(self, name: str, data: bytes) -> None:
+        if self.get(name) == data:
+            return
+        path = self.home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, data)
+
+    def runs(self) -> list[str]:
+        return [path.parent.name for path in (self.home / "runs").glob("*/request.json")]
+
+    def names(self) -> set[str]:
+        return set()
+
+    def events(self, run: str) -> Iterator[Event]:
+        return read(self.home / "runs" / run / "events.jsonl")
+
+    def record(self, run: str, event: Event) -> None:
+        """Nothing more: the journal is a file of this folder."""
+
+    def fetch(self, run: str) -> None:
+        """Nothing: everything is here."""
+
+    @contextmanager
+    def lease(self, run: str) -> Iterator[None]:
+        yield
+
+    def is_driven(self, run: str, repo: Path) -> bool:
+        if not (repo / ".git").is_dir():
+            return False
+        try:
+            with Lock(repo):
+                return False
+        except WorkspaceBusy:
+            return True
+
+    @asynccontextmanager
+    async def checkpoints(self, notice: Notice) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+        """SQLite; a damaged database is set aside, and the journal says what had been done."""
+        os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
+        from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+        path = self.home / "state.sqlite"
+        if path.exists() and not await asyncio.to_thread(_is_sound, path):
+            aside = path.with_name(f"{path.name}.damaged-{int(time.time())}")
+            path.replace(aside)
+            for companion in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+                companion.unlink(missing_ok=True)
+            notice(f"the state database was damaged: set aside as {aside.name}, going on from the journal")
+        async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
+            await saver.setup()
+            await saver.conn.execute(
+                "PRAGMA synchronous=NORMAL"
+            )  # a checkpoint that is lost is made again from the journal
+            yield saver
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        with sqlite3.connect(path) as connection:
+            answer = connection.execute("PRAGMA quick_check").fetchone()
+        connection.close()
+    except sqlite3.DatabaseError:
+        return False
+    return bool(answer == ("ok",))
