@@ -34,9 +34,10 @@ class Objects:
         """Keep a JSON value; returns its reference."""
         ref = digest(value)
         path = self._path(ref)
-        if not path.exists():
+        data = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        if not (path.exists() and path.read_bytes() == data):  # a damaged one is mended
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+            write_atomic(path, data)
         return ref
 
     def get(self, ref: str) -> Any:
@@ -50,18 +51,22 @@ class Objects:
         except (OSError, ValueError) as error:
             raise WorkspaceError(
                 f"a stored artifact ({ref[:12]}) is missing or damaged: {error}",
-                hint="start the run again; replies that were paid for are kept and cost nothing",
+                hint="`company resume`: the step that made it is done again from its kept replies",
             ) from error
         if digest(value) != ref:
             raise WorkspaceError(
                 f"a stored artifact ({ref[:12]}) does not match its hash",
                 place=str(self._path(ref)),
-                hint="delete that file and resume: the step that made it is done again from its kept replies",
+                hint="`company resume`: the step that made it is done again from its kept replies",
             )
         return value
 
     def _path(self, ref: str) -> Path:
         return self._folder / ref[:2] / f"{ref}.json"
+
+
+_SUM = "sha256"
+"""Under which key a reply's entry has the digest of the rest."""
 
 
 class Replies:
@@ -71,15 +76,16 @@ class Replies:
         self._folder = folder
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The stored reply, or None. A file that does not parse counts as absent."""
+        """The stored reply, or None. A file that does not parse, or is not as it was written, counts as absent."""
         try:
             entry = json.loads((self._folder / key[:2] / f"{key}.json").read_bytes())
         except (OSError, ValueError):
             return None
-        return entry if isinstance(entry, dict) and "text" in entry else None
+        return entry if isinstance(entry, dict) and entry.pop(_SUM, None) == digest(entry) else None
 
     def put(self, key: str, entry: dict[str, Any]) -> None:
-        """Keep a reply durably. `entry` has `text`, usage, the model and the run that paid for it."""
+        """Keep a reply durably. `entry` has `text`, usage, the model and the run that paid for it, or a tool's result."""
         path = self._folder / key[:2] / f"{key}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(entry, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        sealed = {**entry, _SUM: digest(entry)}
+        write_atomic(path, json.dumps(sealed, ensure_ascii=False).encode("utf-8", "surrogatepass"))

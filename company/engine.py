@@ -26,6 +26,7 @@ from company.errors import CompanyError, Interrupted, LimitReached
 from company.report import Report
 from company.rounds import paths_of
 from company.sop.procedure import Procedure
+from company.standing import Seal, checkpoint
 from company.state import Block, RunContext, RunState, Scope, Site, pack, unpack
 
 if TYPE_CHECKING:
@@ -208,9 +209,15 @@ async def _begin(sitting: Sitting, context: RunContext) -> None:
         for mended in await asyncio.to_thread(repository.restore):
             context.journal.emit("notice", text=f"put right after the last stop: {mended}")
         history = await asyncio.to_thread(repository.log)
-        context.committed |= {
-            made.trailers["Company-Step"] for made in history if made.trailers.get("Company-Run") == context.run
-        }
+        own = [made for made in reversed(history) if made.trailers.get("Company-Run") == context.run]
+        for made in own:
+            ident = made.trailers["Company-Step"]
+            context.committed.add(ident)
+            if made.sha not in sitting.report.commits:  # killed between the commit and its line
+                context.journal.emit("commit", step=ident, sha=made.sha, author=made.author, subject=made.subject)
+        if lost := [ident for ident in sitting.report.done if ident not in context.done]:
+            text = f"what these steps made is missing or damaged, so they are done again: {', '.join(lost)}"
+            context.journal.emit("notice", text=text)
     files: dict[str, bytes | None] = {
         ".company/sop.yaml": sitting.procedure.text.encode(),
         ".company/requirement.md": (context.requirement.strip() + "\n").encode(),
@@ -228,13 +235,12 @@ async def _drive(sitting: Sitting, context: RunContext) -> RunState:
             "configurable": {"thread_id": context.run},
             "recursion_limit": longest(procedure.steps) + 1,
         }
-        known = await graph.aget_state(config) if sitting.resumed else None
-        begun = bool(known and known.values)
+        known = await checkpoint(graph, config, procedure, context) if sitting.resumed else None
         values: dict[str, str | None] = {name: pack(context.objects, value) for name, value in sitting.inputs.items()}
-        first: Any = None if begun else {"values": values, "rounds": {}}
+        first: Any = None if known else {"values": values, "rounds": {}}
         ended: Any = await graph.ainvoke(first, config, context=context, durability="async")
-        if ended is None and known:  # nothing was left to do
-            ended = known.values
+        if ended is None:  # nothing was left to do
+            ended = known
     state: RunState = ended
     return state
 
@@ -252,7 +258,10 @@ async def _checkpoints(path: Path, context: RunContext) -> AsyncIterator[AsyncSq
             companion.unlink(missing_ok=True)
         text = f"the state database was damaged: set aside as {aside.name}, going on from the journal"
         context.journal.emit("notice", text=text)
+    from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
+
     async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
+        saver.serde = EncryptedSerializer(Seal())
         await saver.setup()
         await saver.conn.execute(
             "PRAGMA synchronous=NORMAL"

@@ -49,7 +49,7 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
     if around and around.is_cascade and step is not around.body[0] and scope["answer"] is None:
         context.journal.emit("step_skipped", **where, reason="there is no answer")
         return {"values": {step.path: None}}
-    if context.stop.is_set():
+    if context.gateway.stopped:
         await context.gateway.drained()  # what is under way beside this one has been paid for
         raise Interrupted("stopped before the next step", hint="`company resume` goes on")
     began = asyncio.get_running_loop().time()
@@ -126,8 +126,9 @@ async def _run(site: Site, state: RunState, context: RunContext, scope: Scope) -
         result = await run_tests(context.sandbox, files, tests, optional=optional, limits=limits)
         result = _with_findings(result, tests, [value for value in values if isinstance(value, SourceFile)], context)
         context.journal.emit(
-            "verdict", step=step.path, passed=result.passed, summary=result.summary, sandbox=result.sandbox
-        )
+            "verdict", step=step.path, id=step_id(site, state), passed=result.passed, summary=result.summary,
+            sandbox=result.sandbox,
+        )  # fmt: skip
     await commit(site, state, context, result)
     return {step.path: pack(context.objects, result)}
 

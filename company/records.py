@@ -69,7 +69,7 @@ def _record_of(folder: Path, workspace: Path) -> RunRecord:
         sop=request.sop,
         model=request.model,
         requirement=str(request.inputs.get("requirement", "")),
-        started=report.started,
+        started=report.started or (folder / "request.json").stat().st_mtime,
         status=report.status or ("running" if _is_busy(repo) else "interrupted"),
         accepted=report.accepted if report.status in ("delivered", "unaccepted") else None,
         calls=report.calls,
@@ -82,7 +82,7 @@ def _is_busy(repo: Path) -> bool:
     if not (repo / ".git").is_dir():
         return False
     try:
-        with Lock(repo):
+        with Lock(repo, wait=0):
             return False
     except WorkspaceBusy:
         return True

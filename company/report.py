@@ -42,9 +42,8 @@ class Report:
     reason: str = ""
     hint: str = ""
     accepted: bool = False
-    verdict: str = ""
-    """The last test run in one line."""
-    tests_passed: bool | None = None
+    verdicts: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    """Id of a test run → itself in one line, and whether it passed; in order, also where one was done again later."""
     started: float = 0.0
     seconds: float = 0.0
     """Wall time of all sittings."""
@@ -60,10 +59,17 @@ class Report:
     decided: dict[str, dict[str, str | None]] = field(default_factory=dict)
     """Id → the values that a decision at a gate left."""
     failures: dict[str, int] = field(default_factory=dict)
+    """Id → how often it failed in sittings that failed; one that was killed after a failure comes to it again."""
+    commits: set[str] = field(default_factory=set)
+    """Ids of the commits that the journal tells of."""
+    paid: set[str] = field(default_factory=set)
+    """Keys of the replies that were paid for."""
     tokens: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Id → model and paid tokens."""
     waited: float = 0.0
     """Seconds in which a person thought at a gate, a part of `seconds`."""
+    _heard: set[tuple[str, ...]] = field(default_factory=set)
+    _failed: list[str] = field(default_factory=list)
     _asked: set[str] = field(default_factory=set)
     _asked_since: float = 0.0
     _last: float = 0.0
@@ -91,7 +97,7 @@ class Report:
         self._last = now
         if name in ("run_started", "run_resumed"):
             self._before = self.seconds
-            self._sitting, self._open = now, {}
+            self._sitting, self._open, self._failed = now, {}, []
             self.started = self.started or now
             self.run, self.status, self.reason = event["run"], "", ""
         self.seconds = self._before + max(0.0, now - self._sitting)
@@ -101,10 +107,13 @@ class Report:
         elif name == "call_finished":
             self._finished(event, now)
         elif name == "reply_accepted":
-            self.first += event["attempt"] == 1
-            self.repaired += event["attempt"] > 1
+            if self._is_new(event):
+                self.first += event["attempt"] == 1
+                self.repaired += event["attempt"] > 1
         elif name == "verdict":
-            self.verdict, self.tests_passed = event["summary"], event["passed"]
+            self.verdicts[event["id"]] = event["summary"], event["passed"]
+        elif name == "commit":
+            self.commits.add(event["sha"])
         elif name == "gate_opened":
             self._asked_since = self._asked_since if self._asked else now
             self._asked.add(event["id"])
@@ -115,11 +124,20 @@ class Report:
         elif name == "step_finished":
             self.done[event["id"]] = event["values"]
         elif name == "step_failed":
-            self.failures[event["id"]] = self.failures.get(event["id"], 0) + event.get("anew", True)
+            self._failed += [event["id"]] * event.get("anew", True)
             self.failed += 1
         elif name == "run_finished":
             self.status, self.reason = event["status"], event["reason"]
+            for ident in self._failed if self.status == "failed" else ():
+                self.failures[ident] = self.failures.get(ident, 0) + 1
             self.hint, self.accepted = event.get("hint", ""), event["accepted"]
+
+    def _is_new(self, event: Event) -> bool:
+        """Whether a step's execution comes to a reply for the first time: after a stop it hears the same again."""
+        known = (event["event"], event["id"], event["key"])
+        seen = known in self._heard
+        self._heard.add(known)
+        return not seen
 
     def _no_longer(self, ident: str, now: float) -> None:
         """A gate is decided or left; gates that are open at once take the same time."""
@@ -133,9 +151,11 @@ class Report:
             cost = StepCost(event["step"], event["role"], event["item"], event["id"].rpartition("#")[2])
             self.steps[event["id"]] = cost
         cost.model = event["model"]
+        is_new = self._is_new(event)
         if event["from_store"]:
-            cost.from_store += 1
+            cost.from_store += is_new
             return
+        self.paid.add(event["key"])
         self._open.pop(event["call"], None)
         if not self._open:
             self._model_seconds += max(0.0, now - self._busy_since)
@@ -145,6 +165,11 @@ class Report:
         cost.cached_tokens += event["cached_tokens"] or 0
         cost.seconds += event["seconds"]
         self.tokens[event["id"]] = (event["model"], cost.prompt_tokens + cost.completion_tokens)
+
+    @property
+    def verdict(self) -> str:
+        """The last test run in one line; empty without one."""
+        return [summary for summary, _ in self.verdicts.values()][-1] if self.verdicts else ""
 
     @property
     def calls(self) -> int:

@@ -114,8 +114,6 @@ class RunContext:
     """Gates take the choice that they have for a run without anybody."""
     dry: bool = False
     """No model answers: every loop is gone round twice, whatever its condition says, so that both ways are tried."""
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set by the operator: nothing new is begun."""
     git: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One commit at a time."""
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from company import engine
 from company.cache import Objects, Replies
 from company.engine import NewRun, Outcome, Sitting
-from company.errors import CompanyError, UsageError
+from company.errors import CompanyError, UsageError, WorkspaceError
 from company.events import Journal, Listener, read
 from company.llm import providers
 from company.llm.budget import Budget, Rates, Spent, usd
@@ -39,6 +39,7 @@ from company.sop.procedure import Limits, Procedure
 from company.sop.spec import TIERS
 from company.sop.tool_names import server_of
 from company.sop.types import BOOL, FLOAT, INT, STR, ListOf, OneOf
+from company.standing import relied_on
 from company.state import RunContext
 from company.tools.servers import Servers, open_servers
 from company.workspace import Lock, Repository
@@ -87,7 +88,7 @@ async def run(
         providers.check_name(called, settings)
     _honoured(procedure, names, settings)
     Budget(Limits(**limits), {called: _price(called, settings) for called in names.values()})
-    name = _free_name(new, inputs)
+    name = next(_names_of(new, inputs))
     sandbox = choose(unsafe_no_sandbox=new.unsafe_no_sandbox)
     workspace = new.workspace.resolve()
     home = workspace / ".company"
@@ -98,8 +99,7 @@ async def run(
     notices = Notices()
     servers = open_servers(_servers(procedure), settings, dry=new.dry_run)
     async with _models(names, settings, notices, progress) as models, servers as tools:
-        folder = home / "runs" / identity
-        repository = _made(workspace / name, folder, request, procedure)
+        request, repository = _made(request, _names_of(new, inputs), home, procedure)
         return await _sit(
             request, procedure, settings, home, repository, sandbox, models, tools, notices, listeners, stop, person,
             headless=new.headless,
@@ -134,7 +134,7 @@ async def resume(
     library = Library(folder / "library", folder / "library")
     procedure = load_procedure(str(folder / "library" / own_file(request.sop)), library)
     sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
-    repository = Repository.open(workspace.resolve() / request.name)
+    repository = _own(workspace.resolve() / request.name, request.run, begun=(folder / "events.jsonl").exists())
     notices = Notices()
     names = _names(procedure, settings, request.model)
     servers = open_servers(_servers(procedure), settings, dry=request.model == "dry")
@@ -163,7 +163,6 @@ async def _sit(
     resumed: bool = False,
 ) -> Outcome:
     folder = home / "runs" / request.run
-    stop = stop or asyncio.Event()
     dry = request.model == "dry"
     with Lock(repository.path):
         report = Report.of(read(folder / "events.jsonl"))
@@ -182,11 +181,14 @@ async def _sit(
             temperature=settings.temperature,
             max_tokens=settings.max_tokens,
             stop=stop,
+            run=request.run,
+            counted=report.paid,
         )
+        objects = Objects(home / "objects", procedure.artifacts)
         context = RunContext(
             run=request.run,
             requirement=str(request.inputs.get("requirement", "")),
-            objects=Objects(home / "objects", procedure.artifacts),
+            objects=objects,
             prompts=Prompts(procedure.sources),
             gateway=gateway,
             repository=repository,
@@ -197,13 +199,12 @@ async def _sit(
             tokens=report.tokens,
             step_timeout=settings.step_timeout,
             test_seconds=settings.test_seconds,
-            done=dict(report.done),
+            done=relied_on(objects, report.done),
             failures=dict(report.failures),
-            decided=dict(report.decided),
+            decided=relied_on(objects, report.decided),
             person=person,
             headless=headless or dry,
             dry=dry,
-            stop=stop,
         )
         sitting = Sitting(
             procedure, request.inputs, request.name, request.model, home / "state.sqlite", report, resumed,
@@ -322,7 +323,12 @@ def _converted(name: str, text: str, kind: Any) -> Any:
     raise UsageError(f"the input `{name}` must be {kind}, not `{text[:60]}`")
 
 
-def _free_name(new: NewRun, inputs: Mapping[str, Any]) -> str:
+def _names_of(new: NewRun, inputs: Mapping[str, Any]) -> Iterator[str]:
+    """Names for the repository that are free: the one that was chosen, or as many as are wanted.
+
+    Raises:
+        UsageError: the chosen one is no name for a folder, or there is something of that name.
+    """
     if new.name:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", new.name):
             raise UsageError(f"`{new.name}` is no name for a folder", hint="letters, digits, `.`, `_` and `-`")
@@ -331,28 +337,49 @@ def _free_name(new: NewRun, inputs: Mapping[str, Any]) -> str:
                 f"there is something at {new.workspace / new.name} already, and nothing is ever overwritten",
                 hint="choose another --name, or continue the run that made it with `company resume`",
             )
-        return new.name
+        yield new.name
+        return
     words = [
         word
         for word in re.findall(r"[a-z0-9]+", str(next(iter(inputs.values()))).lower())
         if not _NOISE.fullmatch(word)
     ]
     base = "-".join(words[:4])[:40].strip("-") or "project"
-    names = [base, *(f"{base}-{number}" for number in range(2, 10_000))]
-    return next(name for name in names if not (new.workspace / name).exists())
+    names = (base, *(f"{base}-{number}" for number in range(2, 10_000)))
+    yield from (name for name in names if not (new.workspace / name).exists())
 
 
-def _made(path: Path, folder: Path, request: Request, procedure: Procedure) -> Repository:
-    """A new repository, and what a resumed sitting needs; both or neither."""
-    made: list[Path] = [folder]
-    try:
-        repository = Repository.create(path)
-        made.append(path)
-        with disk_errors("write the run's request", folder):
-            keep(folder, request, procedure)
-    except CompanyError as error:
-        for new in made:
-            shutil.rmtree(new, ignore_errors=True)
-        error.hint = error.hint.replace("run `company resume`", "give the command again")
-        raise
+def _made(request: Request, names: Iterator[str], home: Path, procedure: Procedure) -> tuple[Request, Repository]:
+    """What a resumed sitting needs, then a new repository; both or neither. A name that was taken since is passed over."""
+    folder = home / "runs" / request.run
+    for name in names:
+        request, path = replace(request, name=name), home.parent / name
+        try:
+            with disk_errors("write the run's request", folder):
+                keep(folder, request, procedure)
+            return request, Repository.create(path, request.run)
+        except CompanyError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            fault = error
+        if not path.exists():
+            break
+    fault.hint = fault.hint.replace("run `company resume`", "give the command again")
+    raise fault
+
+
+def _own(path: Path, run: str, *, begun: bool) -> Repository:
+    """The repository of a run; made now where the run was killed before it was.
+
+    Raises:
+        WorkspaceError: there is none, or another run's.
+    """
+    if not begun and not path.exists():
+        return Repository.create(path, run)
+    repository = Repository.open(path)
+    if repository.owner != run and (repository.owner or not begun):
+        raise WorkspaceError(
+            f"the repository is not of the run {run}",
+            place=str(path),
+            hint="put that run's own repository back in its place, or start the run again",
+        )
     return repository
