@@ -274,8 +274,8 @@ def _is_sound(path: Path) -> bool:
         with sqlite3.connect(path) as connection:
             answer = connection.execute("PRAGMA quick_check").fetchone()
         connection.close()
-    except sqlite3.DatabaseError:
-        return False
+    except sqlite3.DatabaseError as error:
+        return "locked" in str(error)  # by another run, which finds it sound
     return bool(answer == ("ok",))
 
 

@@ -86,6 +86,8 @@ def _is_busy(repo: Path) -> bool:
             return False
     except WorkspaceBusy:
         return True
+    except WorkspaceError:
+        return False  # nothing can be written there, so nothing runs in it
 
 
 def find(workspace: Path, run: str) -> RunRecord:

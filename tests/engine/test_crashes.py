@@ -59,6 +59,8 @@ def test_any_kill_and_any_damage_is_survived(tmp_path: Path, capsys: pytest.Capt
 def test_a_workspace_that_cannot_be_written_is_said_and_can_be_looked_at(tmp_path: Path) -> None:
     """Mounted read-only, so that it holds for root too."""
     assert start(tmp_path, GATED, SCRIPT).status == "interrupted"
+    (journal,) = tmp_path.glob("ws/.company/runs/*/events.jsonl")
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))  # as if killed
     before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "ws").rglob("*"))
     bwrap = shutil.which("bwrap")
     assert bwrap, "bubblewrap is missing"
