@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from company.artifacts import BUILT_IN, Artifact
@@ -46,28 +46,31 @@ class Objects:
         except ValueError as error:
             raise WorkspaceError(
                 f"a stored artifact ({ref[:12]}) is missing or damaged: {error}",
-                hint="start the run again; replies that were paid for are kept and cost nothing",
+                hint="`company resume`: the step that made it is done again from its kept replies",
             ) from error
         if digest(value) != ref:
             raise WorkspaceError(
                 f"a stored artifact ({ref[:12]}) does not match its hash",
                 place=str(self._store.home / self._name(ref)),
-                hint="delete that file and resume: the step that made it is done again from its kept replies",
+                hint="`company resume`: the step that made it is done again from its kept replies",
             )
         return value
 
-    def holds(self, ref: str | None) -> bool:
-        """Whether a value is here and whole, and those that it refers to; None is."""
-        if ref is None:
-            return True
-        try:
-            data = self.get(ref)
-        except WorkspaceError:
-            return False
-        if data["kind"] not in ("record", "references"):
-            return True
-        inner = data["value"].values() if data["kind"] == "record" else data["value"]
-        return all(self.holds(each) for each in inner)
+    def holds(self, refs: Iterable[str | None], known: dict[str, bool] | None = None) -> bool:
+        """Whether values are here and whole, and those that they refer to; None is. `known` remembers what was looked at."""
+        known = {} if known is None else known
+        return all(ref is None or self._is_whole(ref, known) for ref in refs)
+
+    def _is_whole(self, ref: str, known: dict[str, bool]) -> bool:
+        if ref not in known:
+            try:
+                data = self.get(ref)
+            except WorkspaceError:
+                known[ref] = False
+                return False
+            inner = data["value"] if data["kind"] in ("record", "references") else ()
+            known[ref] = self.holds(inner.values() if isinstance(inner, dict) else inner, known)
+        return known[ref]
 
     def _name(self, ref: str) -> str:
         return f"objects/{ref[:2]}/{ref}.json"
@@ -97,9 +100,9 @@ class Results:
         entry = self._read(key, "failed")
         return entry if isinstance(entry, int) else 0
 
-    def fail(self, key: str) -> None:
-        """Note one failure more."""
-        self._write(key, "failed", self.failures(key) + 1)
+    def fail(self, key: str, times: int) -> None:
+        """Note so many failures more."""
+        self._write(key, "failed", self.failures(key) + times)
 
     def _read(self, key: str, kind: str) -> Any:
         try:
@@ -112,6 +115,10 @@ class Results:
         self._store.put(f"steps/{key[:2]}/{key}.{kind}", data)
 
 
+_SUM = "sha256"
+"""Under which key a reply's entry has the digest of the rest."""
+
+
 class Replies:
     """Model replies by the key of their request. A reply is durable before anything is made of it."""
 
@@ -120,16 +127,17 @@ class Replies:
         self._under = under
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The stored reply, or None. One that does not parse counts as absent."""
+        """The stored reply, or None. One that does not parse, or is not as it was written, counts as absent."""
         try:
             entry = json.loads(self._store.get(self._name(key)) or b"")
         except ValueError:
             return None
-        return entry if isinstance(entry, dict) and "text" in entry else None
+        return entry if isinstance(entry, dict) and entry.pop(_SUM, None) == digest(entry) else None
 
     def put(self, key: str, entry: dict[str, Any]) -> None:
-        """Keep a reply durably. `entry` has `text`, usage, the model and the run that paid for it."""
-        self._store.put(self._name(key), json.dumps(entry, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+        """Keep a reply durably. `entry` has `text`, usage, the model and the run that paid for it, or a tool's result."""
+        sealed = {**entry, _SUM: digest(entry)}
+        self._store.put(self._name(key), json.dumps(sealed, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
     def _name(self, key: str) -> str:
         return f"{self._under}/{key[:2]}/{key}.json"

@@ -15,6 +15,7 @@ from company.state import RunContext, RunState, Site, step_id
 
 if TYPE_CHECKING:
     from company.sop.procedure import Role
+    from company.workspace import Commit
 
 START = "start"
 """The id of a run's first commit: what was asked for, and the procedure."""
@@ -57,6 +58,8 @@ async def commit_files(
         }
         context.made[ident] = made
         if ident in context.committed:
+            if ident not in context.told:  # killed between the commit and its line
+                _tell(context, ident, context.committed[ident], title, made)
             return
         found = {"Company-Run": context.run, "Company-Step": ident, **(trailers or {})}
         if ident in context.tokens:
@@ -73,12 +76,17 @@ async def commit_files(
             trailers=found,
             instead=context.earlier.commits.get(ident, ""),
         )
-        context.committed.add(ident)
         if commit:
-            context.journal.emit(
-                "commit", step=ident, sha=commit.sha, author=title, slug=slug, subject=subject, trailers=dict(commit.trailers),
-                made=commit.time, files=made["files"],
-            )  # fmt: skip
+            context.committed[ident] = commit
+            _tell(context, ident, commit, title, made)
+
+
+def _tell(context: RunContext, ident: str, commit: Commit, author: str, made: Mapping[str, Any]) -> None:
+    context.told.add(ident)
+    context.journal.emit(
+        "commit", step=ident, sha=commit.sha, author=author, slug=made["slug"], subject=made["subject"],
+        trailers=dict(commit.trailers), made=commit.time, files=made["files"],
+    )  # fmt: skip
 
 
 async def commit_again(context: RunContext, ident: str, made: Mapping[str, Any], trailers: Mapping[str, str]) -> None:
@@ -95,7 +103,7 @@ async def make_again(context: RunContext, commits: Iterable[Event]) -> int:
     """
     lost = [event for event in commits if event["step"] not in context.committed and "files" in event]
     for event in lost:
-        await asyncio.to_thread(
+        commit = await asyncio.to_thread(
             context.repository.commit,
             _contents(context, event["files"]),
             subject=event["subject"],
@@ -104,7 +112,8 @@ async def make_again(context: RunContext, commits: Iterable[Event]) -> int:
             trailers=event["trailers"],
             made=event["made"],
         )
-        context.committed.add(event["step"])
+        if commit:
+            context.committed[event["step"]] = commit
     return len(lost)
 
 

@@ -22,6 +22,7 @@ from company.errors import CompanyError, Interrupted, LimitReached, WorkspaceBus
 from company.report import Report
 from company.rounds import paths_of
 from company.sop.procedure import Procedure
+from company.standing import checkpoint
 from company.state import Block, RunContext, RunState, Scope, Site, pack, unpack
 from company.store import Store
 
@@ -157,6 +158,10 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
     if sitting.remote and not context.dry and not elsewhere:
         await _push(sitting, context)
     report = sitting.report
+    if status == "failed":  # whoever goes on asks other questions; a sitting that was killed has them asked again
+        for ident, times in context.failures.items():
+            if times and ident in context.keys:
+                context.results.fail(context.keys[ident], times)
     context.journal.emit(
         "run_finished", status=status, reason=reason, hint=hint, accepted=accepted, seconds=round(report.seconds, 3)
     )
@@ -220,9 +225,12 @@ async def _begin(sitting: Sitting, context: RunContext) -> None:
             if known.sha == context.earlier.fork:
                 break
             if known.trailers.get("Company-Run") == context.run or known.sha in taken_over:
-                context.committed.add(known.trailers["Company-Step"])
+                context.committed.setdefault(known.trailers["Company-Step"], known)
         if again := await make_again(context, sitting.report.commits.values()):
             context.journal.emit("notice", text=f"made {again} commits again that this repository did not have")
+        if lost := [ident for ident in sitting.report.done if ident not in context.done]:
+            text = f"what these steps made is missing or damaged, so they are done again: {', '.join(lost)}"
+            context.journal.emit("notice", text=text)
     files: dict[str, bytes | None] = {
         ".company/sop.yaml": sitting.procedure.text.encode(),
         ".company/requirement.md": (context.requirement.strip() + "\n").encode(),
@@ -258,13 +266,12 @@ async def _drive(sitting: Sitting, context: RunContext) -> RunState:
             "configurable": {"thread_id": context.run},
             "recursion_limit": longest(procedure.steps) + 1,
         }
-        known = await graph.aget_state(config) if sitting.resumed else None
-        begun = bool(known and known.values)
+        known = await checkpoint(graph, config, procedure, context) if sitting.resumed else None
         values: dict[str, str | None] = {name: pack(context.objects, value) for name, value in sitting.inputs.items()}
-        first: Any = None if begun else {"values": values, "rounds": {}}
+        first: Any = None if known else {"values": values, "rounds": {}}
         ended: Any = await graph.ainvoke(first, config, context=context, durability="async")
-        if ended is None and known:  # nothing was left to do
-            ended = known.values
+        if ended is None:  # nothing was left to do
+            ended = known
     state: RunState = ended
     return state
 

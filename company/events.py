@@ -10,11 +10,11 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 | step_skipped | reason |
 | call_started | call (id), attempt, prompt_estimate |
 | call_progress | call, tokens (so far) |
-| call_finished | call, model, prompt_tokens, completion_tokens, cached_tokens, seconds, from_store |
-| reply_accepted, reply_rejected | attempt, reason |
+| call_finished | call, key (of its request), model, prompt_tokens, completion_tokens, cached_tokens, seconds, from_store |
+| reply_accepted, reply_rejected | attempt, key, reason |
 | tool_started | id, role, item, round, name, arguments (each cut) |
 | tool_finished | id, role, item, round, name, arguments (each cut), seconds, ok (bool), from_store, size (characters of the result) |
-| verdict | passed, summary, sandbox |
+| verdict | id, passed, summary, sandbox |
 | commit | sha, author, slug, subject, trailers, made (its time), files (reference of path → text, null where deleted) |
 | step_finished | id, item, round, seconds, values (path → reference); kept_from (a run) and saved_tokens where it was not done |
 | loop_round | round, until (bool) |

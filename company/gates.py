@@ -93,8 +93,7 @@ async def _answer(question: Question, step: Step, context: RunContext) -> Answer
         leads_on = [choice for choice, target in step.choices.items() if target == "next"]
         return Answer(leads_on[0] if context.dry and step.headless not in leads_on else step.headless)
     if context.person is None:
-        context.stop.set()  # nothing new is begun; what is under way has been paid for, and is kept
-        await context.gateway.drained()
+        await context.gateway.halt()  # nothing new is begun; what is under way has been paid for, and is kept
         raise Interrupted(
             f"the gate `{question.step}` waits for a person, and there is nobody to ask",
             hint="`company resume` in a terminal asks you; with `--headless` gates take the choice they name for it",

@@ -52,7 +52,7 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
     if around and around.is_cascade and step is not around.body[0] and scope["answer"] is None:
         context.journal.emit("step_skipped", **where, reason="there is no answer")
         return {"values": {step.path: None}}
-    if context.stop.is_set():
+    if context.gateway.stopped:
         await context.gateway.drained()  # what is under way beside this one has been paid for
         raise Interrupted("stopped before the next step", hint="`company resume` goes on")
     began = asyncio.get_running_loop().time()
@@ -108,7 +108,7 @@ async def _looked_up(
     context.keys[ident] = digest(made_of)
     kept = context.results.get(context.keys[ident])
     needed = [*kept["values"].values(), (kept["commit"] or {}).get("files")] if kept else []
-    return (kept if all(context.objects.holds(ref) for ref in needed) else None), made_of
+    return (kept if context.objects.holds(needed) else None), made_of
 
 
 async def _taken(site: Site, context: RunContext, kept: dict[str, Any], ident: str) -> Values:
@@ -116,15 +116,17 @@ async def _taken(site: Site, context: RunContext, kept: dict[str, Any], ident: s
     values: Values = kept["values"]
     result = unpack(context.objects, values[site.step.path])
     if isinstance(result, TestRun):
-        _tell(site.step, result, context)
+        _tell(site.step, ident, result, context)
     if kept["commit"]:
         model = {"Company-Model": kept["model"]} if kept["model"] else {}
         await commit_again(context, ident, kept["commit"], {**model, "Company-Kept-From": kept["run"]})
     return values
 
 
-def _tell(step: Step, run: TestRun, context: RunContext) -> None:
-    context.journal.emit("verdict", step=step.path, passed=run.passed, summary=run.summary, sandbox=run.sandbox)
+def _tell(step: Step, ident: str, run: TestRun, context: RunContext) -> None:
+    context.journal.emit(
+        "verdict", step=step.path, id=ident, passed=run.passed, summary=run.summary, sandbox=run.sandbox
+    )
 
 
 async def _with_retries(
@@ -133,7 +135,7 @@ async def _with_retries(
     step = site.step
     allowed = step.timeout or (None if child or step.kind == "gate" else context.step_timeout)
     key = context.keys.get(ident, "")
-    salt = context.results.failures(key) if key else 0
+    salt = (context.results.failures(key) if key else 0) + context.failures.get(ident, 0)
     for attempt in range(step.retry + 1):
         try:
             async with asyncio.timeout(allowed) as clock:
@@ -151,8 +153,7 @@ async def _with_retries(
             fault = error if isinstance(error, _TRIED_AGAIN) else StepFailed(f"it took longer than {allowed:g} s")
             anew = isinstance(error, StepFailed)  # an outage is no reason to pay again for what was answered before it
             salt += anew
-            if anew and key:
-                context.results.fail(key)
+            context.failures[ident] = context.failures.get(ident, 0) + anew  # for a for_each that tries its items again
             if attempt == step.retry or isinstance(fault, Refused):
                 context.journal.emit("step_failed", step=step.path, id=ident, reason=fault.message, anew=anew)
                 fault.place = fault.place or f"step {ident}"
@@ -184,7 +185,7 @@ async def _run(site: Site, state: RunState, context: RunContext, scope: Scope) -
             tests = {path: data for path, data in files.items() if is_test(path)}
         result = await run_tests(context.sandbox, files, tests, optional=optional, limits=limits)
         result = _with_findings(result, tests, [value for value in values if isinstance(value, SourceFile)], context)
-        _tell(step, result, context)
+        _tell(step, step_id(site, state), result, context)
     await commit(site, state, context, result)
     return {step.path: pack(context.objects, result)}
 

@@ -6,6 +6,7 @@ Who begins and resumes runs: `wiring.py`. The names: ``runs/ID/`` with ``request
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -90,13 +91,21 @@ def record_of(store: Store, run: str) -> RunRecord:
         sop=request.sop,
         model=request.model,
         requirement=str(request.inputs.get("requirement", "")),
-        started=report.started,
+        started=report.started or _begun(run),
         status=report.status or ("running" if store.is_driven(run, repo) else "interrupted"),
         accepted=report.accepted if report.status in ("delivered", "unaccepted") else None,
         calls=report.calls,
         tokens=report.prompt_tokens + report.completion_tokens,
         seconds=report.seconds,
     )
+
+
+def _begun(run: str) -> float:
+    """When a run of which nothing is known but its id was asked for."""
+    try:
+        return time.mktime(time.strptime(run[:15], "%Y%m%d-%H%M%S"))
+    except ValueError:
+        return 0.0
 
 
 def find(store: Store, run: str) -> RunRecord:

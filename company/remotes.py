@@ -69,21 +69,32 @@ def push(repository: Repository, to: str) -> None:
         )
 
 
-def fetch(repository: Repository, source: str) -> str | None:
-    """Bring the commits of the remote's branch here; its newest, or None where the remote has nothing.
+def fetch(repository: Repository, source: str, name: str = "") -> str | None:
+    """Bring the commits of a branch of the remote here, by default the one that HEAD stands on; its newest, or None.
 
     Raises:
         WorkspaceError: the remote could not be read.
     """
     if not _is_url(source) and not Path(source).exists():
         return None
-    branch = f"refs/heads/{repository.branch()}"
+    branch = f"refs/heads/{name or repository.branch()}"
     with _borrowing(repository) as git:
         if not git("ls-remote", "--", source, branch):
             return None
         quiet = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
         git("fetch", *quiet, "--", source, f"+{branch}:{_GOT}")
         return git("rev-parse", "--verify", _GOT).strip()
+
+
+def bring(repository: Repository, branch: str, source: str) -> None:
+    """Stand on a branch that the remote has and this repository has not; nothing is done where the remote has it not.
+
+    Raises:
+        WorkspaceError: the remote could not be read.
+    """
+    with Lock(repository.path):
+        if tip := fetch(repository, source, branch):
+            repository.switch(branch, tip)
 
 
 def arrive(path: Path, run: str, source: str, *, again: bool) -> list[str]:
@@ -99,7 +110,7 @@ def arrive(path: Path, run: str, source: str, *, again: bool) -> list[str]:
         WorkspaceError: another run's repository lies there, it and the remote have different commits, or it is nowhere.
     """
     fresh = not path.exists() and (again or bool(source))
-    repository = Repository.create(path) if fresh else Repository.open(path)
+    repository = Repository.create(path, run) if fresh else Repository.open(path)
     with Lock(path):
         if not _is_of(run, repository.log()):
             raise WorkspaceError("this is another run's repository", place=str(path), hint="take another --workspace")

@@ -42,9 +42,8 @@ class Report:
     reason: str = ""
     hint: str = ""
     accepted: bool = False
-    verdict: str = ""
-    """The last test run in one line."""
-    tests_passed: bool | None = None
+    verdicts: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    """Id of a test run → itself in one line, and whether it passed; in order, also where one was done again later."""
     started: float = 0.0
     seconds: float = 0.0
     """Wall time of all sittings."""
@@ -65,10 +64,13 @@ class Report:
     """Id of what a commit belongs to → its event, in the order in which they were made."""
     kept: dict[str, int] = field(default_factory=dict)
     """Id → tokens that it cost an earlier run, of the steps whose results were taken from there."""
+    paid: set[str] = field(default_factory=set)
+    """Keys of the replies that were paid for."""
     tokens: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Id → model and paid tokens."""
     waited: float = 0.0
     """Seconds in which a person thought at a gate, a part of `seconds`."""
+    _heard: set[tuple[str, ...]] = field(default_factory=set)
     _asked: set[str] = field(default_factory=set)
     _asked_since: float = 0.0
     _last: float = 0.0
@@ -106,10 +108,11 @@ class Report:
         elif name == "call_finished":
             self._finished(event, now)
         elif name == "reply_accepted":
-            self.first += event["attempt"] == 1
-            self.repaired += event["attempt"] > 1
+            if self._is_new(event):
+                self.first += event["attempt"] == 1
+                self.repaired += event["attempt"] > 1
         elif name == "verdict":
-            self.verdict, self.tests_passed = event["summary"], event["passed"]
+            self.verdicts[event["id"]] = event["summary"], event["passed"]
         elif name == "gate_opened":
             self._asked_since = self._asked_since if self._asked else now
             self._asked.add(event["id"])
@@ -132,6 +135,13 @@ class Report:
             self.status, self.reason = event["status"], event["reason"]
             self.hint, self.accepted = event.get("hint", ""), event["accepted"]
 
+    def _is_new(self, event: Event) -> bool:
+        """Whether a step's execution comes to a reply for the first time: after a stop it hears the same again."""
+        known = (event["event"], event["id"], event["key"])
+        seen = known in self._heard
+        self._heard.add(known)
+        return not seen
+
     def _no_longer(self, ident: str, now: float) -> None:
         """A gate is decided or left; gates that are open at once take the same time."""
         self._asked.discard(ident)
@@ -144,9 +154,11 @@ class Report:
             cost = StepCost(event["step"], event["role"], event["item"], event["id"].rpartition("#")[2])
             self.steps[event["id"]] = cost
         cost.model = event["model"]
+        is_new = self._is_new(event)
         if event["from_store"]:
-            cost.from_store += 1
+            cost.from_store += is_new
             return
+        self.paid.add(event["key"])
         self._open.pop(event["call"], None)
         if not self._open:
             self._model_seconds += max(0.0, now - self._busy_since)
@@ -156,6 +168,11 @@ class Report:
         cost.cached_tokens += event["cached_tokens"] or 0
         cost.seconds += event["seconds"]
         self.tokens[event["id"]] = (event["model"], cost.prompt_tokens + cost.completion_tokens)
+
+    @property
+    def verdict(self) -> str:
+        """The last test run in one line; empty without one."""
+        return [summary for summary, _ in self.verdicts.values()][-1] if self.verdicts else ""
 
     @property
     def calls(self) -> int:

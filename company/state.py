@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from company.sandbox import Sandbox
     from company.sop.procedure import Step
     from company.tools.servers import Servers
-    from company.workspace import Repository
+    from company.workspace import Commit, Repository
 
 
 def merge(old: dict[str, Any] | None, new: dict[str, Any] | None) -> dict[str, Any]:
@@ -136,12 +136,16 @@ class RunContext:
     earlier: Earlier = field(default_factory=Earlier)
     done: Mapping[str, dict[str, str | None]] = field(default_factory=dict)
     """Id → values, of what earlier sittings finished."""
+    failures: dict[str, int] = field(default_factory=dict)
+    """Id → how often it failed in this sitting: the same questions again would get the same answers."""
     keys: dict[str, str] = field(default_factory=dict)
     """Id → the key of what went into it."""
     made: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Id → the commit that belongs to it, as `cache.Results` keeps it."""
-    committed: set[str] = field(default_factory=set)
-    """Ids of the steps that the repository's history already holds; a resumed step does not commit twice."""
+    committed: dict[str, Commit] = field(default_factory=dict)
+    """Id → commit, of what the repository's history already holds; a resumed step does not commit twice."""
+    told: set[str] = field(default_factory=set)
+    """Ids of the commits that the journal tells of."""
     decided: Mapping[str, dict[str, str | None]] = field(default_factory=dict)
     """Id → values, of the gates that were decided in earlier sittings and whose step did not come to its end."""
     sent_back: set[str] = field(default_factory=set)
@@ -152,8 +156,6 @@ class RunContext:
     """Gates take the choice that they have for a run without anybody."""
     dry: bool = False
     """No model answers: every loop is gone round twice, whatever its condition says, so that both ways are tried."""
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set by the operator: nothing new is begun."""
     git: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One commit at a time."""
 

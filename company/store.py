@@ -7,6 +7,7 @@ Here in a folder, as files; for a team in a database: `postgres.py`. Who chooses
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import sqlite3
 import time
@@ -15,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from company.errors import WorkspaceBusy
+from company.errors import WorkspaceBusy, WorkspaceError
 from company.events import Event, read
 from company.workspace import Lock, write_atomic
 
@@ -112,15 +113,18 @@ class Folder:
         if not (repo / ".git").is_dir():
             return False
         try:
-            with Lock(repo):
+            with Lock(repo, wait=0):
                 return False
         except WorkspaceBusy:
             return True
+        except WorkspaceError:
+            return False  # nothing can be written there, so nothing runs in it
 
     @asynccontextmanager
     async def checkpoints(self, notice: Notice) -> AsyncIterator[BaseCheckpointSaver[Any]]:
         """SQLite; a damaged database is set aside, and the journal says what had been done."""
         os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
+        from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
         from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
         path = self.home / "state.sqlite"
@@ -131,6 +135,7 @@ class Folder:
                 companion.unlink(missing_ok=True)
             notice(f"the state database was damaged: set aside as {aside.name}, going on from the journal")
         async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
+            saver.serde = EncryptedSerializer(Seal())
             await saver.setup()
             await saver.conn.execute(
                 "PRAGMA synchronous=NORMAL"
@@ -143,6 +148,25 @@ def _is_sound(path: Path) -> bool:
         with sqlite3.connect(path) as connection:
             answer = connection.execute("PRAGMA quick_check").fetchone()
         connection.close()
-    except sqlite3.DatabaseError:
-        return False
+    except sqlite3.DatabaseError as error:
+        return "locked" in str(error)  # by another run, which finds it sound
     return bool(answer == ("ok",))
+
+
+class Seal:
+    """A checksum in the place of a cipher: LangGraph reads back only what it wrote, and SQLite does not see a flipped byte."""
+
+    def encrypt(self, plaintext: bytes) -> tuple[str, bytes]:
+        """The bytes behind their digest."""
+        return "sha256", hashlib.sha256(plaintext).digest() + plaintext
+
+    def decrypt(self, ciphername: str, ciphertext: bytes) -> bytes:
+        """The bytes.
+
+        Raises:
+            ValueError: they are not those that were written.
+        """
+        digest, plaintext = ciphertext[:32], ciphertext[32:]
+        if ciphername != "sha256" or hashlib.sha256(plaintext).digest() != digest:
+            raise ValueError("a checkpoint is damaged")
+        return plaintext

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from company import engine, records, remotes
 from company.cache import Objects, Replies, Results
 from company.engine import NewRun, Outcome, Sitting
-from company.errors import CompanyError, UsageError, WorkspaceBusy
+from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceError
 from company.events import Journal, Listener, read
 from company.llm import providers
 from company.llm.budget import Budget, Rates, Spent, usd
@@ -42,6 +42,7 @@ from company.sop.procedure import Limits, Procedure
 from company.sop.spec import TIERS
 from company.sop.tool_names import server_of
 from company.sop.types import BOOL, FLOAT, INT, STR, ListOf, OneOf
+from company.standing import relied_on
 from company.state import Earlier, Edit, RunContext
 from company.store import Folder, Store
 from company.tools.servers import Servers, open_servers
@@ -92,7 +93,7 @@ async def run(
     _honoured(procedure, names, settings)
     Budget(Limits(**limits), {called: _price(called, settings) for called in names.values()})
     with open_store(new.workspace, settings) as store:
-        name = _free_name(new, inputs, store.names())
+        name = next(_names_of(new, inputs, store.names()))
         sandbox = choose(unsafe_no_sandbox=new.unsafe_no_sandbox)
         with disk_errors("create the workspace", new.workspace):
             store.home.mkdir(parents=True, exist_ok=True)
@@ -104,7 +105,7 @@ async def run(
         servers = open_servers(_servers(procedure), settings, dry=new.dry_run)
         async with _models(names, settings, notices, progress) as models, servers as tools:
             with store.lease(identity):
-                repository = _made(store, request, procedure)
+                request, repository = _made(request, _names_of(new, inputs, store.names()), store, procedure)
                 return await _sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
                     person, headless=new.headless,
@@ -144,14 +145,18 @@ async def resume(
             sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
             again = all("files" in event for event in Report.of(store.events(run)).commits.values())
             remote = _remote(settings, request)
-            told = await asyncio.to_thread(remotes.arrive, record.repo, run, remote, again=again)
+            owner = request.origin or run
+            told = await asyncio.to_thread(remotes.arrive, record.repo, owner, remote, again=again)
+            repository = _own(record.repo, owner)
+            if remote and not repository.tip(request.branch):
+                await asyncio.to_thread(remotes.bring, repository, request.branch, remote)
             notices = Notices()
             names = _names(procedure, settings, request.model)
             servers = open_servers(_servers(procedure), settings, dry=request.model == "dry")
             async with _models(names, settings, notices, progress) as models, servers as tools:
                 return await _sit(
-                    request, procedure, settings, store, Repository.open(record.repo), sandbox, models, tools, notices,
-                    listeners, stop, person, headless=headless, resumed=True, notes=tuple(told),
+                    request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
+                    person, headless=headless, resumed=True, notes=tuple(told),
                 )  # fmt: skip
 
 
@@ -219,8 +224,9 @@ async def redo(
             raise UsageError(f"the run {record.run} was a dry run: it made nothing to go back to", hint="company run …")
         with store.lease(record.run):
             store.fetch(record.run)
-            await asyncio.to_thread(remotes.arrive, record.repo, record.run, _remote(settings, base), again=True)
-        repository, identity = Repository.open(record.repo), _identity()
+            owner = base.origin or base.run
+            await asyncio.to_thread(remotes.arrive, record.repo, owner, _remote(settings, base), again=True)
+        repository, identity = _own(record.repo, owner), _identity()
         with store.lease(identity):
             with Lock(repository.path):
                 made = plan(base, store, repository, identity, again, _source(sop), Library(user_dir))
@@ -268,7 +274,6 @@ async def _sit(
     notes: tuple[str, ...] = (),
 ) -> Outcome:
     path = store.home / "runs" / request.run / "events.jsonl"
-    stop = stop or asyncio.Event()
     dry = request.model == "dry"
     with Lock(repository.path):
         _stand_on(repository, request)
@@ -288,11 +293,14 @@ async def _sit(
             temperature=settings.temperature,
             max_tokens=settings.max_tokens,
             stop=stop,
+            run=request.run,
+            counted=report.paid,
         )
+        objects = Objects(store, procedure.artifacts)
         context = RunContext(
             run=request.run,
             requirement=str(request.inputs.get("requirement", "")),
-            objects=Objects(store, procedure.artifacts),
+            objects=objects,
             prompts=Prompts(procedure.sources),
             gateway=gateway,
             repository=repository,
@@ -303,14 +311,14 @@ async def _sit(
             tokens=report.tokens,
             step_timeout=settings.step_timeout,
             test_seconds=settings.test_seconds,
-            done=dict(report.done),
+            done=relied_on(objects, report.done),
             results=Results(store),
             earlier=_earlier(request, store),
-            decided=dict(report.decided),
+            told=set(report.commits),
+            decided=relied_on(objects, report.decided),
             person=person,
             headless=headless or dry,
             dry=dry,
-            stop=stop,
         )
         sitting = Sitting(
             procedure, request.inputs, request.name, request.model, store, report, resumed,
@@ -469,7 +477,15 @@ def _identity() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
-def _free_name(new: NewRun, inputs: Mapping[str, Any], taken: Collection[str]) -> str:
+def _names_of(new: NewRun, inputs: Mapping[str, Any], taken: Collection[str]) -> Iterator[str]:
+    """Names for the repository that are free: the one that was chosen, or as many as are wanted.
+
+    Args:
+        taken: the names of repositories on other machines.
+
+    Raises:
+        UsageError: the chosen one is no name for a folder, or there is something of that name.
+    """
     if new.name:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", new.name):
             raise UsageError(f"`{new.name}` is no name for a folder", hint="letters, digits, `.`, `_` and `-`")
@@ -483,29 +499,47 @@ def _free_name(new: NewRun, inputs: Mapping[str, Any], taken: Collection[str]) -
                 f"another machine has a run named {new.name}",
                 hint=f"choose another --name, or go on with that run: company resume {new.name}",
             )
-        return new.name
+        yield new.name
+        return
     words = [
         word
         for word in re.findall(r"[a-z0-9]+", str(next(iter(inputs.values()))).lower())
         if not _NOISE.fullmatch(word)
     ]
     base = "-".join(words[:4])[:40].strip("-") or "project"
-    names = [base, *(f"{base}-{number}" for number in range(2, 10_000))]
-    return next(name for name in names if not (name in taken or (new.workspace / name).exists()))
+    names = (base, *(f"{base}-{number}" for number in range(2, 10_000)))
+    yield from (name for name in names if not (name in taken or (new.workspace / name).exists()))
 
 
-def _made(store: Store, request: Request, procedure: Procedure) -> Repository:
-    """A new repository, and what a resumed sitting needs; both or neither."""
-    path, folder = store.home.parent / request.name, store.home / "runs" / request.run
-    made: list[Path] = [folder]
-    try:
-        repository = Repository.create(path)
-        made.append(path)
-        with disk_errors("write the run's request", folder):
-            keep(store, request, procedure)
-    except CompanyError as error:
-        for new in made:
-            shutil.rmtree(new, ignore_errors=True)
-        error.hint = error.hint.replace("run `company resume`", "give the command again")
-        raise
+def _made(request: Request, names: Iterator[str], store: Store, procedure: Procedure) -> tuple[Request, Repository]:
+    """What a resumed sitting needs, then a new repository; both or neither. A name that was taken since is passed over."""
+    folder = store.home / "runs" / request.run
+    for name in names:
+        request, path = replace(request, name=name), store.home.parent / name
+        try:
+            with disk_errors("write the run's request", folder):
+                keep(store, request, procedure)
+            return request, Repository.create(path, request.run)
+        except CompanyError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            fault = error
+        if not path.exists():
+            break
+    fault.hint = fault.hint.replace("run `company resume`", "give the command again")
+    raise fault
+
+
+def _own(path: Path, run: str) -> Repository:
+    """The repository that was made for a run.
+
+    Raises:
+        WorkspaceError: there is none, or another run's.
+    """
+    repository = Repository.open(path)
+    if repository.owner not in ("", run):
+        raise WorkspaceError(
+            f"the repository is not of the run {run}",
+            place=str(path),
+            hint="put that run's own repository back in its place, or start the run again",
+        )
     return repository

@@ -38,14 +38,18 @@ _Status = dict[str, tuple[Entry, os.stat_result | None] | None]
 class Lock:
     """Keeps a folder to one run: ``with Lock(folder): …``. Not re-entrant, not even in one process.
 
+    Args:
+        wait: seconds; whoever looks whether the folder is busy holds it for a moment, and keeps no run out.
+
     Raises:
         WorkspaceBusy: another run has it. It is free again when that process ends, however it ends.
     """
 
     _held: ClassVar[set[Path]] = set()
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, wait: float = 0.5) -> None:
         self._folder = folder.resolve()
+        self._wait = wait
         self._lock: BaseFileLock | None = None
 
     @classmethod
@@ -59,7 +63,7 @@ class Lock:
         inside = self._folder / (".git/company" if (self._folder / ".git").is_dir() else ".company")
         with disk_errors("lock the folder", self._folder):
             inside.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(inside / "busy", timeout=0, thread_local=False)
+            lock = FileLock(inside / "busy", timeout=self._wait, thread_local=False)
             try:
                 lock.acquire()
             except Timeout:
@@ -101,8 +105,11 @@ class Repository:
         """Holds the commit whose files are being put away for those of another branch."""
 
     @classmethod
-    def create(cls, path: Path) -> Repository:
+    def create(cls, path: Path, owner: str = "") -> Repository:
         """A new, empty repository on the branch `main`; made beside `path` and renamed: whole or not there.
+
+        Args:
+            owner: the run that it is for.
 
         Raises:
             WorkspaceError: there is something at `path` already, or it cannot be written.
@@ -120,6 +127,8 @@ class Repository:
                     ).close()
                 (made / ".git/info").mkdir()
                 write_atomic(made / ".git/info/attributes", _ATTRIBUTES)
+                (made / ".git/company").mkdir()
+                write_atomic(made / ".git/company/run", owner.encode())
                 try:
                     made.rename(path)
                 except OSError as error:
@@ -145,6 +154,13 @@ class Repository:
             place=str(path),
             hint="name a folder that has a .git folder; of a linked work tree or a submodule make a clone",
         )
+
+    @property
+    def owner(self) -> str:
+        """The run that it was made for; empty where that is not known."""
+        with disk_errors("read the repository's owner", self.path), suppress(FileNotFoundError):
+            return (self._dot_git / "company/run").read_text("utf-8", "replace")
+        return ""
 
     def commit(
         self,

@@ -7,7 +7,7 @@ Reading replies: `replies.py`, `code_replies.py`. What is asked for which artifa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from typing import Any, TypeVar
@@ -74,6 +74,8 @@ class Gateway:
     Args:
         models: the models by what steps call them; None is the run's own.
         stop: once set, no further call is begun.
+        run: who pays, for the store; without it, what lies in the store was paid for by others.
+        counted: the keys of the replies that this run's journal says it paid for.
     """
 
     def __init__(
@@ -86,6 +88,8 @@ class Gateway:
         temperature: float,
         max_tokens: int,
         stop: asyncio.Event | None = None,
+        run: str = "",
+        counted: Iterable[str] = (),
     ) -> None:
         self._models = models
         self._replies = replies
@@ -94,6 +98,9 @@ class Gateway:
         self._temperature = temperature
         self._max_tokens = max_tokens
         self._stop = stop
+        self._run = run
+        self._counted = set(counted)
+        self._halted = False
         self._calls = count(1)
         self._under_way: set[int] = set()
         self._idle = asyncio.Event()
@@ -112,8 +119,10 @@ class Gateway:
         for attempt in range(1, REPAIRS + 2):
             label = ask.label._replace(attempt=attempt)
             request = self._request(attempt_ask, label, min(2.0, warmth + WARMER * (attempt - 1)))
+            model = self._model(ask.model)
+            key = digest([model.identity, *(getattr(request, part) for part in _ASKED)])
             try:
-                reply = await self._reply(ask, request)
+                reply = await self._reply(model, ask, request, key)
                 text = reply.text
                 if reply.finish_reason == "length" and not (text := finished_part(reply.text, ask.expects)):
                     reason = f"Your reply was cut at {request.max_tokens} tokens. Answer again, whole and shorter."
@@ -121,12 +130,12 @@ class Gateway:
                 answer = read(text)
             except ReplyError as error:
                 fault = error
-                self._emit("reply_rejected", ask, label, reason=error.message)
+                self._emit("reply_rejected", ask, label, key=key, reason=error.message)
                 said = error.raw if len(error.raw) <= _SHOWN else error.raw[:_SHOWN] + "\n…"
                 repair = [Message("user", error.reason)]
                 attempt_ask = ask.follow(*([Message("assistant", said)] if said.strip() else []), *repair)
             else:
-                self._emit("reply_accepted", ask, label)
+                self._emit("reply_accepted", ask, label, key=key)
                 return answer
         raise StepFailed(
             f"no usable reply after {REPAIRS + 1} tries: {fault.message}",
@@ -145,6 +154,16 @@ class Gateway:
             return None
         most = (context - (ask.max_tokens or self._max_tokens)) * _CHARS_PER_TOKEN
         return most - sum(len(message.content) for message in ask.messages)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing new is to be begun: the operator said so, or the run cannot go on."""
+        return self._halted or bool(self._stop and self._stop.is_set())
+
+    async def halt(self) -> None:
+        """Begin no further call, and wait for those that are under way."""
+        self._halted = True
+        await self.drained()
 
     async def drained(self) -> None:
         """Wait until no call is under way: what was begun has been paid for, and its reply is kept."""
@@ -176,14 +195,17 @@ class Gateway:
     def _model(self, name: str | None) -> Model:
         return self._models[name]
 
-    async def _reply(self, ask: Ask, request: Request) -> Reply:
-        model = self._model(ask.model)
+    async def _reply(self, model: Model, ask: Ask, request: Request, key: str) -> Reply:
         label, call = request.label, next(self._calls)
-        key = digest([model.identity, *(getattr(request, part) for part in _ASKED)])
         kept = self._replies.get(key)
         if kept:
             reply = Reply(**{part: kept[part] for part in _KEPT})
-            self._emit("call_finished", ask, label, call=call, from_store=True, **_usage(model, reply))
+            if (
+                self._run and kept["run"] == self._run and key not in self._counted
+            ):  # killed between the reply and its line
+                self._pay(model, ask, label, call, key, reply)
+            else:
+                self._emit("call_finished", ask, label, call=call, key=key, from_store=True, **_usage(model, reply))
         else:
             reply = await self._paid(model, ask, request, call, key)
         if not reply.text.strip():
@@ -191,7 +213,7 @@ class Gateway:
         return reply
 
     async def _paid(self, model: Model, ask: Ask, request: Request, call: int, key: str) -> Reply:
-        if self._stop and self._stop.is_set():
+        if self.stopped:
             await self.drained()
             raise Interrupted("stopped before the next call of a model", hint="`company resume` goes on")
         label = request.label
@@ -207,15 +229,19 @@ class Gateway:
                 )
             except EmptyReply as error:
                 reply = error.reply
-            self._replies.put(key, asdict(reply))
+            self._replies.put(key, {**asdict(reply), "run": self._run})
         finally:
             self.budget.release(ticket)
             self._under_way.discard(call)
             if not self._under_way:
                 self._idle.set()
-        self.budget.pay(model.name, reply.prompt_tokens, reply.completion_tokens)
-        self._emit("call_finished", ask, label, call=call, from_store=False, **_usage(model, reply))
+        self._pay(model, ask, label, call, key, reply)
         return reply
+
+    def _pay(self, model: Model, ask: Ask, label: StepLabel, call: int, key: str, reply: Reply) -> None:
+        self._counted.add(key)
+        self.budget.pay(model.name, reply.prompt_tokens, reply.completion_tokens)
+        self._emit("call_finished", ask, label, call=call, key=key, from_store=False, **_usage(model, reply))
 
     def _emit(self, event: str, ask: Ask, label: StepLabel, **fields: Any) -> None:
         where = {"id": ask.ident, "step": label.step, "role": label.role, "item": label.item, "round": label.round}

@@ -24,6 +24,8 @@ TEST_SECONDS = 10.0
 """How long one test, or the import of one test file, may be silent."""
 _STEERING = {"conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini"}
 _OUTPUT = 4000
+_TOOK = re.compile(r"^((?:\d+ \w+, )*\d+ \w+|no tests ran) in [\d.]+s(?: \([\d:]+\))?$", re.MULTILINE)
+"""The line in which pytest says how long it took; without that, the same tests of the same code read the same."""
 _BOOT = """
 import json, sys
 job = json.load(sys.stdin)
@@ -236,6 +238,7 @@ def _judge(cases: list[TestCase], problems: list[str], heard: _Heard, result: Re
         summary += f"; {_stop(result)}"
     library = re.escape(str(Path(ast.__file__).parent))
     output = re.sub(rf"(?<![\w/])(/box|{library})/", "", result.stdout + result.stderr).strip()
+    output = _TOOK.sub(r"\1", output)
     return TestRun(
         passed=ran and bool(required) and passes == len(required),
         cases=cases,

@@ -54,6 +54,7 @@ def start(
     requirement: str = REQUIREMENT,
     listen: Callable[[Event], None] = lambda event: None,
     person: Person | None = None,
+    stop: asyncio.Event | None = None,
     **more: Any,
 ) -> Outcome:
     """Run a procedure (a shipped name, or YAML text) with a script."""
@@ -70,7 +71,7 @@ def start(
         name="out",
         **more,
     )
-    return asyncio.run(wiring.run(new, Settings(), (listen,), person=person))
+    return asyncio.run(wiring.run(new, Settings(), (listen,), stop, person=person))
 
 
 def go_on(folder: Path, limits: Mapping[str, float] | None = None, *, headless: bool = False) -> Outcome:
