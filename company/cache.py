@@ -1,14 +1,17 @@
 """What a workspace keeps so that nothing is lost and nothing is paid for twice: artifact bodies and model replies.
 
 Both are files under `<workspace>/.company/`, named by hash, written to a temporary name, synced and renamed.
-The graph's checkpoints hold only references to them (`state.py`); who asks for replies is `llm/gateway.py`.
+The graph's checkpoints hold only references to them (`state.py`); who asks for replies is `llm/gateway.py`; what may go,
+`housekeeping.py`: nothing that was used of late, so whoever uses one of these files makes it young.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,13 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _used(path: Path) -> bool:
+    """Make a kept file young; whether it is there."""
+    with suppress(OSError):  # nothing is deleted in a workspace that is closed to us
+        os.utime(path)
+    return path.exists()
+
+
 class Objects:
     """Content-addressed JSON values: what steps produced. `kinds` are the artifacts that there are, by name."""
 
@@ -34,7 +44,7 @@ class Objects:
         """Keep a JSON value; returns its reference."""
         ref = digest(value)
         path = self._path(ref)
-        if not path.exists():
+        if not _used(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
         return ref
@@ -45,8 +55,10 @@ class Objects:
         Raises:
             WorkspaceError: it is missing or damaged.
         """
+        path = self._path(ref)
         try:
-            value = json.loads(self._path(ref).read_bytes())
+            _used(path)
+            value = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
             raise WorkspaceError(
                 f"a stored artifact ({ref[:12]}) is missing or damaged: {error}",
@@ -55,7 +67,7 @@ class Objects:
         if digest(value) != ref:
             raise WorkspaceError(
                 f"a stored artifact ({ref[:12]}) does not match its hash",
-                place=str(self._path(ref)),
+                place=str(path),
                 hint="delete that file and resume: the step that made it is done again from its kept replies",
             )
         return value
@@ -106,8 +118,10 @@ class Results:
         self._write(key, "failed", self.failures(key) + 1)
 
     def _read(self, key: str, kind: str) -> Any:
+        path = self._folder / key[:2] / f"{key}.{kind}"
         try:
-            return json.loads((self._folder / key[:2] / f"{key}.{kind}").read_bytes())
+            _used(path)
+            return json.loads(path.read_bytes())
         except (OSError, ValueError):
             return None
 
@@ -125,8 +139,10 @@ class Replies:
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The stored reply, or None. A file that does not parse counts as absent."""
+        path = self._folder / key[:2] / f"{key}.json"
         try:
-            entry = json.loads((self._folder / key[:2] / f"{key}.json").read_bytes())
+            _used(path)
+            entry = json.loads(path.read_bytes())
         except (OSError, ValueError):
             return None
         return entry if isinstance(entry, dict) and "text" in entry else None

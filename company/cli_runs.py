@@ -1,6 +1,6 @@
 """What runs left: `company runs`, `company show`, and what is printed when a run has ended.
 
-Driving a run: `cli.py`; the runs of a workspace: `wiring.py`; what a step cost: `report.py`.
+Driving a run: `cli.py`; the runs of a workspace: `records.py`; what may be deleted: `cli_clean.py`; what changed: `cli_diff.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from company.engine import Outcome
+    from company.executions import Execution
     from company.settings import Settings
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", help="Folder in which the repositories lie.")]
@@ -113,39 +114,66 @@ def where(workspace: Path) -> str:
 
 
 def runs(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="With --clean: runs to delete as well.")
+    ] = None,
     workspace: WorkspaceOption = WORKSPACE,
+    clean: Annotated[bool, typer.Option("--clean", help="Delete what is kept and no run needs; asks first.")] = False,
+    older_than: Annotated[
+        float | None, typer.Option(metavar="DAYS", help="With --clean: runs to delete as well, by age.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --clean: do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """List the runs of a workspace, newest first."""
+    """List the runs of a workspace, newest first, with the room that they take; delete what no run needs."""
     import time
     from dataclasses import asdict
 
     from company import records
-    from company.progress import clean
+    from company.cli_clean import clean_up, human
+    from company.housekeeping import kept_sizes, size
+    from company.progress import clean as one_line
     from company.terminal import duration
 
+    if not clean and (names or older_than is not None or yes):
+        raise UsageError("RUN, --older-than and --yes are for --clean", hint="`company show RUN` shows one run")
+    if workspace != WORKSPACE and not workspace.is_dir():
+        raise UsageError("there is no such folder", place=str(workspace), hint="--workspace names another one")
+    if clean:
+        clean_up(workspace, names or (), older_than, where(workspace), yes=yes, as_json=as_json)
+        return
     found = records.runs(workspace)
     if not found:
         print(f"there are no runs in {workspace}", file=sys.stderr)
+        return
+    counted = {record.repo: record.run for record in found}  # of runs that share a repository, the first one
     for record in found:
+        room = size(workspace / ".company" / "runs" / record.run)
+        room += size(record.repo) if counted[record.repo] == record.run else 0
         if as_json:
-            print(json.dumps({**asdict(record), "repo": str(record.repo)}, ensure_ascii=False))
+            print(json.dumps({**asdict(record), "repo": str(record.repo), "bytes": room}, ensure_ascii=False))
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.started))
         status = "dry run" if record.model == "dry" and record.status == "delivered" else record.status
         print(
             f"{record.run}  {when}  {status:<12} {record.sop:<14} {record.name:<28} "
-            f"{record.calls:>4} calls {record.tokens:>8} tokens  {duration(record.seconds):>12}  "
-            f"{clean(record.requirement, 60)}"
+            f"{record.calls:>4} calls {record.tokens:>8} tokens  {duration(record.seconds):>12} {human(room):>8}  "
+            f"{one_line(record.requirement, 60)}"
         )
+    kept = ", ".join(f"{kind} {human(count)}" for kind, count in kept_sizes(workspace).items())
+    print(f"kept for all of them: {kept}", file=sys.stderr)
 
 
 def show(
     run: Annotated[str, typer.Argument(help="The run, or the name of its repository.")],
-    artifact: Annotated[str, typer.Argument(help="One of its artifacts; all are listed by default.")] = "",
+    artifact: Annotated[
+        str, typer.Argument(metavar="[ARTIFACT|STEP]", help="One of its artifacts or steps; all are listed by default.")
+    ] = "",
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
-    """List what a run made, or print one artifact."""
+    """List what a run made and did, print one artifact, or say what one step was."""
+    from company.events import read
+    from company.executions import executions
     from company.records import find
     from company.sop.diagnostics import did_you_mean
     from company.terminal import harmless
@@ -157,12 +185,38 @@ def show(
     found |= {name: path for name, path in asked.items() if path.is_file()}
     code = sorted(path for path in repo.rglob("*.py") if ".git" not in path.parts)
     found |= {path.relative_to(repo).as_posix(): path for path in code}
-    if artifact:
-        if artifact not in found:
-            hint = did_you_mean(artifact, found, "`company show RUN` lists them")
-            raise UsageError(f"the run has no artifact `{artifact}`", hint=hint)
+    done = executions(read(workspace / ".company" / "runs" / record.run / "events.jsonl"))
+    if artifact in found:
         print(harmless(found[artifact].read_text("utf-8", "replace")), end="")
-        return
-    print(f"{record.run}  {record.status}  {repo}")
-    for name, path in found.items():
-        print(f"  {name:<32} {path.relative_to(repo)}")
+    elif steps := [one for one in done.values() if artifact and artifact in (one.id, one.step.removesuffix(".do"))]:
+        for one in steps:
+            print_step(one)
+    elif artifact:
+        hint = did_you_mean(artifact, {**found, **done}, "`company show RUN` lists them")
+        raise UsageError(f"the run has no artifact and no step `{artifact}`", hint=hint)
+    else:
+        print(f"{record.run}  {record.status}  {repo}")
+        for name, path in found.items():
+            print(f"  {name:<32} {path.relative_to(repo)}")
+        for one in done.values():
+            print(harmless(f"  {one.id:<32} step, {one.how}"))
+
+
+def print_step(done: Execution) -> None:
+    """What one execution of a step was."""
+    from company.progress import clean
+    from company.terminal import duration
+
+    kept = f" from {done.kept_from}, {done.saved_tokens} tokens saved" if done.kept_from else ""
+    used = f"{done.calls} calls, {done.tokens} tokens, {done.model}" if done.model else "no call of a model"
+    print(f"{clean(done.id)}: {done.how}{kept}")
+    for name, text in {
+        "by": done.role or done.kind,
+        "because": done.why,
+        "cost": f"{used}, {duration(done.seconds)}",
+        "commit": f"{done.commit[:12]} {done.subject}".strip(),
+        "made of": ", ".join(done.made_of),
+        "left": ", ".join(f"{path} ({ref[:12]})" if ref else path for path, ref in done.values.items()),
+    }.items():
+        if text:
+            print(f"  {name:<8} {clean(text, 1000)}")

@@ -8,9 +8,9 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 | run_started, run_resumed | run, name, requirement, sop, model, sandbox, repo, steps (the procedure's step paths in order), limits |
 | step_started | id, role, kind, item, round, why (in words), made_of (what goes into it → hash; empty without a key) |
 | step_skipped | reason |
-| call_started | call (id), attempt, prompt_estimate |
+| call_started | call (id), attempt, prompt_estimate, reply (key under which it will be kept) |
 | call_progress | call, tokens (so far) |
-| call_finished | call, model, prompt_tokens, completion_tokens, cached_tokens, seconds, from_store |
+| call_finished | call, reply, model, prompt_tokens, completion_tokens, cached_tokens, seconds, from_store |
 | reply_accepted, reply_rejected | attempt, reason |
 | tool_started | id, role, item, round, name, arguments (each cut) |
 | tool_finished | id, role, item, round, name, arguments (each cut), seconds, ok (bool), from_store, size (characters of the result) |

@@ -90,7 +90,7 @@ def _record_of(folder: Path, workspace: Path) -> RunRecord:
         model=request.model,
         requirement=str(request.inputs.get("requirement", "")),
         started=report.started,
-        status=report.status or ("running" if _is_busy(repo) else "interrupted"),
+        status=report.status or ("running" if is_busy(repo) else "interrupted"),
         accepted=report.accepted if report.status in ("delivered", "unaccepted") else None,
         calls=report.calls,
         tokens=report.prompt_tokens + report.completion_tokens,
@@ -98,7 +98,7 @@ def _record_of(folder: Path, workspace: Path) -> RunRecord:
     )
 
 
-def _is_busy(repo: Path) -> bool:
+def is_busy(repo: Path) -> bool:
     if not (repo / ".git").is_dir():
         return False
     try:

@@ -183,7 +183,7 @@ class Gateway:
         kept = self._replies.get(key)
         if kept:
             reply = Reply(**{part: kept[part] for part in _KEPT})
-            self._emit("call_finished", ask, label, call=call, from_store=True, **_usage(model, reply))
+            self._emit("call_finished", ask, label, call=call, reply=key, from_store=True, **_usage(model, reply))
         else:
             reply = await self._paid(model, ask, request, call, key)
         if not reply.text.strip():
@@ -199,7 +199,7 @@ class Gateway:
         ticket = self.budget.reserve(estimate)
         self._under_way.add(call)
         self._idle.clear()
-        self._emit("call_started", ask, label, call=call, attempt=label.attempt, prompt_estimate=estimate)
+        self._emit("call_started", ask, label, call=call, attempt=label.attempt, prompt_estimate=estimate, reply=key)
         try:
             try:
                 reply = await model.complete(
@@ -214,7 +214,7 @@ class Gateway:
             if not self._under_way:
                 self._idle.set()
         self.budget.pay(model.name, reply.prompt_tokens, reply.completion_tokens)
-        self._emit("call_finished", ask, label, call=call, from_store=False, **_usage(model, reply))
+        self._emit("call_finished", ask, label, call=call, reply=key, from_store=False, **_usage(model, reply))
         return reply
 
     def _emit(self, event: str, ask: Ask, label: StepLabel, **fields: Any) -> None:
