@@ -1,6 +1,6 @@
 """What runs left: `company runs`, `company show`, and what is printed when a run has ended.
 
-Driving a run: `cli.py`; the runs of a workspace: `wiring.py`; what a step cost: `report.py`.
+Driving a run: `cli.py`; the runs of a workspace: `records.py`; what may be deleted: `cli_clean.py`; what changed: `cli_diff.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from company.engine import Outcome
+    from company.executions import Execution
     from company.settings import Settings
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", help="Folder in which the repositories lie.")]
@@ -114,64 +115,118 @@ def where(workspace: Path) -> str:
 
 
 def runs(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="With --clean: runs to delete as well.")
+    ] = None,
     workspace: WorkspaceOption = WORKSPACE,
+    clean: Annotated[bool, typer.Option("--clean", help="Delete what is kept and no run needs; asks first.")] = False,
+    older_than: Annotated[
+        float | None, typer.Option(metavar="DAYS", help="With --clean: runs to delete as well, by age.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --clean: do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """List the runs of a workspace, or of the team's database, newest first."""
+    """List the runs of a workspace, or of the team's database, newest first, with their room; delete what no run needs."""
     import time
     from dataclasses import asdict
 
     from company import wiring
-    from company.progress import clean
+    from company.cli_clean import clean_up, human
+    from company.housekeeping import kept_sizes, size
+    from company.progress import clean as one_line
     from company.settings import load_settings
     from company.terminal import duration
 
+    if not clean and (names or older_than is not None or yes):
+        raise UsageError("RUN, --older-than and --yes are for --clean", hint="`company show RUN` shows one run")
+    if workspace != WORKSPACE and not workspace.is_dir():
+        raise UsageError("there is no such folder", place=str(workspace), hint="--workspace names another one")
     settings = load_settings()
+    shared = bool(settings.state.get_secret_value())
+    if clean:
+        if shared:
+            raise UsageError(
+                "what a team's database keeps is not deleted from one machine",
+                hint="delete from its tables with the database's own tools",
+            )
+        clean_up(workspace, names or (), older_than, where(workspace), yes=yes, as_json=as_json)
+        return
     found = wiring.runs(workspace, settings)
     if not found:
-        place = "the database" if settings.state.get_secret_value() else workspace
-        print(f"there are no runs in {place}", file=sys.stderr)
+        print(f"there are no runs in {'the database' if shared else workspace}", file=sys.stderr)
+        return
+    counted = {record.repo: record.run for record in found}  # of runs that share a repository, the first one
     for record in found:
+        room = size(workspace / ".company" / "runs" / record.run)
+        room += size(record.repo) if counted[record.repo] == record.run else 0
         if as_json:
-            print(json.dumps({**asdict(record), "repo": str(record.repo)}, ensure_ascii=False))
+            print(json.dumps({**asdict(record), "repo": str(record.repo), "bytes": room}, ensure_ascii=False))
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.started))
         status = "dry run" if record.model == "dry" and record.status == "delivered" else record.status
         print(
             f"{record.run}  {when}  {status:<12} {record.sop:<14} {record.name:<28} "
-            f"{record.calls:>4} calls {record.tokens:>8} tokens  {duration(record.seconds):>12}  "
-            f"{clean(record.requirement, 60)}"
+            f"{record.calls:>4} calls {record.tokens:>8} tokens  {duration(record.seconds):>12} {human(room):>8}  "
+            f"{one_line(record.requirement, 60)}"
         )
+    kept = ", ".join(f"{kind} {human(count)}" for kind, count in kept_sizes(workspace).items())
+    print(f"kept for all of them: {kept}", file=sys.stderr)
 
 
 def show(
     run: Annotated[str, typer.Argument(help="The run, or the name of its repository.")],
-    artifact: Annotated[str, typer.Argument(help="One of its artifacts; all are listed by default.")] = "",
+    artifact: Annotated[
+        str, typer.Argument(metavar="[ARTIFACT|STEP]", help="One of its artifacts or steps; all are listed by default.")
+    ] = "",
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
-    """List what a run made, or print one artifact."""
+    """List what a run made and did, print one artifact, or say what one step was."""
     from company import records, wiring
+    from company.executions import executions
     from company.settings import load_settings
     from company.sop.diagnostics import did_you_mean
     from company.terminal import harmless
 
     with wiring.open_store(workspace, load_settings()) as store:
         record = records.find(store, run)
-        kept = records.files_elsewhere(store, record)
-    repo = record.repo
-    here = (path.relative_to(repo).as_posix() for path in repo.rglob("*") if ".git" not in path.parts)
-    paths = sorted(here if kept is None else kept)
+        kept = records.files_of(store, record)
+        done = executions(store.events(record.run))
+    paths = sorted(kept)
     found = {path[5:-3]: path for path in paths if re.fullmatch(r"docs/[^/]+\.md", path)}
     asked = {"requirement": ".company/requirement.md", "sop": ".company/sop.yaml"}
     found |= {name: path for name, path in asked.items() if path in paths}
     found |= {path: path for path in paths if path.endswith(".py")}
-    if artifact:
-        if artifact not in found:
-            hint = did_you_mean(artifact, found, "`company show RUN` lists them")
-            raise UsageError(f"the run has no artifact `{artifact}`", hint=hint)
-        path = found[artifact]
-        print(harmless((repo / path).read_text("utf-8", "replace") if kept is None else kept[path]), end="")
-        return
-    print(f"{record.run}  {record.status}  {repo if kept is None else f'{record.name}, as the database has it'}")
-    for name, path in found.items():
-        print(f"  {name:<32} {path}")
+    if artifact in found:
+        print(harmless(kept[found[artifact]]), end="")
+    elif steps := [one for one in done.values() if artifact and artifact in (one.id, one.step.removesuffix(".do"))]:
+        for one in steps:
+            print_step(one)
+    elif artifact:
+        hint = did_you_mean(artifact, {**found, **done}, "`company show RUN` lists them")
+        raise UsageError(f"the run has no artifact and no step `{artifact}`", hint=hint)
+    else:
+        print(f"{record.run}  {record.status}  {record.repo}")
+        for name, path in found.items():
+            print(f"  {name:<32} {path}")
+        for one in done.values():
+            print(harmless(f"  {one.id:<32} step, {one.how}"))
+
+
+def print_step(done: Execution) -> None:
+    """What one execution of a step was."""
+    from company.progress import clean
+    from company.terminal import duration
+
+    kept = f" from {done.kept_from}, {done.saved_tokens} tokens saved" if done.kept_from else ""
+    used = f"{done.calls} calls, {done.tokens} tokens, {done.model}" if done.model else "no call of a model"
+    print(f"{clean(done.id)}: {done.how}{kept}")
+    for name, text in {
+        "by": done.role or done.kind,
+        "because": done.why,
+        "cost": f"{used}, {duration(done.seconds)}",
+        "commit": f"{done.commit[:12]} {done.subject}".strip(),
+        "made of": ", ".join(done.made_of),
+        "left": ", ".join(f"{path} ({ref[:12]})" if ref else path for path, ref in done.values.items()),
+    }.items():
+        if text:
+            print(f"  {name:<8} {clean(text, 1000)}")

@@ -150,17 +150,17 @@ def latest(store: Store, sop: str, before: str) -> str:
     return ""
 
 
-def files_elsewhere(store: Store, record: RunRecord) -> dict[str, str] | None:
-    """The files that a run's commits left, path → text, if this machine has them not or not all; None if it has."""
-    commits = [event for event in Report.of(store.events(record.run)).commits.values() if "files" in event]
-    if record.repo.is_dir():
-        here = {made.trailers.get("Company-Step") for made in Repository.open(record.repo).log()}
-        if not commits or commits[-1]["step"] in here:
-            return None
-    objects, files = Objects(store), dict[str, str | None]()
+def files_of(store: Store, record: RunRecord) -> dict[str, str]:
+    """The files that a run's commits left, path → text: as git has them, or as they were kept where this machine has not all."""
+    commits = [*Report.of(store.events(record.run)).commits.values()]
+    if commits and record.repo.is_dir():
+        with suppress(WorkspaceError):
+            files = Repository.open(record.repo).files(commits[-1]["sha"])
+            return {path: content.decode("utf-8", "replace") for path, content in files.items()}
+    objects, found = Objects(store), dict[str, str | None]()
     for event in commits:
-        files |= objects.get(event["files"])["value"]
-    return {path: text for path, text in files.items() if text is not None}
+        found |= objects.get(event["files"])["value"] if "files" in event else {}
+    return {path: text for path, text in found.items() if text is not None}
 
 
 def keep(store: Store, request: Request, procedure: Procedure) -> None:

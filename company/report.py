@@ -68,13 +68,14 @@ class Report:
     """Keys of the replies that were paid for."""
     tokens: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Id → model and paid tokens."""
+    sitting: float = 0.0
+    """When the last sitting began; 0 before the first."""
     waited: float = 0.0
     """Seconds in which a person thought at a gate, a part of `seconds`."""
     _heard: set[tuple[str, ...]] = field(default_factory=set)
     _asked: set[str] = field(default_factory=set)
     _asked_since: float = 0.0
     _last: float = 0.0
-    _sitting: float = 0.0
     _before: float = 0.0
     _open: dict[Any, float] = field(default_factory=dict)
     _model_seconds: float = 0.0
@@ -98,10 +99,10 @@ class Report:
         self._last = now
         if name in ("run_started", "run_resumed"):
             self._before = self.seconds
-            self._sitting, self._open = now, {}
+            self.sitting, self._open = now, {}
             self.started = self.started or now
             self.run, self.status, self.reason = event["run"], "", ""
-        self.seconds = self._before + max(0.0, now - self._sitting)
+        self.seconds = self._before + max(0.0, now - self.sitting)
         if name == "call_started":
             self._busy_since = now if not self._open else self._busy_since
             self._open[event["call"]] = now
