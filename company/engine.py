@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from company import publish
 from company.artifacts import Design
+from company.checkpoints import pruned
 from company.commits import commit_files
 from company.compiler import compile_procedure, longest
 from company.errors import CompanyError, Interrupted, LimitReached
@@ -30,6 +31,9 @@ from company.state import Block, RunContext, RunState, Scope, Site, pack, unpack
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+_BUSY_MS = 60_000
+"""How long a checkpoint waits for those of the runs beside it; each takes a millisecond."""
 
 Status = Literal["delivered", "unaccepted", "failed", "limited", "interrupted"]
 
@@ -232,7 +236,7 @@ async def _drive(sitting: Sitting, context: RunContext) -> RunState:
         begun = bool(known and known.values)
         values: dict[str, str | None] = {name: pack(context.objects, value) for name, value in sitting.inputs.items()}
         first: Any = None if begun else {"values": values, "rounds": {}}
-        ended: Any = await graph.ainvoke(first, config, context=context, durability="async")
+        ended: Any = await graph.ainvoke(first, config, context=context, durability="sync")
         if ended is None and known:  # nothing was left to do
             ended = known.values
     state: RunState = ended
@@ -252,11 +256,10 @@ async def _checkpoints(path: Path, context: RunContext) -> AsyncIterator[AsyncSq
             companion.unlink(missing_ok=True)
         text = f"the state database was damaged: set aside as {aside.name}, going on from the journal"
         context.journal.emit("notice", text=text)
-    async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
+    async with pruned(AsyncSqliteSaver).from_conn_string(str(path)) as saver:
+        await saver.conn.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
         await saver.setup()
-        await saver.conn.execute(
-            "PRAGMA synchronous=NORMAL"
-        )  # a checkpoint that is lost is made again from the journal
+        await saver.conn.execute("PRAGMA synchronous=NORMAL")  # one that is lost is made again from the journal
         yield saver
 
 
@@ -265,8 +268,8 @@ def _is_sound(path: Path) -> bool:
         with sqlite3.connect(path) as connection:
             answer = connection.execute("PRAGMA quick_check").fetchone()
         connection.close()
-    except sqlite3.DatabaseError:
-        return False
+    except sqlite3.DatabaseError as error:  # where other runs keep it busy, it is not damaged for that
+        return error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
     return bool(answer == ("ok",))
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from company import engine
 from company.cache import Objects, Replies
 from company.engine import NewRun, Outcome, Sitting
-from company.errors import CompanyError, UsageError
+from company.errors import CompanyError, UsageError, WorkspaceError
 from company.events import Journal, Listener, read
 from company.llm import providers
 from company.llm.budget import Budget, Rates, Spent, usd
@@ -93,13 +93,12 @@ async def run(
     home = workspace / ".company"
     with disk_errors("create the workspace", new.workspace):
         home.mkdir(parents=True, exist_ok=True)
-    identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
     request = Request(identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox)
     notices = Notices()
     servers = open_servers(_servers(procedure), settings, dry=new.dry_run)
     async with _models(names, settings, notices, progress) as models, servers as tools:
-        folder = home / "runs" / identity
-        repository = _made(workspace / name, folder, request, procedure)
+        repository, request = _made(new, request, home, procedure)
         return await _sit(
             request, procedure, settings, home, repository, sandbox, models, tools, notices, listeners, stop, person,
             headless=new.headless,
@@ -342,17 +341,28 @@ def _free_name(new: NewRun, inputs: Mapping[str, Any]) -> str:
     return next(name for name in names if not (new.workspace / name).exists())
 
 
-def _made(path: Path, folder: Path, request: Request, procedure: Procedure) -> Repository:
-    """A new repository, and what a resumed sitting needs; both or neither."""
-    made: list[Path] = [folder]
+def _made(new: NewRun, request: Request, home: Path, procedure: Procedure) -> tuple[Repository, Request]:
+    """A new repository, and what a resumed sitting needs; both or neither. Runs that begin at once get names of their own."""
+    made: list[Path] = []
     try:
-        repository = Repository.create(path)
+        while True:
+            path = new.workspace.resolve() / request.name
+            try:
+                repository = Repository.create(path)
+                break
+            except WorkspaceError:
+                if new.name or not path.exists():
+                    raise
+                request = replace(request, name=_free_name(new, request.inputs))  # another run took it meanwhile
         made.append(path)
+        folder = home / "runs" / request.run
         with disk_errors("write the run's request", folder):
+            folder.mkdir(parents=True)
+            made.append(folder)
             keep(folder, request, procedure)
     except CompanyError as error:
-        for new in made:
-            shutil.rmtree(new, ignore_errors=True)
+        for part in made:
+            shutil.rmtree(part, ignore_errors=True)
         error.hint = error.hint.replace("run `company resume`", "give the command again")
         raise
-    return repository
+    return repository, request
