@@ -1,4 +1,4 @@
-"""Whether a step costs the same however many came before it. python benchmarks/long_runs.py [STEPS …] [--shapes a,b] [--seed DIR]
+"""Whether a step costs the same however many came before it. python benchmarks/long_runs.py [STEPS …] [--shapes a,b+]
 
 Each line is one run in a process of its own, with a model that answers at once; git, SQLite and the disk are real. Beside it, in
 the same minute and process, bare LangGraph runs the same graph of nodes that do nothing, with the same kind of checkpointer. The
@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -20,8 +19,11 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import Context
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from company import wiring
 from company.engine import NewRun
@@ -92,12 +94,19 @@ def child(home: Path, act: str, kill_after: int) -> None:
         if event["event"] == "step_started":
             begins.append(time.perf_counter())
         if event["event"] == "call_finished":
+            nonlocal peak
             ends.append(time.perf_counter())
+            peak = max(peak, memory.memory_info().rss) if len(ends) % 20 == 0 else peak
             if len(ends) == kill_after:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     asyncio.run(_warm())
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = psutil.Process()
+    before = peak = memory.memory_info().rss
+    if act.startswith("bare:"):
+        _, shape, steps = act.split(":")
+        print(json.dumps(asyncio.run(bare(shape, int(steps), home))))
+        return
     began, worked = time.perf_counter(), time.process_time()
     if act == "run":
         new = NewRun(
@@ -114,7 +123,7 @@ def child(home: Path, act: str, kill_after: int) -> None:
         "seconds": seconds, "cpu": time.process_time() - worked, "steps": len(ends), "to_step": begins[0] - began,
         "to_first": ends[0] - began, "first": (ends[tenth] - ends[0]) / tenth if len(ends) > tenth else 0.0,
         "last": (ends[-1] - ends[-1 - tenth]) / tenth if len(ends) > tenth else 0.0,
-        "rss": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+        "rss": (max(peak, memory.memory_info().rss) - before) / 1048576,
     }))  # fmt: skip
 
 
@@ -174,7 +183,8 @@ async def bare(shape: str, steps: int, folder: Path) -> dict[str, float]:
 
         async def each(state: RunState) -> RunState:
             for _ in range(steps):
-                await inner.ainvoke({"values": dict(state["values"]), "rounds": {}})
+                work = inner.ainvoke({"values": dict(state["values"]), "rounds": {}})
+                await asyncio.create_task(work, context=Context())  # as in compiler.py
             return {"values": {"each": "x"}}
 
         graph: Any = StateGraph(RunState)
@@ -182,7 +192,8 @@ async def bare(shape: str, steps: int, folder: Path) -> dict[str, float]:
         graph.add_edge(START, "each")
         return graph.compile(checkpointer=saver)
 
-    path = folder / "bare.sqlite"
+    path, memory = folder / "bare.sqlite", psutil.Process()
+    before = memory.memory_info().rss
     async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
         await saver.setup()
         await saver.conn.execute("PRAGMA synchronous=NORMAL")
@@ -197,6 +208,7 @@ async def bare(shape: str, steps: int, folder: Path) -> dict[str, float]:
     return {
         "seconds": seconds, "cpu": cpu, "first": (ends[tenth] - ends[0]) / tenth if steps > tenth else 0.0,
         "last": (ends[-1] - ends[-1 - tenth]) / tenth if steps > tenth else 0.0, "state": size(path),
+        "rss": (memory.memory_info().rss - before) / 1048576,
     }  # fmt: skip
 
 
@@ -238,20 +250,22 @@ def measure(shape: str, steps: int, folder: Path, *, commit: bool) -> dict[str, 
     assert killed is None
     again = sitting(home, "resume")
     assert again
-    alone = asyncio.run(bare(shape, steps, home))
+    alone = sitting(home, f"bare:{shape}:{steps}")
+    assert alone
     shutil.rmtree(home)
     return {
         "shape": shape, "commit": commit, "steps": steps, "ms": whole["seconds"] / steps * 1000,
         "first": whole["first"] * 1000, "last": whole["last"] * 1000, "state": state, "journal": journal,
         "objects": objects, "git": git, "rss": whole["rss"], "resume": again["to_step"], "left": again["steps"],
         "bare": alone["seconds"] / steps * 1000, "bare_first": alone["first"] * 1000, "bare_last": alone["last"] * 1000,
-        "bare_state": alone["state"], "cpu": whole["cpu"] / steps * 1000, "bare_cpu": alone["cpu"] / steps * 1000,
+        "bare_state": alone["state"], "bare_rss": alone["rss"], "cpu": whole["cpu"] / steps * 1000, "bare_cpu": alone["cpu"] / steps * 1000,
     }  # fmt: skip
 
 
 COLUMNS = (
     "shape", "steps", "ms a step", "CPU", "first", "last", "last ÷ first", "bare ms", "bare last ÷ first", "ours − bare ms",
-    "state MiB", "bare state", "journal KiB a step", "objects KiB a step", "git MiB", "RSS + MiB", "resume s",
+    "state MiB", "bare state", "journal KiB a step", "objects KiB a step", "git MiB", "RSS + MiB", "bare RSS + MiB",
+    "resume s",
 )  # fmt: skip
 
 
@@ -265,14 +279,14 @@ def line(row: dict[str, Any]) -> str:
         f"{row['first']:.1f}", f"{row['last']:.1f}", ratio(""), f"{row['bare']:.2f}", ratio("bare_"),
         f"{row['ms'] - row['bare']:.1f}", f"{row['state']:.2f}", f"{row['bare_state']:.2f}",
         f"{row['journal'] * 1024 / row['steps']:.2f}", f"{row['objects'] * 1024 / row['steps']:.2f}", f"{row['git']:.1f}",
-        f"{row['rss']:.0f}", f"{row['resume']:.2f}",
+        f"{row['rss']:.0f}", f"{row['bare_rss']:.0f}", f"{row['resume']:.2f}",
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("steps", nargs="*", type=int, default=[10, 100, 1000])
+    parser.add_argument("steps", nargs="*", type=int, default=[10, 100, 1000, 10000])
     parser.add_argument("--shapes", default="loop,for_each,chain,loop+,for_each+", help="a + commits each step")
     parser.add_argument("--json", action="store_true", help="one object a line")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)

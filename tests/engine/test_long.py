@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from running import git, start
 
-from company import checkpoints, wiring
+from company import checkpoints, engine, wiring
 from company.engine import NewRun, Outcome
 from company.events import Event, read
 from company.llm.scripted import ScriptedModel
@@ -192,3 +193,22 @@ def steps_and_files(outcome: Outcome) -> tuple[list[str], dict[str, str]]:
         for name in files
         if name != ".company/run.json"
     }
+
+
+def test_a_state_database_that_is_busy_is_not_taken_for_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Setting it aside would take it from under the runs that keep it busy."""
+    path = tmp_path / "state.sqlite"
+    holder = sqlite3.connect(path)
+    holder.execute("create table checkpoints (a)")
+    holder.commit()
+    holder.execute("begin exclusive")
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, timeout=0.05))
+    with pytest.raises(sqlite3.OperationalError, match="locked"), sqlite3.connect(path) as other:
+        other.execute("pragma quick_check").fetchone()
+    other.close()
+    assert engine._is_sound(path)
+    holder.close()
+    path.write_bytes(b"x" * 9000)
+    assert not engine._is_sound(path)
