@@ -6,7 +6,9 @@ What a node does: `nodes.py`. What flows: `state.py`. Running it: `engine.py`. T
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from company import nodes
@@ -117,7 +119,9 @@ def _node(site: Site, child: Callable[[RunState, RunContext], Awaitable[Mapping[
 
 def _runner(graph: Any, most: int) -> Callable[[RunState, RunContext], Awaitable[Mapping[str, Any]]]:
     async def run(state: RunState, context: RunContext) -> Mapping[str, Any]:
-        ended: Mapping[str, Any] = await graph.ainvoke(state, {"recursion_limit": most + 1}, context=context)
+        work = graph.ainvoke(state, {"recursion_limit": most + 1}, context=context)
+        # Of its own: from the graph around it, it would inherit a wait for checkpoints, and it makes none.
+        ended: Mapping[str, Any] = await asyncio.create_task(work, context=Context())
         return ended
 
     return run

@@ -269,7 +269,7 @@ async def _drive(sitting: Sitting, context: RunContext) -> RunState:
         known = await checkpoint(graph, config, procedure, context) if sitting.resumed else None
         values: dict[str, str | None] = {name: pack(context.objects, value) for name, value in sitting.inputs.items()}
         first: Any = None if known else {"values": values, "rounds": {}}
-        ended: Any = await graph.ainvoke(first, config, context=context, durability="async")
+        ended: Any = await graph.ainvoke(first, config, context=context, durability="sync")
         if ended is None:  # nothing was left to do
             ended = known
     state: RunState = ended

@@ -36,6 +36,7 @@ async def for_each(
         )
     keys, needs = keyed(step, items, scope)
     order = in_order(step, keys, needs)
+    item_of = dict(zip(keys, items, strict=True))
     gate = asyncio.Semaphore(step.parallel)
     results: dict[str, str | None] = {}
     failed: dict[str, str] = {}
@@ -44,6 +45,8 @@ async def for_each(
         inner.updates for inner in step.walk() if inner.updates and not inner.updates.startswith(f"{step.path}.")
     }
     values = dict(state.get("values", {}))
+    # The checker lets `done` be read only with `parallel: 1`. Each is a longer list to keep: none is made for nobody.
+    reads_done = step.parallel == 1 and any("done" in each.names for part in step.walk() for each in part.expressions)
 
     async def one(key: str, item: Any) -> None:
         for need in needs[key]:
@@ -54,7 +57,7 @@ async def for_each(
             frame = {**state.get("frame", {}), step.bind: pack(context.objects, item)}
             if step.needs:
                 frame["deps"] = pack_list(context.objects, [results[need] for need in needs[key]])
-            if step.parallel == 1:  # the checker lets `done` be read only then
+            if reads_done:
                 frame["done"] = pack_list(context.objects, [results[done] for done in order if done in results])
             inner: RunState = {
                 "values": dict(values),
@@ -78,7 +81,7 @@ async def for_each(
         finally:
             finished[key].set()
 
-    await together([guarded(key, items[keys.index(key)]) for key in order])
+    await together([guarded(key, item_of[key]) for key in order])
     if failed and not results:
         key, reason = next(iter(failed.items()))
         raise StepFailed(f"every item of `{step.path}` failed; `{key}`: {reason}", place=str(step.span))

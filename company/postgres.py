@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString
 from urllib.parse import unquote
 
+from company.checkpoints import pruned
 from company.errors import UsageError, WorkspaceBusy, WorkspaceError
 from company.events import TRANSIENT, Event, line, parse, read
 from company.store import Folder, Notice
@@ -193,7 +194,7 @@ class Postgres:
         )  # fmt: skip
         try:
             async with pool:
-                saver = AsyncPostgresSaver(pool)
+                saver = pruned(AsyncPostgresSaver)(pool)
                 await self._set_up_checkpoints(saver)
                 yield saver
         except self._psycopg.Error as error:

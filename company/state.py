@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from company.artifacts import Artifact, to_json
 from company.cache import Objects, Replies, Results
 from company.errors import WorkspaceError
-from company.sop.procedure import named
+from company.sop.procedure import Step, named
 
 SKIPPED = "@skipped"
 """Suffix of a loop's or a used procedure's path: whether it was skipped, and so is null as a whole."""
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from company.people import Person
     from company.prompts import Prompts
     from company.sandbox import Sandbox
-    from company.sop.procedure import Step
     from company.tools.servers import Servers
     from company.workspace import Commit, Repository
 
@@ -61,6 +61,11 @@ class Block:
 
     steps: tuple[Step, ...]
     owner: Step | None = None
+
+    @cached_property
+    def names(self) -> dict[str, Callable[[], Any] | Step]:
+        """Its steps by name."""
+        return {step.name: step for step in named(self.steps)}
 
 
 @dataclass(frozen=True)
@@ -224,15 +229,17 @@ def reference(objects: Objects, values: Mapping[str, str | None], step: Step) ->
 
 
 class Scope(Mapping[str, Any]):
-    """The names that a step's expressions may use, read from references when they are asked for."""
+    """The names that a step's expressions may use, read from references when they are asked for.
+
+    A block's names are looked up where they lie: a copy for each step would make a step dearer with the steps beside it.
+    """
 
     def __init__(self, site: Site, state: RunState, objects: Objects) -> None:
         self._objects = objects
         self._values = state.get("values", {})
         self._frame = state.get("frame", {})
-        self._names: dict[str, Callable[[], Any]] = {
-            name: partial(self._at, name) for name in self._values if name.isidentifier()
-        }
+        self._outside: Mapping[str, str | None] = self._values
+        self._names: ChainMap[str, Callable[[], Any] | Step] = ChainMap()
         self._loops: list[Step] = []
         for block in site.blocks:
             self._enter(block)
@@ -240,30 +247,35 @@ class Scope(Mapping[str, Any]):
     def _enter(self, block: Block) -> None:
         """Take in the names that a block brings; a used procedure hides those around it."""
         owner = block.owner
+        more: dict[str, Callable[[], Any] | Step] = {}
         if owner and owner.kind == "use":
-            self._loops = []
-            self._names = {item.name: partial(self._at, f"{owner.path}@in/{item.name}") for item in owner.inputs}
+            self._loops, self._outside, self._names = [], {}, ChainMap()
+            more = {item.name: partial(self._at, f"{owner.path}@in/{item.name}") for item in owner.inputs}
         elif owner and owner.kind == "for_each":
             self._loops = []
             held = {name: self._frame[name] for name in (owner.bind, "deps", "done") if name in self._frame}
-            self._names |= {name: partial(unpack, self._objects, ref) for name, ref in held.items()}
+            more = {name: partial(unpack, self._objects, ref) for name, ref in held.items()}
         elif owner and owner.is_cascade:  # `prev` and `history` stay those of the loop around it
-            self._names["answer"] = partial(self.value_of, owner.body[0])
+            more["answer"] = partial(self.value_of, owner.body[0])
         elif owner:
             around = self._loops if owner.transparent and all(loop.transparent for loop in self._loops) else []
             self._loops = [*around, owner]
-            self._names["prev"] = partial(self._last, self._loops)
-            self._names["history"] = partial(self._at, f"{owner.path}@history")
-        self._names |= {step.name: partial(self.value_of, step) for step in named(block.steps)}
+            more["prev"] = partial(self._last, self._loops)
+            more["history"] = partial(self._at, f"{owner.path}@history")
+        self._names = ChainMap(block.names, more, *self._names.maps)
 
     def __getitem__(self, name: str) -> Any:
-        return self._names[name]()
+        if name not in self._names:
+            return unpack(self._objects, self._outside[name])
+        found = self._names[name]
+        return self.value_of(found) if isinstance(found, Step) else found()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        yield from self._names
+        yield from (name for name in self._outside if name.isidentifier() and name not in self._names)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return sum(1 for _ in self)
 
     def _at(self, path: str) -> Any:
         return unpack(self._objects, self._values.get(path))

@@ -22,6 +22,7 @@ from contextlib import (
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from company.checkpoints import pruned
 from company.errors import WorkspaceBusy, WorkspaceError
 from company.events import Event, read
 from company.workspace import Lock, write_atomic
@@ -29,6 +30,8 @@ from company.workspace import Lock, write_atomic
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
+_BUSY_MS = 60_000
+"""How long a checkpoint waits for those of the runs beside it; each takes a millisecond."""
 Notice = Callable[[str], None]
 """Says something to people."""
 
@@ -144,8 +147,9 @@ class Folder:
             for companion in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
                 companion.unlink(missing_ok=True)
             notice(f"the state database was damaged: set aside as {aside.name}, going on from the journal")
-        async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
+        async with pruned(AsyncSqliteSaver).from_conn_string(str(path)) as saver:
             saver.serde = EncryptedSerializer(Seal())
+            await saver.conn.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
             await saver.setup()
             await saver.conn.execute(
                 "PRAGMA synchronous=NORMAL"
@@ -158,8 +162,8 @@ def _is_sound(path: Path) -> bool:
         with sqlite3.connect(path) as connection:
             answer = connection.execute("PRAGMA quick_check").fetchone()
         connection.close()
-    except sqlite3.DatabaseError as error:
-        return "locked" in str(error)  # by another run, which finds it sound
+    except sqlite3.DatabaseError as error:  # where other runs keep it busy, it is not damaged for that
+        return error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
     return bool(answer == ("ok",))
 
 

@@ -474,7 +474,7 @@ def _source(sop: str) -> str:
 
 
 def _identity() -> str:
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
 
 
 def _names_of(new: NewRun, inputs: Mapping[str, Any], taken: Collection[str]) -> Iterator[str]:

@@ -150,6 +150,13 @@ class Step:
         """The choices of a gate that lead back."""
         return frozenset(choice for choice, target in self.choices.items() if target not in ("next", "fail"))
 
+    @property
+    def expressions(self) -> Iterator[Expression]:
+        """Every expression of its own, those of the steps inside it left out."""
+        yield from (given.expr for given in self.inputs)
+        found = (self.when, self.chosen, self.over, self.key, self.needs, self.until, self.best)
+        yield from (each for each in found if each)
+
     def walk(self) -> Iterator[Step]:
         """This step and every step inside it, in written order."""
         yield self
