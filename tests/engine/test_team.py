@@ -4,6 +4,7 @@ A machine is a folder with settings of its own; the database and the remote are 
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -23,8 +24,10 @@ from answering import Answering, answering
 from database import PASSWORD, Server, serving
 from pydantic import SecretStr
 from running import REQUIREMENT, git
+from typer.testing import CliRunner
 
 from company import postgres, wiring
+from company.cli import app
 from company.engine import NewRun, Outcome
 from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceError
 from company.events import Event, read
@@ -64,9 +67,9 @@ class Machine:
         )  # fmt: skip
 
     def say(self, *words: str) -> str:
-        """What a command prints."""
-        out, err = self.begin(*words).communicate(timeout=60)
-        return out + err
+        """What a command prints, in this process."""
+        with contextlib.chdir(self.folder):
+            return CliRunner().invoke(app, list(words)).output
 
     def run(self, name: str, listen: Callable[[Event], None] = lambda event: None, **more: Any) -> Outcome:
         """A run in this process."""
