@@ -24,8 +24,9 @@ _SECONDS = 300.0
 _REDIRECTS = re.compile(
     r"GIT_(DIR|COMMON_DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|CONFIG(_PARAMETERS|_COUNT)?"
     r"|SHALLOW_FILE|GRAFT_FILE|NAMESPACE|PREFIX|IMPLICIT_WORK_TREE|NO_REPLACE_OBJECTS|REPLACE_REF_BASE|DEFAULT_HASH)"
+    r"|COMPANY_\w+"
 )
-"""What a hook's or a shell's git command would have us work on; who the user is, is told by others."""
+"""What a hook's or a shell's git command would have us work on, and what is only for us: a remote may run hooks."""
 _OPTIONS = (
     f"core.hooksPath={os.devnull}", "core.fsmonitor=false", "gc.auto=0", "maintenance.auto=false",
     "protocol.ext.allow=never", "transfer.fsckObjects=true", "core.alternateRefsCommand=",

@@ -4,6 +4,7 @@ A machine is a folder with settings of its own; the database and the remote are 
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -23,8 +24,10 @@ from answering import Answering, answering
 from database import PASSWORD, Server, serving
 from pydantic import SecretStr
 from running import REQUIREMENT, git
+from typer.testing import CliRunner
 
 from company import postgres, wiring
+from company.cli import app
 from company.engine import NewRun, Outcome
 from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceError
 from company.events import Event, read
@@ -64,9 +67,9 @@ class Machine:
         )  # fmt: skip
 
     def say(self, *words: str) -> str:
-        """What a command prints."""
-        out, err = self.begin(*words).communicate(timeout=60)
-        return out + err
+        """What a command prints, in this process."""
+        with contextlib.chdir(self.folder):
+            return CliRunner().invoke(app, list(words)).output
 
     def run(self, name: str, listen: Callable[[Event], None] = lambda event: None, **more: Any) -> Outcome:
         """A run in this process."""
@@ -124,7 +127,7 @@ def team(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def wait_for(model: Answering, requests: int) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while len(model.bodies) < requests:
         assert time.monotonic() < end, f"only {len(model.bodies)} requests came"
         time.sleep(0.005)
@@ -232,12 +235,15 @@ def test_stopped_here_and_ended_there_and_back_again(team: Team) -> None:
     assert len(set(team.model.bodies)) == len(team.model.bodies), "nothing was asked twice"
 
 
-def test_the_server_is_restarted_under_a_run(team: Team, server: Server) -> None:
+def test_the_server_is_restarted_under_a_run_and_the_remote_is_not_there(team: Team, server: Server) -> None:
     def restart() -> None:
         server.stop()
         threading.Timer(1.0, server.start).start()
 
-    assert team.one.run("out", at("call_started", 3, restart)).status == "delivered"
+    team.one.settings.remote = str(team.one.folder / "no/such/{name}")
+    outcome = team.one.run("out", at("call_started", 3, restart))
+    assert outcome.status == "delivered"
+    assert "not pushed, the next sitting tries again: git push failed: " in team.one.notices(outcome)[-1]
     assert len(set(team.model.bodies)) == len(team.model.bodies)
     assert [record.status for record in team.two.runs()] == ["delivered"]
 
