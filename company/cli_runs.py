@@ -54,6 +54,8 @@ def print_outcome(outcome: Outcome, console: Console, workspace: Path, settings:
     if outcome.verdict:
         say(f"  tests       {clean(outcome.verdict)} (run in {outcome.sandbox})")
     say(f"  repository  {outcome.repo}")
+    if outcome.branch:
+        say(f"  branch      {outcome.branch} (your files and your own branches are as they were)")
     say(f"  look at it  cd {shlex.quote(str(outcome.repo))} && git log --stat")
     if outcome.entry_point:
         say(f"  start it    {clean(outcome.entry_point)}")
@@ -151,8 +153,10 @@ def show(
 
     record = find(workspace, run)
     repo = record.repo
-    found = {path.stem: path for path in sorted((repo / "docs").glob("*.md"))}
-    asked = {"requirement": repo / ".company/requirement.md", "sop": repo / ".company/sop.yaml"}
+    own = repo / ".company" / record.run  # of a run in somebody's repository
+    records, docs = (own, own / "docs") if own.is_dir() else (repo / ".company", repo / "docs")
+    found = {path.stem: path for path in sorted(docs.glob("*.md"))}
+    asked = {"requirement": records / "requirement.md", "sop": records / "sop.yaml"}
     found |= {name: path for name, path in asked.items() if path.is_file()}
     code = sorted(path for path in repo.rglob("*.py") if ".git" not in path.parts)
     found |= {path.relative_to(repo).as_posix(): path for path in code}

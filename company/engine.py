@@ -12,7 +12,7 @@ import re
 import sqlite3
 import time
 import traceback
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -45,6 +45,8 @@ class NewRun:
     workspace: Path
     name: str = ""
     """Folder of the repository inside the workspace; empty: made from the requirement."""
+    into: Path | None = None
+    """A repository that is there: the run begins from its last commit and leaves a branch in it."""
     model: str = ""
     """``provider:model``; empty: the settings'."""
     limits: Mapping[str, float] = field(default_factory=dict)
@@ -89,6 +91,8 @@ class Outcome:
     replies: Mapping[str, int]
     """`first`: usable at the first try, `repaired`: after being told what was wrong, `failed`: never."""
     steps: tuple[Mapping[str, Any], ...]
+    branch: str = ""
+    """The branch with the result in the repository that the run was let into; empty where there is none."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -109,6 +113,8 @@ class Sitting:
     resumed: bool
     notes: tuple[str, ...] = ()
     """What to tell people when it begins."""
+    hand_over: Callable[[], str] = lambda: ""
+    """Brings the result to where it was asked for, and says which branch it is there; empty: nowhere else."""
 
 
 async def run(sitting: Sitting, context: RunContext) -> Outcome:
@@ -154,6 +160,11 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         reason = f"a defect of company: {type(error).__name__}: {error}"
         hint = "please report it with the run's events.jsonl, which has the details"
         context.journal.emit("notice", text=traceback.format_exc())
+    branch = ""
+    try:
+        branch = await asyncio.to_thread(sitting.hand_over)
+    except CompanyError as error:
+        status, reason, hint = "failed", str(error), error.hint
     report = sitting.report
     context.journal.emit(
         "run_finished", status=status, reason=reason, hint=hint, accepted=accepted, seconds=round(report.seconds, 3)
@@ -182,6 +193,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         entry_point=entry,
         replies={"first": report.first, "repaired": report.repaired, "failed": report.failed},
         steps=tuple(asdict(cost) for cost in report.steps.values()),
+        branch=branch,
     )
 
 
@@ -212,10 +224,11 @@ async def _begin(sitting: Sitting, context: RunContext) -> None:
             made.trailers["Company-Step"] for made in history if made.trailers.get("Company-Run") == context.run
         }
     files: dict[str, bytes | None] = {
-        ".company/sop.yaml": sitting.procedure.text.encode(),
-        ".company/requirement.md": (context.requirement.strip() + "\n").encode(),
-        ".gitignore": publish.IGNORED,
+        f"{context.records}/sop.yaml": sitting.procedure.text.encode(),
+        f"{context.records}/requirement.md": (context.requirement.strip() + "\n").encode(),
     }
+    if not context.guest:
+        files[".gitignore"] = publish.IGNORED
     await _company_commit(context, "start", files, f"start: run {sitting.procedure.name}")
 
 
@@ -299,9 +312,9 @@ async def _deliver(sitting: Sitting, context: RunContext, state: RunState) -> tu
         "seconds": round(report.seconds, 1),
         "steps": [asdict(cost) for cost in report.steps.values()],
     }
-    files: dict[str, bytes | None] = {".company/run.json": (json.dumps(record, indent=1) + "\n").encode()}
+    files: dict[str, bytes | None] = {f"{context.records}/run.json": (json.dumps(record, indent=1) + "\n").encode()}
     present = await asyncio.to_thread(context.repository.files)
-    if not any(re.fullmatch(r"readme(\.\w+)?", path, re.IGNORECASE) for path in present):
+    if not context.guest and not any(re.fullmatch(r"readme(\.\w+)?", path, re.IGNORECASE) for path in present):
         title = sitting.name.replace("-", " ").capitalize()
         files["README.md"] = publish.readme(title, context.requirement, design, report.verdict, present).encode()
     state_of = "accepted" if accepted else "not accepted"

@@ -49,6 +49,10 @@ class Request:
     inputs: Mapping[str, Any]
     limits: Mapping[str, Any]
     unsafe_no_sandbox: bool
+    into: str = ""
+    """The repository that was there before and gets a branch with the result; empty for a new one."""
+    base: str = ""
+    """With `into`: the commit that the run began from."""
 
 
 def runs(workspace: Path) -> list[RunRecord]:

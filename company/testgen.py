@@ -293,6 +293,12 @@ def from_design(design: Design, requirement: str) -> Tests | None:
     return Tests(INTERFACE_PATH, head + "".join(f"\n\n{function}" for function in functions), tuple(optional))
 
 
+def moved(tests: Tests, path: str) -> Tests:
+    """A made file under another path, for a repository in which its own may be taken."""
+    text = tests.text.replace("resolve().parent.parent\n", f"resolve().parents[{path.count('/')}]\n")
+    return Tests(path, text, tuple(test.replace(tests.path, path) for test in tests.optional))
+
+
 def module_of(path: str) -> str:
     """What a file is imported as: ``shop/cart.py`` is ``shop.cart``."""
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")

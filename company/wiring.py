@@ -14,11 +14,13 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from company import engine
 from company.cache import Objects, Replies
+from company.clones import Source, branch_of, told
 from company.engine import NewRun, Outcome, Sitting
 from company.errors import CompanyError, UsageError
 from company.events import Journal, Listener, read
@@ -27,9 +29,10 @@ from company.llm.budget import Budget, Rates, Spent, usd
 from company.llm.client import Model
 from company.llm.gateway import Gateway
 from company.llm.sources import Progress
-from company.paths import disk_errors
+from company.paths import disk_errors, write_atomic
 from company.people import Person
 from company.prompts import Prompts
+from company.publish import Guest
 from company.records import Request, find, keep, newest_open, own_file, read_request
 from company.report import Report
 from company.sandbox import Sandbox, choose
@@ -80,6 +83,8 @@ async def run(
     """
     procedure = load_procedure(new.sop, Library(new.user_dir))
     inputs = _inputs(procedure, new.inputs)
+    source = Source.at(new.into) if new.into else None
+    base = source.head() if source else ""
     limits: dict[str, Any] = {**asdict(procedure.limits), **new.limits}
     model = "dry" if new.dry_run else new.model or settings.model
     names = _names(procedure, settings, model)
@@ -93,13 +98,18 @@ async def run(
     home = workspace / ".company"
     with disk_errors("create the workspace", new.workspace):
         home.mkdir(parents=True, exist_ok=True)
+        if source and workspace.is_relative_to(source.path):
+            _keep_out(workspace, source)
     identity = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    request = Request(identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox)
+    into = str(source.path) if source else ""
+    request = Request(identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox, into, base)
+    if source:
+        source.free(identity)
     notices = Notices()
     servers = open_servers(_servers(procedure), settings, dry=new.dry_run)
     async with _models(names, settings, notices, progress) as models, servers as tools:
         folder = home / "runs" / identity
-        repository = _made(workspace / name, folder, request, procedure)
+        repository = _made(workspace / name, folder, request, procedure, source)
         return await _sit(
             request, procedure, settings, home, repository, sandbox, models, tools, notices, listeners, stop, person,
             headless=new.headless,
@@ -204,10 +214,12 @@ async def _sit(
             headless=headless or dry,
             dry=dry,
             stop=stop,
+            guest=Guest.of(request.run, request.name, repository.files(request.base)) if request.base else None,
         )
         sitting = Sitting(
             procedure, request.inputs, request.name, request.model, home / "state.sqlite", report, resumed,
-            notes=() if resumed or dry else (*_unset(models, settings),),
+            notes=() if resumed or dry else (*_unset(models, settings), *_left_alone(request)),
+            hand_over=partial(_hand_over, request, repository, journal),
         )  # fmt: skip
         try:
             return await engine.run(sitting, context)
@@ -224,6 +236,32 @@ def _unset(models: Mapping[str | None, Model], settings: Settings) -> Iterator[s
     """What to say of tiers that steps name and the settings do not."""
     if unset := [tier for tier in TIERS if tier in models and tier not in settings.tiers]:
         yield f"company.toml does not say what {' and '.join(unset)} is: the run's model is asked instead"
+
+
+def _keep_out(workspace: Path, source: Source) -> None:
+    """A workspace inside the repository that a run is let into is none of its files."""
+    if workspace == source.path:
+        raise UsageError("the workspace is the repository itself", hint="give another folder: --workspace DIR")
+    if not (workspace / ".gitignore").exists():
+        write_atomic(workspace / ".gitignore", b"*\n")
+
+
+def _left_alone(request: Request) -> Iterator[str]:
+    """What to say of work that is not committed in the repository that a run is let into."""
+    if request.into:
+        source = Source.at(Path(request.into))
+        if text := told(source.uncommitted(), source):
+            yield text
+
+
+def _hand_over(request: Request, repository: Repository, journal: Journal) -> str:
+    """Bring the run's branch into the repository that it was let into; a dry run leaves none there."""
+    if not request.into or request.model == "dry":
+        return ""
+    branch = branch_of(request.run)
+    tip = Source.at(Path(request.into)).deliver(repository, request.base, request.run)
+    journal.emit("notice", text=f"the branch {branch} in {request.into} is at {tip[:10]}")
+    return branch
 
 
 # --- models -----------------------------------------------------------------------------------------
@@ -342,11 +380,11 @@ def _free_name(new: NewRun, inputs: Mapping[str, Any]) -> str:
     return next(name for name in names if not (new.workspace / name).exists())
 
 
-def _made(path: Path, folder: Path, request: Request, procedure: Procedure) -> Repository:
-    """A new repository, and what a resumed sitting needs; both or neither."""
+def _made(path: Path, folder: Path, request: Request, procedure: Procedure, source: Source | None) -> Repository:
+    """A new repository or a clone of one, and what a resumed sitting needs; both or neither."""
     made: list[Path] = [folder]
     try:
-        repository = Repository.create(path)
+        repository = source.clone(request.base, path, request.run) if source else Repository.create(path)
         made.append(path)
         with disk_errors("write the run's request", folder):
             keep(folder, request, procedure)

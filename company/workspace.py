@@ -12,7 +12,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -99,8 +99,8 @@ class Repository:
         self._tree = WorkingTree(self.path, self._dot_git / "company")
 
     @classmethod
-    def create(cls, path: Path) -> Repository:
-        """A new, empty repository on the branch `main`; made beside `path` and renamed: whole or not there.
+    def create(cls, path: Path, branch: str = "main", fill: Callable[[Path], None] = lambda made: None) -> Repository:
+        """A new, empty repository on a branch; made and filled beside `path` and renamed: whole or not there.
 
         Raises:
             WorkspaceError: there is something at `path` already, or it cannot be written.
@@ -114,10 +114,11 @@ class Repository:
             try:
                 with git_errors(made):
                     hardened(made).init(
-                        made, mkdir=False, template="", initial_branch="main", allow_unsafe_options=True
+                        made, mkdir=False, template="", initial_branch=branch, allow_unsafe_options=True
                     ).close()
                 (made / ".git/info").mkdir()
                 write_atomic(made / ".git/info/attributes", _ATTRIBUTES)
+                fill(made)
                 try:
                     made.rename(path)
                 except OSError as error:
@@ -242,10 +243,11 @@ class Repository:
             entry = gitdoor.entries(repo, tree).get(name)
             return gitdoor.data(repo, entry.sha) if entry and entry.mode in REGULAR else None
 
-    def files(self) -> Mapping[str, bytes]:
-        """Every regular file at HEAD: path → content. Links and submodules are left out."""
+    def files(self, at: str = "") -> Mapping[str, bytes]:
+        """Every regular file at HEAD, or at a commit: path → content. Links and submodules are left out."""
         with self._repo() as repo:
-            found = gitdoor.walk(repo, gitdoor.head(repo)[1]).items()
+            tree = gitdoor.tree_of(gitdoor.data(repo, bytes.fromhex(at))) if at else gitdoor.head(repo)[1]
+            found = gitdoor.walk(repo, tree).items()
             return {path: gitdoor.data(repo, entry.sha) for path, entry in found if entry.mode in REGULAR}
 
     def log(self) -> list[Commit]:
