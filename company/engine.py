@@ -164,7 +164,10 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
     try:
         branch = await asyncio.to_thread(sitting.hand_over)
     except CompanyError as error:
-        status, reason, hint = "failed", str(error), error.hint
+        if status in ("delivered", "unaccepted"):
+            status, reason, hint = "failed", str(error), error.hint
+        else:
+            reason = f"{reason}; {error}"
     report = sitting.report
     context.journal.emit(
         "run_finished", status=status, reason=reason, hint=hint, accepted=accepted, seconds=round(report.seconds, 3)

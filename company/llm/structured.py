@@ -8,8 +8,6 @@ A small model asked for a whole design forgets files and writes code into it, so
 from __future__ import annotations
 
 import ast
-import difflib
-import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +22,6 @@ from company.artifacts import (
     Change,
     ChangePlan,
     Checks,
-    Codebase,
     Design,
     FileSpec,
     LongText,
@@ -36,17 +33,15 @@ from company.artifacts import (
     TestFile,
     flat,
 )
-from company.errors import ReplyError, StepFailed, UnsafePath
+from company.errors import ReplyError, StepFailed
 from company.examples import CALL, is_program, started_file
 from company.interfaces import classes_in, functions_in, section_of, words_about, words_about_main
-from company.lint import with_imports
+from company.llm.changes import mended, patch, plan_of, safe, without_tests
 from company.llm.client import Message
-from company.llm.edits import NotApplied, applied, edits_in, patched
-from company.llm.gateway import REPAIRS, Ask, Gateway
+from company.llm.gateway import Ask, Gateway
 from company.llm.names import is_test
 from company.llm.qa import Notice, ask_for_checks
-from company.llm.replies import CodeFile, names_in, parse_code, parse_document, parse_list, schema_for
-from company.paths import safe_path
+from company.llm.replies import names_in, parse_code, parse_document, parse_list, schema_for
 from company.sop.types import STR, ArtifactType, ListOf, Type
 from company.testgen import parameters_of
 
@@ -81,7 +76,7 @@ async def obtain(
     if model in (SourceFile, TestFile, Patch):
         return await _code(gateway, ask, out, given, notice)
     if model is ChangePlan and inner is out:
-        return await _plan(gateway, ask, given)
+        return await plan_of(gateway, ask, given)
     if model is Design and inner is out:
         return await _design(gateway, ask, given, notice)
     if model is Checks and inner is out:
@@ -121,14 +116,14 @@ async def _code(gateway: Gateway, ask: Ask, out: Type, given: Mapping[str, Any],
     expected = expected_files(item, given, single=single)
     ask = replace(ask, expects=expected)
     if item == ArtifactType("Patch"):
-        return await _patch(gateway, ask, given, notice)
+        return await patch(gateway, ask, given, notice)
 
     def read(text: str) -> Any:
-        files = _safe(parse_code(text, expected=expected, single=single), text)
+        files = safe(parse_code(text, expected=expected, single=single), text)
         if item == ArtifactType("TestFile"):
             made: list[Any] = [TestFile(path=file.path, content=file.content) for file in files]
         else:
-            made = [SourceFile(path=file.path, content=_mended_code(file)) for file in _no_tests(files, text)]
+            made = [SourceFile(path=file.path, content=mended(file)) for file in without_tests(files, text)]
         return made[0] if single else made
 
     return await gateway.ask(ask, read)
@@ -151,145 +146,6 @@ def expected_files(item: Type, given: Mapping[str, Any], *, single: bool) -> tup
         return tuple(dict.fromkeys(files))
     named = names_in(str(given.get("requirement", "")))
     return tuple(named[:1]) if single else tuple(named)
-
-
-async def _patch(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: Notice) -> Patch:
-    """Changed files: as blocks of what to search and what to put there, as definitions that change, or whole."""
-    values = list(flat(list(given.values())))
-    files = [value for value in values if isinstance(value, SourceFile)]
-    change = next((value for value in values if isinstance(value, Change)), None)
-    wanted = f"{given.get('requirement', '')}\n{change.what if change else ''}"
-    known = {file.path: file.content for file in files}
-    left = REPAIRS
-
-    def read(text: str) -> Patch:
-        nonlocal left
-        try:
-            return Patch(files=changes(text))
-        except NotApplied as error:
-            left -= 1
-            if left >= 0 or not files:
-                raise
-            notice(f"{ask.ident}: {error.message}; the files stay as they were")
-            named = [file for file in files if file.path in ask.expects]
-            return Patch(files=named or files)
-
-    def changes(text: str) -> list[SourceFile]:
-        if edits := edits_in(text, [path for path in ask.expects if path in known]):
-            return [SourceFile(path=path, content=made) for path, made in applied(edits, known, text).items()]
-        expected = ask.expects if change else ()
-        replied = _no_tests(_safe(parse_code(text, expected=expected, single=change is not None), text), text)
-        new = [SourceFile(path=file.path, content=_mended_code(file)) for file in replied]
-        return patched(text, files, [_at_home(_settled(file, ask.expects), files, text) for file in new], wanted)
-
-    return await gateway.ask(ask, read)
-
-
-def _at_home(file: SourceFile, files: Sequence[SourceFile], text: str) -> SourceFile:
-    """A file of a reply that gives no path: the one that has most of what it defines."""
-    if file.path != "main.py" or not files or any(known.path == "main.py" for known in files):
-        return file
-    names = re.findall(r"^(?:class|(?:async )?def) (\w+)", file.content, re.MULTILINE)
-    shares = {known.path: sum(name in known.content for name in names) for known in files}
-    best = max(shares, key=lambda path: shares[path])
-    if not shares[best]:
-        reason = "Say which file each block is: put its path on the line before it, for instance " + f"`### {best}`."
-        raise ReplyError("nobody can tell which file a block is", raw=text, reason=reason)
-    return SourceFile(path=best, content=file.content)
-
-
-# --- a change of what is there ----------------------------------------------------------------------
-
-
-_MOST_NAMED = 60
-"""Paths that a schema lists: the map shows no more."""
-
-
-async def _plan(gateway: Gateway, ask: Ask, given: Mapping[str, Any]) -> ChangePlan:
-    """A plan that edits only files that there are, and creates only such as may be."""
-    known = next((value.files for value in given.values() if isinstance(value, Codebase)), [])
-    schema = schema_for(ChangePlan)
-    items = schema["properties"]["changes"]["items"]
-    forms: list[tuple[str, dict[str, Any]]] = [
-        ("create", {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_/.-]{0,80}\.[a-z]{1,8}$"})
-    ]
-    if known:
-        forms.append(("edit", {"enum": known[:_MOST_NAMED]}))
-    schema["properties"]["changes"]["items"] = {
-        "anyOf": [
-            {**items, "properties": {**items["properties"], "action": {"const": action}, "path": path}}
-            for action, path in forms
-        ]
-    }
-
-    def read(text: str) -> ChangePlan:
-        plan = parse_document(text, ChangePlan)
-        changes: dict[str, Change] = {}
-        for change in plan.changes:
-            path = _place(change, known, text)
-            made = changes.get(path)
-            what = f"{made.what} {change.what}"[:500] if made else change.what
-            changes[path] = Change(action="edit" if path in known else "create", path=path, what=what)
-        return plan.model_copy(update={"changes": list(changes.values())})
-
-    return await gateway.ask(ask.under(schema, "ChangePlan"), read)
-
-
-def _place(change: Change, known: Sequence[str], text: str) -> str:
-    """The path that a change means."""
-    path = change.path.removeprefix("./")
-    alike = [one for one in known if one.endswith(f"/{path}")]
-    if change.action == "edit" and path not in known and len(alike) == 1:
-        path = alike[0]
-    if change.action == "edit" and path not in known:
-        near = difflib.get_close_matches(path, known, 3, 0.4) or known[:3]
-        reason = f"There is no file `{path}` to edit. Near it are {', '.join(f'`{one}`' for one in near)}."
-        reason += " Give the plan again with paths of the list, or with `create` for a new file."
-        raise ReplyError(f"the plan edits `{path}`, which is not there", raw=text, reason=reason)
-    if is_test(path):
-        reason = f"`{path}` is a test, and tests are written by QA. Plan the program's files alone."
-        raise ReplyError(f"the plan changes the test `{path}`", raw=text, reason=reason)
-    return path if path in known else _safe([CodeFile(path, "")], text)[0].path
-
-
-def _mended_code(file: CodeFile) -> str:
-    return with_imports(file.content) if file.path.endswith(".py") else file.content
-
-
-def _safe(files: Sequence[CodeFile], text: str) -> list[CodeFile]:
-    """The files under paths that may be written."""
-    made = []
-    for file in files:
-        try:
-            path = safe_path(file.path)
-            if path.split("/")[0] == ".company":
-                raise UnsafePath(f"the path {path} is among the run's own records")
-            made.append(CodeFile(path, file.content))
-        except UnsafePath as error:
-            reason = f"{error.message}. Use a relative path with plain names, such as src/main.py."
-            raise ReplyError(
-                f"the reply has a path that is refused: {error.message}", raw=text, reason=reason
-            ) from error
-    return made
-
-
-def _no_tests(files: Sequence[CodeFile], text: str) -> list[CodeFile]:
-    """Whoever writes code does not write the tests that judge it: such files are left aside."""
-    kept = [file for file in files if not is_test(file.path)]
-    if not kept:
-        reason = "You gave only tests. Do not touch tests: give the whole text of the program's file."
-        raise ReplyError("the reply holds tests and no code", raw=text, reason=reason)
-    return kept
-
-
-def _settled(file: SourceFile, expected: Sequence[str]) -> SourceFile:
-    """A patch's file under the path of the file that it means: one with no name is the only one there is."""
-    if file.path in expected:
-        return file
-    alike = [path for path in expected if path.rpartition("/")[2] == file.path.rpartition("/")[2]]
-    if not alike and file.path == "main.py" and len(expected) == 1:
-        alike = list(expected)
-    return SourceFile(path=alike[0], content=file.content) if len(alike) == 1 else file
 
 
 # --- design -----------------------------------------------------------------------------------------
