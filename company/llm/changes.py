@@ -79,11 +79,8 @@ async def plan_of(gateway: Gateway, ask: Ask, given: Mapping[str, Any]) -> Chang
     known = next((value.files for value in given.values() if isinstance(value, Codebase)), [])
     schema = schema_for(ChangePlan)
     items = schema["properties"]["changes"]["items"]
-    forms: list[tuple[str, dict[str, Any]]] = [
-        ("create", {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_/.-]{0,80}\.[a-z]{1,8}$"})
-    ]
-    if known:
-        forms.append(("edit", {"enum": known[:_MOST_NAMED]}))
+    forms: list[tuple[str, dict[str, Any]]] = [("edit", {"enum": known[:_MOST_NAMED]})] if known else []
+    forms.append(("create", {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_/.-]{0,80}\.[a-z]{1,8}$"}))
     schema["properties"]["changes"]["items"] = {
         "anyOf": [
             {**items, "properties": {**items["properties"], "action": {"const": action}, "path": path}}
