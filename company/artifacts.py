@@ -135,8 +135,8 @@ class Change(Artifact):
     """`edit` for a file that is there, `create` for a new one."""
     path: FilePath
     """Where it lies in the repository."""
-    what: LongText
-    """What is added, changed or removed, and in which functions."""
+    what: Annotated[str, Field(min_length=1, max_length=300)]
+    """What is added, changed or removed, and in which functions, in words."""
 
 
 class ChangePlan(Artifact):

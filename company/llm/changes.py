@@ -94,7 +94,7 @@ async def plan_of(gateway: Gateway, ask: Ask, given: Mapping[str, Any]) -> Chang
         for change in plan.changes:
             path = _place(change, known, text)
             made = changes.get(path)
-            what = f"{made.what} {change.what}"[:500] if made else change.what
+            what = f"{made.what} {change.what}"[:300] if made else change.what
             changes[path] = Change(action="edit" if path in known else "create", path=path, what=what)
         return plan.model_copy(update={"changes": list(changes.values())})
 
