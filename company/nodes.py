@@ -133,6 +133,7 @@ async def _run(site: Site, state: RunState, context: RunContext, scope: Scope) -
         if context.guest:
             before = next((value for value in values if isinstance(value, TestRun)), None)
             result = await run_beside(context, files, tests, optional, limits, before)
+            tests = {**context.guest.before, **tests}
         else:
             if not tests:
                 tests = {path: data for path, data in files.items() if is_test(path)}

@@ -108,10 +108,14 @@ def files_of(
 
 
 def made_tests(value: Any, requirement: str, path: str = "") -> testgen.Tests | None:
-    """The test file that the engine itself writes for a document, if there is one; under a `path` of its own where given."""
+    """The test file that the engine itself writes for a document, if there is one.
+
+    Args:
+        path: where it goes in a repository that was there before: then it holds no test that decides nothing.
+    """
     made = None
     if isinstance(value, Checks):
-        made = testgen.from_checks(value, requirement)
+        made = testgen.from_checks(value, requirement, stated_alone=bool(path))
     elif isinstance(value, Design):
         made = testgen.from_design(value, requirement)
         path = path.replace(".py", "_interface.py")

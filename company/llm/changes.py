@@ -33,10 +33,10 @@ async def patch(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: No
 
     def read(text: str) -> Patch:
         nonlocal left
+        left -= 1
         try:
             return Patch(files=changes(text))
         except NotApplied as error:
-            left -= 1
             if left >= 0 or not files:
                 raise
             notice(f"{ask.ident}: {error.message}; the files stay as they were")

@@ -207,6 +207,17 @@ def changed_module(path: str, old: str, new: str, wanted: str, text: str) -> str
     return _sound(path, old, made, text)
 
 
+def keeping_members(old: str, new: str) -> str:
+    """The code of a reply, its classes with those members of the old ones that it leaves out; both must parse."""
+    classes = {node.name: node for node in ast.parse(old).body if isinstance(node, ast.ClassDef)}
+    lines = new.split("\n")
+    for node in reversed(ast.parse(new).body):
+        if isinstance(node, ast.ClassDef) and node.name in classes:
+            whole = _class(old, classes[node.name], new, node)
+            lines[_first(node) - 1 : node.end_lineno] = whole.split("\n")
+    return "\n".join(lines)
+
+
 def _class(old: str, before: ast.ClassDef, new: str, after: ast.ClassDef) -> str:
     """A class with the members that a reply gives; as the reply has it where that holds them all."""
     ours = {node.name: node for node in before.body if isinstance(node, _Definition)}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from company.artifacts import SourceFile
 from company.errors import ReplyError
 from company.excerpts import LEFT_OUT, excerpt
-from company.llm.edits import applied, changed_module, edits_in, patched
+from company.llm.edits import applied, changed_module, edits_in, keeping_members, patched
 
 OLD = '''"""Doc."""
 import os
@@ -152,6 +152,12 @@ def test_a_reply_that_changes_nothing_is_told_so() -> None:
     for new in (OLD, "def a(x):\n    return x\n", f"def a(x):\n    {LEFT_OUT}\n"):
         with pytest.raises(ReplyError, match="changes nothing"):
             change(new)
+
+
+def test_a_class_written_anew_keeps_the_members_that_it_leaves_out() -> None:
+    made = keeping_members(OLD, "import re\n\n\nclass Box:\n    def get(self):\n        return 2\n")
+    assert made.startswith("import re\n")
+    assert "        self.x = x\n\n    def get(self):\n        return 2\n" in made
 
 
 def test_a_file_that_is_no_python_is_not_cut() -> None:
