@@ -123,6 +123,7 @@ async def mend_part(
     shown = elided(file.content, part.name, part.signature) if part else file.content
     shown = excerpt(file.path, shown, part.name if part else "")
     asked = question(part, fenced(file.path, shown), 2, _about(run, part))
+    asked = asked if part else replace(asked, expects=(file.path,))
     return Patch(files=[await gateway.ask(asked, read)])
 
 

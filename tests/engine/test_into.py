@@ -164,6 +164,8 @@ def test_what_passed_before_must_still_pass(tmp_path: Path) -> None:
     outcome = into(tmp_path, repo, steps(BREAKS, *[BREAKS.replace("1 +", f"{n} +") for n in (2, 3, 4)]), name="worse")
     assert outcome.status == "unaccepted"
     assert git(repo, "rev-parse", outcome.branch).strip() == outcome.commit
+    changed = git(repo, "diff", "--name-only", "trunk", outcome.branch, "--", ".", ":!.company").split()
+    assert changed == ["shop/cart.py", "tests/test_worse.py"]  # rounds that were undone left nothing besides
 
 
 def test_the_tests_that_judge_are_those_of_the_base(tmp_path: Path) -> None:
