@@ -21,6 +21,8 @@ Signature = Annotated[str, Field(max_length=300, pattern=r"^(async )?(def|class)
 
 MOST_PARTS = 12
 """Functions and classes of one file of a design."""
+MOST_CHANGES = 6
+"""Files of one change."""
 MOST_FILES = 8
 """Files of a design that is asked for."""
 
@@ -124,6 +126,35 @@ class Patch(Artifact):
     is_code: ClassVar[bool] = True
     files: Annotated[list[SourceFile], Field(min_length=1)]
     """Each file as it should be after the change."""
+
+
+class Change(Artifact):
+    """What is to be done in one file of a repository that is there."""
+
+    action: Literal["create", "edit"]
+    """`edit` for a file that is there, `create` for a new one."""
+    path: FilePath
+    """Where it lies in the repository."""
+    what: Annotated[str, Field(min_length=1, max_length=300)]
+    """What is added, changed or removed, and in which functions, in words."""
+
+
+class ChangePlan(Artifact):
+    """How a repository is to be changed: which files, and what in each. Tests are somebody else's."""
+
+    approach: LongText
+    """The idea, or the cause of what is to be mended, in a sentence or two."""
+    changes: Annotated[list[Change], Field(min_length=1, max_length=MOST_CHANGES)]
+    """In the order in which they are made."""
+
+
+class Codebase(Artifact):
+    """What there is in a repository, as far as it may matter for a requirement. It is measured, no role writes it."""
+
+    map: str
+    """Files and what they define, those that matter most first, cut to fit into a prompt."""
+    files: list[str]
+    """The paths of all files that may be changed, in that order."""
 
 
 class Call(Artifact):
@@ -252,7 +283,7 @@ BUILT_IN: dict[str, type[Artifact]] = {
     cls.__name__: cls
     for cls in (
         Prd, Requirement, Design, FileSpec, Part, SourceFile, Patch, Checks, Check, TestFile, TestRun, CommandResult,
-        Review, Decision,
+        Review, Decision, Change, ChangePlan, Codebase,
     )
 }  # fmt: skip
 """The artifact names that a procedure may use without declaring them."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zlib import crc32
 
 from company.artifacts import FileSpec, Part, Patch, SourceFile, TestRun, flat
-from company.assemble import merge
 from company.commits import commit
 from company.errors import StepFailed
 from company.ingredients import again, asked_of
@@ -177,15 +176,6 @@ def _updated(target: Any, result: Any) -> tuple[Any, Any]:
     if not all(isinstance(file, SourceFile) for file in (*target, *changes)):
         return result, result
     files = {file.path: file for file in target}
-    if isinstance(result, Patch):
-        changes = [_merged(files.get(file.path), file) for file in changes]
     changed = [file for file in changes if files.get(file.path) != file]
     files.update({file.path: file for file in changed})
     return changed, list(files.values())
-
-
-def _merged(old: SourceFile | None, new: SourceFile) -> SourceFile:
-    """A patch's file whole: a model that is asked to mend often gives only the functions that it changed."""
-    if old is None or not new.path.endswith(".py"):
-        return new
-    return SourceFile(path=new.path, content=merge(old.content, new.content))

@@ -97,16 +97,6 @@ def _call_of_main(text: str) -> str:
     return "main(sys.argv[1:])" if needed else "main()"
 
 
-def merge(old: str, new: str) -> str:
-    """A module with the changes of a reply that may give the whole module again, or only what changes."""
-    try:
-        before, after = ast.parse(old), ast.parse(new)
-    except SyntaxError:
-        return new
-    theirs, ours = ({node.name for node in tree.body if isinstance(node, _Definition)} for tree in (after, before))
-    return new if not theirs or ours <= theirs else graft(old, new)
-
-
 def graft(old: str, new: str) -> str:
     """A module in which what `new` defines, imports and sets takes the place of what `old` had; both must parse."""
     before, after = ast.parse(old), ast.parse(new)

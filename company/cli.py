@@ -128,9 +128,14 @@ def run(
     requirement: Annotated[
         str, typer.Argument(help="What the product must do; `-` reads it from standard input.")
     ] = "",
-    sop: Annotated[str, typer.Option(help="The procedure: a name, or a path to a YAML file.")] = "waterfall",
+    sop: Annotated[
+        str, typer.Option(help="The procedure: a name, or a path to a YAML file; waterfall, or feature with --into.")
+    ] = "",
     name: Annotated[str, typer.Option(help="Folder of the repository in the workspace.")] = "",
     workspace: WorkspaceOption = WORKSPACE,
+    into: Annotated[
+        Path | None, typer.Option(metavar="REPO", help="A git repository to change; the result is a branch in it.")
+    ] = None,
     model: Annotated[str, typer.Option(help="PROVIDER:MODEL, for instance openai:NAME or local:NAME.")] = "",
     inputs: Annotated[list[str] | None, typer.Option("--input", metavar="K=V", help="Another input.")] = None,
     limit: Annotated[
@@ -154,9 +159,10 @@ def run(
         raise UsageError("the requirement is given twice", hint="leave out `--input requirement=…`")
     new = NewRun(
         inputs={**given, "requirement": _text(requirement)} if requirement else given,
-        sop=sop,
+        sop=sop or ("feature" if into else "waterfall"),
         workspace=workspace,
         name=name,
+        into=into,
         model=model,
         limits=limits_of(limit or ()),
         user_dir=own_folder(),

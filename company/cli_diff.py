@@ -17,7 +17,7 @@ from company.cli_runs import WORKSPACE, WorkspaceOption
 if TYPE_CHECKING:
     from company.differences import Difference, Pair, Side, StepPair
     from company.executions import Execution
-    from company.records import RunRecord
+    from company.records import Request, RunRecord
     from company.settings import Settings
     from company.store import Store
 
@@ -79,13 +79,13 @@ def _side(store: Store, record: RunRecord, settings: Settings) -> Side:
         price = price_of(step.model, settings)
         rates = (price.input, price.output) if price else None
         costs.append(usd(rates, step.prompt_tokens, step.completion_tokens))
-    library = folder / "library"
+    library, request = folder / "library", read_request(store, record.run)
     return Side(
-        request=read_request(store, record.run),
+        request=request,
         status=record.status,
         report=report,
         executions=done,
-        files={path: text.encode() for path, text in files_of(store, record).items()},
+        files={_usual(path, request): text.encode() for path, text in files_of(store, record).items()},
         library={
             path.relative_to(library).as_posix(): path.read_text("utf-8", "replace")
             for path in sorted(library.rglob("*"))
@@ -94,6 +94,15 @@ def _side(store: Store, record: RunRecord, settings: Settings) -> Side:
         tests=_tests(done.values(), Objects(store)),
         cost_usd=None if None in costs else round(sum(cost or 0.0 for cost in costs), 6),
     )
+
+
+def _usual(path: str, request: Request) -> str:
+    """Where a file of a run in somebody's repository would lie in one of the run's own."""
+    own = f".company/{request.origin or request.run}/"
+    if not request.into or not path.startswith(own):
+        return path
+    inner = path.removeprefix(own)
+    return inner if inner.startswith("docs/") else f".company/{inner}"
 
 
 def _tests(done: Iterable[Execution], objects: Any) -> dict[str, str]:

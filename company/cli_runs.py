@@ -56,6 +56,8 @@ def print_outcome(outcome: Outcome, console: Console, workspace: Path, settings:
     if outcome.verdict:
         say(f"  tests       {clean(outcome.verdict)} (run in {outcome.sandbox})")
     say(f"  repository  {outcome.repo}")
+    if outcome.branch:
+        say(f"  branch      {outcome.branch} (your files and your own branches are as they were)")
     say(f"  look at it  cd {shlex.quote(str(outcome.repo))} && git log --stat")
     if outcome.entry_point:
         say(f"  start it    {clean(outcome.entry_point)}")
@@ -189,11 +191,14 @@ def show(
 
     with wiring.open_store(workspace, load_settings()) as store:
         record = records.find(store, run)
+        request = records.read_request(store, record.run)
         kept = records.files_of(store, record)
         done = executions(store.events(record.run))
     paths = sorted(kept)
-    found = {path[5:-3]: path for path in paths if re.fullmatch(r"docs/[^/]+\.md", path)}
-    asked = {"requirement": ".company/requirement.md", "sop": ".company/sop.yaml"}
+    own = f".company/{request.origin or request.run}/" if request.into else ""  # of a run in somebody's repository
+    docs = f"{own}docs/"
+    found = {path[len(docs) : -3]: path for path in paths if re.fullmatch(rf"{re.escape(docs)}[^/]+\.md", path)}
+    asked = {name.partition(".")[0]: f"{own or '.company/'}{name}" for name in ("requirement.md", "sop.yaml")}
     found |= {name: path for name, path in asked.items() if path in paths}
     found |= {path: path for path in paths if path.endswith(".py")}
     if artifact in found:

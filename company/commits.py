@@ -30,7 +30,7 @@ async def commit(site: Site, state: RunState, context: RunContext, value: Any, r
         return
     name = step.path.removesuffix(".do")
     item, candidates = state.get("item", ""), step.sample > 1
-    files = publish.files_of(name, item, value, context.requirement, candidates=candidates)
+    files = publish.files_of(name, item, value, context.requirement, candidates=candidates, guest=context.guest)
     slug, title = (role.name, role.title) if role else ("test-runner", "Test Runner")
     subject = publish.subject(name, value, step.updates)
     await commit_files(context, step_id(site, state), files, subject, slug, title)

@@ -14,13 +14,14 @@ from typing import Any, Literal
 
 from company.artifacts import CommandResult, TestRun
 from company.executions import Execution
-from company.publish import ARTIFACTS
+from company.publish import RECORDS
 from company.records import Request, own_file
 from company.report import Report
 
 Change = Literal["added", "deleted", "changed"]
 Group = Literal["asked", "document", "code"]
 _ASKED = (".company/sop.yaml", ".company/requirement.md")
+_ARTIFACTS = f"{RECORDS}/artifacts"
 _ABOUT = ".company/run.json"
 """What the run came to, which is said in numbers."""
 _EXECUTED = ({*TestRun.model_fields}, {*CommandResult.model_fields})
@@ -177,7 +178,7 @@ def _files(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Iterator[
     documents: list[str] = []
     code: list[str] = []
     for path in sorted({*before, *after}):
-        if path in _ASKED or path == _ABOUT or path.startswith(f"{ARTIFACTS}/"):
+        if path in _ASKED or path == _ABOUT or path.startswith(f"{_ARTIFACTS}/"):
             continue
         (documents if path.startswith("docs/") and path.endswith(".md") else code).append(path)
     said = list(_changes("document", *(_only(tree, documents) for tree in (before, after))))
@@ -185,7 +186,7 @@ def _files(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> Iterator[
     data = [
         path
         for path in sorted({*before, *after})
-        if path.startswith(f"{ARTIFACTS}/")
+        if path.startswith(f"{_ARTIFACTS}/")
         and not shown & _markdown(path, documents)
         and not _executed(path, before, after)
     ]
@@ -200,7 +201,7 @@ def _only(tree: Mapping[str, bytes], paths: Iterable[str]) -> dict[str, bytes]:
 
 def _markdown(path: str, documents: Iterable[str]) -> set[str]:
     """Where the Markdown of an artifact's JSON may lie: as `publish.files_of` names it."""
-    name = path.removeprefix(f"{ARTIFACTS}/").removesuffix(".json").replace("/", "-")
+    name = path.removeprefix(f"{_ARTIFACTS}/").removesuffix(".json").replace("/", "-")
     own = f"docs/{name}.md"
     return {own} if own in documents else {"docs/prd.md", "docs/design.md"}
 

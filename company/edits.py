@@ -18,12 +18,11 @@ from company.artifacts import CommandResult, Decision, Patch, SourceFile, TestFi
 from company.cache import Objects
 from company.documents import edited
 from company.errors import UsageError
+from company.publish import Guest
 from company.report import Report
 from company.sop.procedure import Procedure, Step
 from company.state import Edit, pack, parts_of, unpack
 
-OWN = {".company/sop.yaml": "sop", ".company/requirement.md": "requirement"}
-"""What a run was asked, as files of its repository."""
 _EDITED = "@edit"
 _VERDICTS = (TestRun, CommandResult, Decision)
 
@@ -47,6 +46,7 @@ def changes(
     objects: Objects,
     procedure: Procedure,
     requirement: str,
+    guest: Guest | None,
 ) -> Changes:
     """What changed files mean.
 
@@ -58,15 +58,17 @@ def changes(
     Raises:
         UsageError: a change does not fit its artifact, or is of something that is not to be edited.
     """
-    reader = _Reader(report, objects, {step.path: step for step in procedure.walk()}, requirement)
+    reader = _Reader(report, objects, {step.path: step for step in procedure.walk()}, requirement, guest)
+    records = guest.records if guest else publish.RECORDS
+    own = {f"{records}/sop.yaml": "sop", f"{records}/requirement.md": "requirement"}
     edits, asked, others = dict(before), {}, {}
     texts: dict[str, dict[str, str | None]] = {}
     documents: dict[str, str] = {}
     for path, content in sorted(changed.items()):
         ident = reader.owner(path)
-        if path in OWN:
-            asked[OWN[path]] = _text(path, content)
-        elif path == ".company/run.json":
+        if path in own:
+            asked[own[path]] = _text(path, content)
+        elif path == f"{records}/run.json":
             raise UsageError("it says what the run was, and is not to be edited", place=path, hint=_undo(path))
         elif not ident:
             others[path] = content
@@ -92,11 +94,14 @@ def changes(
 
 
 class _Reader:
-    def __init__(self, report: Report, objects: Objects, steps: Mapping[str, Step], requirement: str) -> None:
+    def __init__(
+        self, report: Report, objects: Objects, steps: Mapping[str, Step], requirement: str, guest: Guest | None
+    ) -> None:
         self._report = report
         self._objects = objects
         self._steps = steps
         self._requirement = requirement
+        self._guest = guest
         self._wrote: dict[str, list[tuple[str, str | None]]] = {}
         """Path → the commits that wrote it, the last one last: id and text."""
         for ident, event in report.commits.items():
@@ -135,14 +140,18 @@ class _Reader:
         if any(isinstance(one, _VERDICTS) for one in flat(value)):
             raise UsageError("a verdict or a decision is not to be edited", place=path, hint=_undo(path))
         new = self._document(step, value, path, text) if path.endswith((".json", ".md")) else value
-        files = publish.files_of(name.removesuffix(".do"), item, new, self._requirement, candidates=step.sample > 1)
+        files = publish.files_of(
+            name.removesuffix(".do"), item, new, self._requirement, candidates=step.sample > 1, guest=self._guest
+        )
         if path not in files or not path.endswith((".json", ".md")):
             raise UsageError(
                 f"it is made from what `{name}` gave, and is not to be edited itself", place=path,
                 hint=f"edit {next(iter(files))} instead, and undo this: git restore {path}",
             )  # fmt: skip
         made: dict[str, str | None] = {where: data.decode() for where, data in files.items()}
-        gone = publish.files_of(name.removesuffix(".do"), item, value, self._requirement, candidates=step.sample > 1)
+        gone = publish.files_of(
+            name.removesuffix(".do"), item, value, self._requirement, candidates=step.sample > 1, guest=self._guest
+        )
         made = {**{where: None for where in gone if where not in files}, **made}
         return {**values, name: pack(self._objects, new)}, made
 

@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +40,8 @@ class NewRun:
     workspace: Path
     name: str = ""
     """Folder of the repository inside the workspace; empty: made from the requirement."""
+    into: Path | None = None
+    """A repository that is there: the run begins from its last commit and leaves a branch in it."""
     model: str = ""
     """``provider:model``; empty: the settings'."""
     limits: Mapping[str, float] = field(default_factory=dict)
@@ -86,6 +88,8 @@ class Outcome:
     replies: Mapping[str, int]
     """`first`: usable at the first try, `repaired`: after being told what was wrong, `failed`: never."""
     steps: tuple[Mapping[str, Any], ...]
+    branch: str = ""
+    """The branch with the result in the repository that the run was let into; empty where there is none."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -108,6 +112,8 @@ class Sitting:
     """What to tell people when it begins."""
     remote: str = ""
     """Address to which the branch is pushed when it ends; empty: nowhere."""
+    hand_over: Callable[[], str] = lambda: ""
+    """Brings the result to where it was asked for, and says which branch it is there; empty: nowhere else."""
 
 
 async def run(sitting: Sitting, context: RunContext) -> Outcome:
@@ -157,6 +163,14 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         context.journal.emit("notice", text=traceback.format_exc())
     if sitting.remote and not context.dry and not elsewhere:
         await _push(sitting, context)
+    branch = ""
+    try:
+        branch = await asyncio.to_thread(sitting.hand_over)
+    except CompanyError as error:
+        if status in ("delivered", "unaccepted"):
+            status, reason, hint = "failed", str(error), error.hint
+        else:
+            reason = f"{reason}; {error}"
     report = sitting.report
     if status == "failed":  # whoever goes on asks other questions; a sitting that was killed has them asked again
         for ident, times in context.failures.items():
@@ -190,6 +204,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         entry_point=entry,
         replies={"first": report.first, "repaired": report.repaired, "failed": report.failed},
         steps=tuple(asdict(cost) for cost in report.steps.values()),
+        branch=branch,
     )
 
 
@@ -232,10 +247,11 @@ async def _begin(sitting: Sitting, context: RunContext) -> None:
             text = f"what these steps made is missing or damaged, so they are done again: {', '.join(lost)}"
             context.journal.emit("notice", text=text)
     files: dict[str, bytes | None] = {
-        ".company/sop.yaml": sitting.procedure.text.encode(),
-        ".company/requirement.md": (context.requirement.strip() + "\n").encode(),
-        ".gitignore": publish.IGNORED,
+        f"{context.records}/sop.yaml": sitting.procedure.text.encode(),
+        f"{context.records}/requirement.md": (context.requirement.strip() + "\n").encode(),
     }
+    if not context.guest:
+        files[".gitignore"] = publish.IGNORED
     await _company_commit(context, START, files, f"start: run {sitting.procedure.name}")
     if context.earlier.others:
         made = {
@@ -305,9 +321,9 @@ async def _deliver(sitting: Sitting, context: RunContext, state: RunState) -> tu
         "seconds": round(report.seconds, 1),
         "steps": [asdict(cost) for cost in report.steps.values()],
     }
-    files: dict[str, bytes | None] = {".company/run.json": (json.dumps(record, indent=1) + "\n").encode()}
+    files: dict[str, bytes | None] = {f"{context.records}/run.json": (json.dumps(record, indent=1) + "\n").encode()}
     present = await asyncio.to_thread(context.repository.files)
-    if not any(re.fullmatch(r"readme(\.\w+)?", path, re.IGNORECASE) for path in present):
+    if not context.guest and not any(re.fullmatch(r"readme(\.\w+)?", path, re.IGNORECASE) for path in present):
         title = sitting.name.replace("-", " ").capitalize()
         files["README.md"] = publish.readme(title, context.requirement, design, report.verdict, present).encode()
     state_of = "accepted" if accepted else "not accepted"

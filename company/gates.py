@@ -133,9 +133,11 @@ async def _commit(site: Site, state: RunState, context: RunContext, values: Mapp
     for path in edited:
         value = unpack(context.objects, values[path])
         old = unpack(context.objects, state.get("values", {}).get(path))
-        files |= dict.fromkeys(publish.files_of(path.removesuffix(".do"), item, old, context.requirement))
-        files |= publish.files_of(path.removesuffix(".do"), item, value, context.requirement)
-    files |= publish.files_of(site.step.path, item, decision, context.requirement)
+        files |= dict.fromkeys(
+            publish.files_of(path.removesuffix(".do"), item, old, context.requirement, guest=context.guest)
+        )
+        files |= publish.files_of(path.removesuffix(".do"), item, value, context.requirement, guest=context.guest)
+    files |= publish.files_of(site.step.path, item, decision, context.requirement, guest=context.guest)
     subject = publish.subject(site.step.path, decision, None)
     subject += f", change {', '.join(edited)}" if edited else ""
     subject += f" ({' '.join(decision.comment.split())})" if decision.comment else ""

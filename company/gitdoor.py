@@ -66,17 +66,25 @@ class Commit:
     trailers: Mapping[str, str]
 
 
-def hardened(path: Path) -> type[git.Repo]:
-    """GitPython's repository class, its every command bound to the repository at `path` and our config."""
+def hardened(path: Path, own: Path | None = None, common: Path | None = None) -> type[git.Repo]:
+    """GitPython's repository class, its every command bound to the repository at `path` and our config.
+
+    Args:
+        own: its own git folder; ``path/.git`` by default.
+        common: the git folder that a linked work tree shares with others; `own` by default.
+    """
     with git_errors(path):
         import git
+
+    own = own or path / ".git"
+    common = common or own
 
     environment = {name: "0" for name in os.environ if name.startswith("GIT_TRACE")} | {
         "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_COUNT": "0", "GIT_CONFIG_PARAMETERS": "", "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_DIR": f"{path}/.git", "GIT_COMMON_DIR": f"{path}/.git", "GIT_WORK_TREE": str(path),
-        "GIT_INDEX_FILE": f"{path}/.git/index", "GIT_OBJECT_DIRECTORY": f"{path}/.git/objects",
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES": "", "GIT_SHALLOW_FILE": f"{path}/.git/shallow",
+        "GIT_DIR": str(own), "GIT_COMMON_DIR": str(common), "GIT_WORK_TREE": str(path),
+        "GIT_INDEX_FILE": f"{own}/index", "GIT_OBJECT_DIRECTORY": f"{common}/objects",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": "", "GIT_SHALLOW_FILE": f"{common}/shallow",
         "GIT_GRAFT_FILE": os.devnull, "GIT_NO_REPLACE_OBJECTS": "1", "GIT_NO_LAZY_FETCH": "1",
         "GIT_NAMESPACE": "", "GIT_DEFAULT_HASH": "sha1", "GIT_TERMINAL_PROMPT": "0", "GIT_ADVICE": "0",
     }  # fmt: skip
@@ -213,10 +221,14 @@ def data(repo: git.Repo, sha: bytes) -> bytes:
 
 def entries(repo: git.Repo, tree: bytes | None) -> dict[str, Entry]:
     """What lies in one folder; nothing for None."""
-    from git.objects.fun import tree_entries_from_data
-
-    listed = tree_entries_from_data(data(repo, tree)) if tree else []
-    return {name: Entry(mode, sha) for sha, mode, name in listed}
+    raw, found, place = data(repo, tree) if tree else b"", {}, 0
+    while place < len(raw):  # GitPython's own reading raises at odd names: we say which they are
+        space = raw.index(b" ", place)
+        end = raw.index(b"\0", space)
+        name = raw[space + 1 : end].decode("utf-8", "surrogateescape")
+        found[name] = Entry(int(raw[place:space], 8), raw[end + 1 : end + 21])
+        place = end + 21
+    return found
 
 
 def walk(repo: git.Repo, tree: bytes | None) -> dict[str, Entry]:

@@ -70,6 +70,8 @@ def ingredients(
     }
     if step.updates:
         found[f"`{step.updates}`, which it changes,"] = [step.updates, state["values"][step.updates]]
+    if context.guest:  # what a step commits lies among the records of this run, or of those that it goes back to
+        found["the place of the records"] = context.records
     if files:
         hashes = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
         found["the files of the repository"] = hashes

@@ -21,6 +21,7 @@ from company.artifacts import (
     TestFile,
     TestRun,
 )
+from company.excerpts import WHOLE, excerpt
 
 
 def render(value: Any) -> str:
@@ -166,5 +167,10 @@ def _test_run(run: TestRun) -> str:
     return "\n".join(lines)
 
 
-FILTERS: dict[str, Callable[..., str]] = {"failing": failing}
+def shown(file: SourceFile | TestFile, words: str = "", most: int = WHOLE) -> str:
+    """A file in about `most` characters: what the words name whole, of the rest the first lines."""
+    return fenced(file.path, excerpt(file.path, file.content, words, most))
+
+
+FILTERS: dict[str, Callable[..., str]] = {"failing": failing, "excerpt": shown}
 """What templates may use beside jinja's own filters."""

@@ -12,9 +12,10 @@ from contextlib import suppress
 from typing import Any
 
 from company import publish
-from company.artifacts import SourceFile, TestFile, TestRun, flat
+from company.artifacts import ChangePlan, SourceFile, TestFile, TestRun, flat
 from company.asking import tree, who_works, work
 from company.assemble import definition
+from company.beside import planned, run_beside
 from company.cache import digest
 from company.commits import commit, commit_again
 from company.errors import DeadlineExceeded, EndpointError, Interrupted, Refused, StepFailed
@@ -30,6 +31,7 @@ from company.sandbox import run_command, run_tests
 from company.sop.declares import is_pytest
 from company.sop.procedure import Role, Step
 from company.state import RunContext, RunState, Scope, Site, pack, round_of, step_id, unpack
+from company.survey import survey
 
 __all__ = ["Child", "end_round", "enter", "perform"]
 
@@ -172,18 +174,30 @@ async def _run(site: Site, state: RunState, context: RunContext, scope: Scope) -
     files = tree(context, values)
     limits = SandboxLimits(seconds=step.timeout or context.test_seconds)
     assert step.command
-    if not is_pytest(step.command):
-        result: Any = await run_command(context.sandbox, files, step.command, limits)
+    result: Any
+    if step.command.strip() == "survey":
+        result = await asyncio.to_thread(
+            survey, files, "\n".join(value for value in values if isinstance(value, str)) or context.requirement
+        )
+    elif step.command.strip() == "read":
+        result = [file for value in values if isinstance(value, ChangePlan) for file in planned(value, files)]
+    elif not is_pytest(step.command):
+        result = await run_command(context.sandbox, files, step.command, limits)
     else:
         tests = {value.path: value.content.encode() for value in values if isinstance(value, TestFile)}
         optional: list[str] = []
         for value in values:
-            if made := publish.made_tests(value, context.requirement):
+            if made := publish.made_tests(value, context.requirement, context.guest.tests if context.guest else ""):
                 tests[made.path] = made.text.encode()
                 optional += made.optional
-        if not tests:
-            tests = {path: data for path, data in files.items() if is_test(path)}
-        result = await run_tests(context.sandbox, files, tests, optional=optional, limits=limits)
+        if context.guest:
+            before = next((value for value in values if isinstance(value, TestRun)), None)
+            result = await run_beside(context, files, tests, optional, limits, before)
+            tests = {**context.guest.before, **tests}
+        else:
+            if not tests:
+                tests = {path: data for path, data in files.items() if is_test(path)}
+            result = await run_tests(context.sandbox, files, tests, optional=optional, limits=limits)
         result = _with_findings(result, tests, [value for value in values if isinstance(value, SourceFile)], context)
         _tell(step, step_id(site, state), result, context)
     await commit(site, state, context, result)

@@ -5,14 +5,18 @@ How files reach git: `workspace.py`. Artifacts as Markdown: `markdown.py`; tests
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 from binascii import crc32
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from company import markdown, testgen
 from company.artifacts import (
     Artifact,
+    ChangePlan,
     Checks,
     CommandResult,
     Decision,
@@ -26,18 +30,47 @@ from company.artifacts import (
     flat,
     to_json,
 )
+from company.llm.names import is_test
 
-ARTIFACTS = ".company/artifacts"
+RECORDS = ".company"
+"""Folder of a run's records in a repository of its own."""
 IGNORED = b"__pycache__/\n*.pyc\n.pytest_cache/\n.venv/\n"
 
 
-def files_of(step: str, item: str, value: Any, requirement: str, *, candidates: bool = False) -> dict[str, bytes]:
+class Guest(NamedTuple):
+    """How a run behaves in a repository that was there before: its documents stay among its records."""
+
+    records: str
+    """Folder of the run's records: one for each run, so that the branches of two runs can be merged."""
+    tests: str
+    """Path of the file for tests that the engine writes: one that was not there."""
+    before: Mapping[str, bytes]
+    """Every file as it was before the run, by path."""
+
+    @classmethod
+    def of(cls, run: str, name: str, before: Mapping[str, bytes]) -> Guest:
+        """The guest that a run is. `name` tells its test file from others."""
+        tests = [path for path in before if is_test(path) and path.endswith(".py")]
+        folders = Counter(path.rpartition("/")[0] for path in tests)
+        usual = next((each for each in ("tests", "test") if each in folders), "")
+        folder = usual or (folders.most_common(1)[0][0] if folders else "tests")
+        taken = {path.rpartition("/")[2] for path in tests}
+        stem = f"test_{re.sub(r'[^a-z0-9]+', '_', name.lower()).strip('_')}"
+        names = (f"{stem}{number}.py" for number in ("", *(f"_{more}" for more in range(2, len(taken) + 3))))
+        free = next(each for each in names if each not in taken)
+        return cls(f"{RECORDS}/{run}", f"{folder}/{free}".lstrip("/"), before)
+
+
+def files_of(
+    step: str, item: str, value: Any, requirement: str, *, candidates: bool = False, guest: Guest | None = None
+) -> dict[str, bytes]:
     """The files that a step's result is in the repository, by path. Code is itself, a document JSON and Markdown.
 
     Args:
         step: the step's path, such as ``verify.test``.
         item: the item's key inside a for_each; empty outside.
         candidates: it is a list of answers to choose from, so code in it is no file of the repository yet.
+        guest: in a repository that was there before.
     """
     found: dict[str, bytes] = {}
     documents = []
@@ -46,18 +79,21 @@ def files_of(step: str, item: str, value: Any, requirement: str, *, candidates: 
             documents.append(one)
             continue
         if isinstance(one, SourceFile | TestFile):
-            found[one.path] = one.content.encode()
+            found[one.path] = _styled(one, guest)
         elif isinstance(one, Patch):
-            found.update({file.path: file.content.encode() for file in one.files})
+            found.update({file.path: _styled(file, guest) for file in one.files})
         elif one is not None:
             documents.append(one)
-        made = made_tests(one, requirement)
+        made = made_tests(one, requirement, guest.tests if guest else "")
         if made:
             found[made.path] = made.text.encode()
     if documents:
         whole = documents if isinstance(value, list) else documents[0]
         name = step + (f"/{_file_name(item)}" if item else "")
-        found[f"{ARTIFACTS}/{name}.json"] = (json.dumps(to_json(whole), indent=1, ensure_ascii=False) + "\n").encode()
+        records = guest.records if guest else RECORDS
+        found[f"{records}/artifacts/{name}.json"] = (
+            json.dumps(to_json(whole), indent=1, ensure_ascii=False) + "\n"
+        ).encode()
         place = (
             {"Prd": "prd", "Design": "design"}.get(type(documents[0]).__name__)
             if not item and step.count(".") == 0
@@ -65,17 +101,34 @@ def files_of(step: str, item: str, value: Any, requirement: str, *, candidates: 
         )
         text = markdown.render(whole)
         title = "" if text.startswith("# ") else f"# {name}\n\n"
-        found[f"docs/{place or name.replace('/', '-')}.md"] = f"{title}{text}\n".encode()
+        found[f"{f'{records}/' if guest else ''}docs/{place or name.replace('/', '-')}.md"] = (
+            f"{title}{text}\n".encode()
+        )
     return found
 
 
-def made_tests(value: Any, requirement: str) -> testgen.Tests | None:
-    """The test file that the engine itself writes for a document, if there is one."""
+def made_tests(value: Any, requirement: str, path: str = "") -> testgen.Tests | None:
+    """The test file that the engine itself writes for a document, if there is one.
+
+    Args:
+        path: where it goes in a repository that was there before: then it holds no test that decides nothing.
+    """
+    made = None
     if isinstance(value, Checks):
-        return testgen.from_checks(value, requirement)
-    if isinstance(value, Design):
-        return testgen.from_design(value, requirement)
-    return None
+        made = testgen.from_checks(value, requirement, stated_alone=bool(path))
+    elif isinstance(value, Design):
+        made = testgen.from_design(value, requirement)
+        path = path.replace(".py", "_interface.py")
+    return testgen.moved(made, path) if made and path else made
+
+
+def _styled(file: SourceFile | TestFile, guest: Guest | None) -> bytes:
+    """A file's bytes: with the line ends and the mark at the top that it had before the run."""
+    old = guest.before.get(file.path, b"") if guest else b""
+    content = file.content.encode()
+    if b"\r\n" in old and old.count(b"\r\n") * 2 > old.count(b"\n"):
+        content = content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    return codecs.BOM_UTF8 + content if old.startswith(codecs.BOM_UTF8) else content
 
 
 def _file_name(item: str) -> str:
@@ -92,6 +145,8 @@ def subject(step: str, value: Any, updates: str | None) -> str:
         what = f"write the requirements of {first.title}"
     elif isinstance(first, Design):
         what = f"design {', '.join(spec.path for spec in first.files)}"
+    elif isinstance(first, ChangePlan):
+        what = f"plan to change {', '.join(change.path for change in first.changes)}"
     elif isinstance(first, Checks):
         what = f"check {len(first.checks)} expectations"
     elif isinstance(first, TestRun):

@@ -71,6 +71,10 @@ class Request:
     """Id of a step's execution → what a person made of its result, as `state.Edit` has it."""
     others: str = ""
     """Reference of the files that a person changed and no step made."""
+    into: str = ""
+    """The repository that was there before and gets a branch with the result; empty for a new one."""
+    start: str = ""
+    """With `into`: the commit that the run began from."""
 
 
 def runs(store: Store) -> list[RunRecord]:

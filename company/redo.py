@@ -14,6 +14,7 @@ from company.cache import Objects
 from company.commits import START
 from company.edits import Changes, changes
 from company.errors import UsageError
+from company.publish import Guest
 from company.records import Request, own_file
 from company.report import Report
 from company.sop.diagnostics import did_you_mean
@@ -57,7 +58,9 @@ def plan(
     objects = Objects(store, before.artifacts)
     dirty, changed = _changed(base, report, repository)
     earlier = {ident: Edit(**edit) for ident, edit in base.edits.items()}
-    found = changes(changed, report, earlier, objects, before, str(base.inputs.get("requirement", "")))
+    requirement, run = str(base.inputs.get("requirement", "")), base.origin or base.run
+    guest = Guest.of(run, base.name, repository.files(base.start)) if base.start else None
+    found = changes(changed, report, earlier, objects, before, requirement, guest)
     procedure, source = _procedure(base, folder, repository, found, sop, library)
     numbers = dict(base.again)
     for name in again:

@@ -163,7 +163,7 @@ def _files(context: RunContext, path: str, item: str, ref: str | None) -> dict[s
     value = None if path.endswith(SKIPPED) else unpack(context.objects, ref)
     if value is None or any(isinstance(one, Patch) for one in flat(value)):
         return {}
-    return publish.files_of(path.removesuffix(".do"), item, value, context.requirement)
+    return publish.files_of(path.removesuffix(".do"), item, value, context.requirement, guest=context.guest)
 
 
 def _code(context: RunContext, ref: str | None) -> dict[str, bytes]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 from company.artifacts import Artifact, to_json
 from company.cache import Objects, Replies, Results
 from company.errors import WorkspaceError
+from company.publish import RECORDS
 from company.sop.procedure import Step, named
 
 SKIPPED = "@skipped"
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from company.llm.gateway import Gateway
     from company.people import Person
     from company.prompts import Prompts
+    from company.publish import Guest
     from company.sandbox import Sandbox
     from company.tools.servers import Servers
     from company.workspace import Commit, Repository
@@ -161,8 +163,15 @@ class RunContext:
     """Gates take the choice that they have for a run without anybody."""
     dry: bool = False
     """No model answers: every loop is gone round twice, whatever its condition says, so that both ways are tried."""
+    guest: Guest | None = None
+    """How to behave in a repository that was there before; None in one of the run's own."""
     git: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One commit at a time."""
+
+    @property
+    def records(self) -> str:
+        """Folder of the run's records in the repository."""
+        return self.guest.records if self.guest else RECORDS
 
 
 def pack(objects: Objects, value: Any) -> str:

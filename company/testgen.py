@@ -170,10 +170,11 @@ def _error_name(expected: str) -> str:
 # --- checks -----------------------------------------------------------------------------------------
 
 
-def from_checks(checks: Checks, requirement: str) -> Tests:
+def from_checks(checks: Checks, requirement: str, *, stated_alone: bool = False) -> Tests:
     """Each call as one test, each command as one that runs those before it first.
 
-    Those that the requirement does not state in so many words are optional, as long as it states any.
+    Those that the requirement does not state in so many words are optional, as long as it states any; with `stated_alone`
+    they are left out then.
     """
     usages, examples = usages_in(requirement), _examples(checks, requirement)
     functions: list[str] = []
@@ -187,7 +188,10 @@ def from_checks(checks: Checks, requirement: str) -> Tests:
             name = f"test_{number}_{place}_{_slug(command.command.partition(' ')[2])}"
             functions.append(_session(name, check, place))
             stated[name] = is_stated_command(command, usages)
-    commands = any(check.commands for check in checks.checks)
+    if stated_alone and any(stated.values()):
+        functions = [text for text, kept in zip(functions, stated.values(), strict=True) if kept]
+        stated = {name: True for name, kept in stated.items() if kept}
+    commands = any("(run)" in text for text in functions)
     used = {"pytest"} if any(_error_name(call.expected) for check in checks.checks for call in check.calls) else set()
     if commands:
         used |= {"pytest", "shlex", "shutil", "subprocess", "sys"}
@@ -291,6 +295,12 @@ def from_design(design: Design, requirement: str) -> Tests | None:
         about="That the modules load and define what the design says.", imports=_imports({"inspect"}, path=False)
     )
     return Tests(INTERFACE_PATH, head + "".join(f"\n\n{function}" for function in functions), tuple(optional))
+
+
+def moved(tests: Tests, path: str) -> Tests:
+    """A made file under another path, for a repository in which its own may be taken."""
+    text = tests.text.replace("resolve().parent.parent\n", f"resolve().parents[{path.count('/')}]\n")
+    return Tests(path, text, tuple(test.replace(tests.path, path) for test in tests.optional))
 
 
 def module_of(path: str) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from company import engine, records, remotes
 from company.cache import Objects, Replies, Results
+from company.clones import Source, branch_of, told
 from company.engine import NewRun, Outcome, Sitting
 from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceError
 from company.events import Journal, Listener, read
@@ -28,10 +29,11 @@ from company.llm.budget import Budget, Rates, Spent, usd
 from company.llm.client import Model
 from company.llm.gateway import Gateway
 from company.llm.sources import Progress
-from company.paths import disk_errors
+from company.paths import disk_errors, write_atomic
 from company.people import Person
 from company.postgres import Postgres
 from company.prompts import Prompts
+from company.publish import Guest
 from company.records import Request, RunRecord, find, keep, latest, newest_open, own_file, read_request, record_of
 from company.redo import plan
 from company.report import Report
@@ -85,6 +87,8 @@ async def run(
     """
     procedure = load_procedure(new.sop, Library(new.user_dir))
     inputs = _inputs(procedure, new.inputs)
+    source = Source.at(new.into) if new.into else None
+    start = source.head() if source else ""
     limits: dict[str, Any] = {**asdict(procedure.limits), **new.limits}
     model = "dry" if new.dry_run else new.model or settings.model
     names = _names(procedure, settings, model)
@@ -95,17 +99,23 @@ async def run(
     with open_store(new.workspace, settings) as store:
         name = next(_names_of(new, inputs, store.names()))
         sandbox = choose(unsafe_no_sandbox=new.unsafe_no_sandbox)
+        workspace = new.workspace.resolve()
         with disk_errors("create the workspace", new.workspace):
             store.home.mkdir(parents=True, exist_ok=True)
+            if source and workspace.is_relative_to(source.path):
+                _keep_out(workspace, source)
         identity = _identity()
         request = Request(
-            identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox, source=_source(new.sop)
-        )
+            identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox, source=_source(new.sop),
+            branch=branch_of(identity) if source else "main", into=str(source.path) if source else "", start=start,
+        )  # fmt: skip
+        if source:
+            source.free(identity)
         notices = Notices()
         servers = open_servers(_servers(procedure), settings, dry=new.dry_run)
         async with _models(names, settings, notices, progress) as models, servers as tools:
             with store.lease(identity):
-                request, repository = _made(request, _names_of(new, inputs, store.names()), store, procedure)
+                request, repository = _made(request, _names_of(new, inputs, store.names()), store, procedure, source)
                 return await _sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
                     person, headless=new.headless,
@@ -146,7 +156,7 @@ async def resume(
             again = all("files" in event for event in Report.of(store.events(run)).commits.values())
             remote = _remote(settings, request)
             owner = request.origin or run
-            told = await asyncio.to_thread(remotes.arrive, record.repo, owner, remote, again=again)
+            notes = await asyncio.to_thread(remotes.arrive, record.repo, owner, remote, again=again)
             repository = _own(record.repo, owner)
             if remote and not repository.tip(request.branch):
                 await asyncio.to_thread(remotes.bring, repository, request.branch, remote)
@@ -156,7 +166,7 @@ async def resume(
             async with _models(names, settings, notices, progress) as models, servers as tools:
                 return await _sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
-                    person, headless=headless, resumed=True, notes=tuple(told),
+                    person, headless=headless, resumed=True, notes=tuple(notes),
                 )  # fmt: skip
 
 
@@ -319,10 +329,12 @@ async def _sit(
             person=person,
             headless=headless or dry,
             dry=dry,
+            guest=_guest(request, repository),
         )
         sitting = Sitting(
             procedure, request.inputs, request.name, request.model, store, report, resumed,
-            notes=notes if resumed or dry else (*_unset(models, settings),), remote=_remote(settings, request),
+            notes=notes if resumed or dry else (*_unset(models, settings), *_left_alone(request)),
+            remote=_remote(settings, request), hand_over=partial(_hand_over, request, repository, journal),
         )  # fmt: skip
         try:
             return await engine.run(sitting, context)
@@ -370,6 +382,38 @@ def _unset(models: Mapping[str | None, Model], settings: Settings) -> Iterator[s
     """What to say of tiers that steps name and the settings do not."""
     if unset := [tier for tier in TIERS if tier in models and tier not in settings.tiers]:
         yield f"company.toml does not say what {' and '.join(unset)} is: the run's model is asked instead"
+
+
+def _keep_out(workspace: Path, source: Source) -> None:
+    """A workspace inside the repository that a run is let into is none of its files."""
+    if workspace == source.path:
+        raise UsageError("the workspace is the repository itself", hint="give another folder: --workspace DIR")
+    if not (workspace / ".gitignore").exists():
+        write_atomic(workspace / ".gitignore", b"*\n")
+
+
+def _guest(request: Request, repository: Repository) -> Guest | None:
+    """How the run behaves in a repository that was there before it; None in one of its own."""
+    run = request.origin or request.run
+    return Guest.of(run, request.name, repository.files(request.start)) if request.start else None
+
+
+def _left_alone(request: Request) -> Iterator[str]:
+    """What to say of work that is not committed in the repository that a run is let into."""
+    if request.into:
+        source = Source.at(Path(request.into))
+        if text := told(source.uncommitted(), source):
+            yield text
+
+
+def _hand_over(request: Request, repository: Repository, journal: Journal) -> str:
+    """Bring the run's branch into the repository that it was let into; a dry run leaves none there."""
+    if not request.into or request.model == "dry":
+        return ""
+    branch = branch_of(request.run)
+    tip = Source.at(Path(request.into)).deliver(repository, request.start, request.run)
+    journal.emit("notice", text=f"the branch {branch} in {request.into} is at {tip[:10]}")
+    return branch
 
 
 # --- models -----------------------------------------------------------------------------------------
@@ -511,14 +555,21 @@ def _names_of(new: NewRun, inputs: Mapping[str, Any], taken: Collection[str]) ->
     yield from (name for name in names if not (name in taken or (new.workspace / name).exists()))
 
 
-def _made(request: Request, names: Iterator[str], store: Store, procedure: Procedure) -> tuple[Request, Repository]:
-    """What a resumed sitting needs, then a new repository; both or neither. A name that was taken since is passed over."""
+def _made(
+    request: Request, names: Iterator[str], store: Store, procedure: Procedure, source: Source | None
+) -> tuple[Request, Repository]:
+    """What a resumed sitting needs, then a new repository or a clone of one; both or neither.
+
+    A name that was taken since is passed over.
+    """
     folder = store.home / "runs" / request.run
     for name in names:
         request, path = replace(request, name=name), store.home.parent / name
         try:
             with disk_errors("write the run's request", folder):
                 keep(store, request, procedure)
+            if source:
+                return request, source.clone(request.start, path, request.run)
             return request, Repository.create(path, request.run)
         except CompanyError as error:
             shutil.rmtree(folder, ignore_errors=True)

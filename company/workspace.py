@@ -12,7 +12,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -105,8 +105,10 @@ class Repository:
         """Holds the commit whose files are being put away for those of another branch."""
 
     @classmethod
-    def create(cls, path: Path, owner: str = "") -> Repository:
-        """A new, empty repository on the branch `main`; made beside `path` and renamed: whole or not there.
+    def create(
+        cls, path: Path, owner: str = "", branch: str = "main", fill: Callable[[Path], None] = lambda made: None
+    ) -> Repository:
+        """A new, empty repository on a branch; made and filled beside `path` and renamed: whole or not there.
 
         Args:
             owner: the run that it is for.
@@ -123,12 +125,13 @@ class Repository:
             try:
                 with git_errors(made):
                     hardened(made).init(
-                        made, mkdir=False, template="", initial_branch="main", allow_unsafe_options=True
+                        made, mkdir=False, template="", initial_branch=branch, allow_unsafe_options=True
                     ).close()
                 (made / ".git/info").mkdir()
                 write_atomic(made / ".git/info/attributes", _ATTRIBUTES)
                 (made / ".git/company").mkdir()
                 write_atomic(made / ".git/company/run", owner.encode())
+                fill(made)
                 try:
                     made.rename(path)
                 except OSError as error:

@@ -17,9 +17,11 @@ from company.artifacts import Artifact, FileSpec, Part, Patch, SourceFile, TestR
 from company.assemble import Module, definition, docstring, elided, graft
 from company.errors import ReplyError, StepFailed
 from company.examples import placeholders_in
+from company.excerpts import excerpt
 from company.interfaces import words_about, words_about_main
 from company.lint import complaints, with_imports, with_values
 from company.llm.client import Message
+from company.llm.edits import keeping_members
 from company.llm.gateway import REPAIRS, Ask, Gateway
 from company.llm.replies import parse_code, parse_document, schema_for
 from company.markdown import fenced
@@ -115,10 +117,13 @@ async def mend_part(
             if absent.again():
                 raise _without(part.name, text)
             return file  # a repair that never comes is a round without a change, no reason to lose the run
-        return SourceFile(path=file.path, content=with_imports(graft(file.content, content)) if part else content)
+        changed = graft(file.content, keeping_members(file.content, content)) if part else ""
+        return SourceFile(path=file.path, content=with_imports(changed) if part else content)
 
     shown = elided(file.content, part.name, part.signature) if part else file.content
+    shown = excerpt(file.path, shown, part.name if part else "")
     asked = question(part, fenced(file.path, shown), 2, _about(run, part))
+    asked = asked if part else replace(asked, expects=(file.path,))
     return Patch(files=[await gateway.ask(asked, read)])
 
 

@@ -9,7 +9,7 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from company.artifacts import Artifact, Call, Check, Checks, Command, Design
+from company.artifacts import Artifact, Call, Check, Checks, Command, Design, SourceFile, flat
 from company.errors import ReplyError, StepFailed
 from company.examples import calls_in, command_pattern, commands_in, is_program, started_file, stated_output, usages_in
 from company.llm.gateway import Ask, Gateway
@@ -35,6 +35,8 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
     modules = {spec.path for spec in files}
     owners = {part.name: module_of(spec.path) for spec in files for part in spec.parts}
     parts = {part.name: part for spec in files for part in spec.parts}
+    code = [value for value in flat(list(given.values())) if isinstance(value, SourceFile)]
+    owners |= {name: module_of(file.path.removeprefix("src/")) for file in code for name in _defined(file)}
     commands = commands_in(requirement)[:MOST_EXAMPLES]
     session = [Check(title="examples of commands", quote="", calls=[], commands=commands)] if commands else []
     stated = [*calls_in(requirement, owners)[:MOST_EXAMPLES], *session]
@@ -57,6 +59,16 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
     for reason in dropped:
         notice(f"a check was left out: {reason}")
     return Checks(checks=_each_once([*examples, *found]))
+
+
+def _defined(file: SourceFile) -> list[str]:
+    """The public functions and classes of a Python file."""
+    try:
+        body = ast.parse(file.content).body if file.path.endswith(".py") else []
+    except SyntaxError:
+        return []
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return [node.name for node in body if isinstance(node, kinds) and not node.name.startswith("_")]
 
 
 def _each_once(checks: Sequence[Check]) -> list[Check]:

@@ -19,6 +19,8 @@ from company.artifacts import (
     MOST_FILES,
     MOST_PARTS,
     Artifact,
+    Change,
+    ChangePlan,
     Checks,
     Design,
     FileSpec,
@@ -31,16 +33,15 @@ from company.artifacts import (
     TestFile,
     flat,
 )
-from company.errors import ReplyError, StepFailed, UnsafePath
+from company.errors import ReplyError, StepFailed
 from company.examples import CALL, is_program, started_file
 from company.interfaces import classes_in, functions_in, section_of, words_about, words_about_main
-from company.lint import with_imports
+from company.llm.changes import mended, patch, plan_of, safe, without_tests
 from company.llm.client import Message
 from company.llm.gateway import Ask, Gateway
 from company.llm.names import is_test
 from company.llm.qa import Notice, ask_for_checks
-from company.llm.replies import CodeFile, names_in, parse_code, parse_document, parse_list, schema_for
-from company.paths import safe_path
+from company.llm.replies import names_in, parse_code, parse_document, parse_list, schema_for
 from company.sop.types import STR, ArtifactType, ListOf, Type
 from company.testgen import parameters_of
 
@@ -73,7 +74,9 @@ async def obtain(
     inner = out.item if isinstance(out, ListOf) else out
     model = inner.model if isinstance(inner, ArtifactType) else None
     if model in (SourceFile, TestFile, Patch):
-        return await _code(gateway, ask, out, given)
+        return await _code(gateway, ask, out, given, notice)
+    if model is ChangePlan and inner is out:
+        return await plan_of(gateway, ask, given)
     if model is Design and inner is out:
         return await _design(gateway, ask, given, notice)
     if model is Checks and inner is out:
@@ -107,21 +110,20 @@ async def document(gateway: Gateway, ask: Ask, model: type[Document]) -> Documen
 # --- code -------------------------------------------------------------------------------------------
 
 
-async def _code(gateway: Gateway, ask: Ask, out: Type, given: Mapping[str, Any]) -> Any:
+async def _code(gateway: Gateway, ask: Ask, out: Type, given: Mapping[str, Any], notice: Notice) -> Any:
     item = out.item if isinstance(out, ListOf) else out
     single = out in (ArtifactType("SourceFile"), ArtifactType("TestFile"))
     expected = expected_files(item, given, single=single)
     ask = replace(ask, expects=expected)
+    if item == ArtifactType("Patch"):
+        return await patch(gateway, ask, given, notice)
 
     def read(text: str) -> Any:
-        named = () if item == ArtifactType("Patch") else expected
-        files = _safe(parse_code(text, expected=named, single=single), text)
+        files = safe(parse_code(text, expected=expected, single=single), text)
         if item == ArtifactType("TestFile"):
             made: list[Any] = [TestFile(path=file.path, content=file.content) for file in files]
         else:
-            made = [SourceFile(path=file.path, content=_mended_code(file)) for file in _no_tests(files, text)]
-        if item == ArtifactType("Patch"):
-            return Patch(files=[_settled(file, expected) for file in made])
+            made = [SourceFile(path=file.path, content=mended(file)) for file in without_tests(files, text)]
         return made[0] if single else made
 
     return await gateway.ask(ask, read)
@@ -132,6 +134,8 @@ def expected_files(item: Type, given: Mapping[str, Any], *, single: bool) -> tup
     values = list(flat(list(given.values())))
     if item == ArtifactType("TestFile"):
         return ("tests/test_requirement.py",) if single else ()
+    if changes := [value for value in values if isinstance(value, Change)]:
+        return tuple(change.path for change in changes)
     if specs := [value for value in values if isinstance(value, FileSpec)]:
         return tuple(spec.path for spec in specs)
     if item == ArtifactType("Patch") and (files := [value.path for value in values if isinstance(value, SourceFile)]):
@@ -142,46 +146,6 @@ def expected_files(item: Type, given: Mapping[str, Any], *, single: bool) -> tup
         return tuple(dict.fromkeys(files))
     named = names_in(str(given.get("requirement", "")))
     return tuple(named[:1]) if single else tuple(named)
-
-
-def _mended_code(file: CodeFile) -> str:
-    return with_imports(file.content) if file.path.endswith(".py") else file.content
-
-
-def _safe(files: Sequence[CodeFile], text: str) -> list[CodeFile]:
-    """The files under paths that may be written."""
-    made = []
-    for file in files:
-        try:
-            path = safe_path(file.path)
-            if path.split("/")[0] == ".company":
-                raise UnsafePath(f"the path {path} is among the run's own records")
-            made.append(CodeFile(path, file.content))
-        except UnsafePath as error:
-            reason = f"{error.message}. Use a relative path with plain names, such as src/main.py."
-            raise ReplyError(
-                f"the reply has a path that is refused: {error.message}", raw=text, reason=reason
-            ) from error
-    return made
-
-
-def _no_tests(files: Sequence[CodeFile], text: str) -> list[CodeFile]:
-    """Whoever writes code does not write the tests that judge it: such files are left aside."""
-    kept = [file for file in files if not is_test(file.path)]
-    if not kept:
-        reason = "You gave only tests. Do not touch tests: give the whole text of the program's file."
-        raise ReplyError("the reply holds tests and no code", raw=text, reason=reason)
-    return kept
-
-
-def _settled(file: SourceFile, expected: Sequence[str]) -> SourceFile:
-    """A patch's file under the path of the file that it means: one with no name is the only one there is."""
-    if file.path in expected:
-        return file
-    alike = [path for path in expected if path.rpartition("/")[2] == file.path.rpartition("/")[2]]
-    if not alike and file.path == "main.py" and len(expected) == 1:
-        alike = list(expected)
-    return SourceFile(path=alike[0], content=file.content) if len(alike) == 1 else file
 
 
 # --- design -----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from company.sandbox.base import Limits, Result, Sandbox, Spec
 from company.sandbox.bubblewrap import Bubblewrap
 from company.sandbox.checks import static_problems
 from company.sandbox.choose import choose, probe
+from company.sandbox.existing import compared, not_runnable
 from company.sandbox.plain import PlainProcess
 from company.sandbox.verdict import broken, run_command, run_tests
 
@@ -19,6 +20,8 @@ __all__ = [
     "Spec",
     "broken",
     "choose",
+    "compared",
+    "not_runnable",
     "probe",
     "run_command",
     "run_tests",

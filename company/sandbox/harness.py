@@ -34,7 +34,8 @@ def main(job: Message, reporter: Message) -> None:
     """Run every file of `job` and write what happened, a JSON object a line, to the inherited pipe.
 
     `job`: ``nonce`` (each line carries it), ``files``, ``seconds`` (for all), ``each`` (for one test),
-    ``memory`` (bytes, of a child). `reporter`: the names of `reporter.py`, which came along as text too.
+    ``memory`` (bytes, of a child), ``config`` (pytest's settings, if any count), ``roots`` (folders to import from).
+    `reporter`: the names of `reporter.py`, which came along as text too.
     """
     pipe = int(os.environ.pop("COMPANY_REPORT_FD"))
     with open(os.devnull) as nothing:
@@ -55,7 +56,9 @@ def main(job: Message, reporter: Message) -> None:
 
     for path in job["files"]:
         skip: set[str] = set()
-        child = Child(path, skip, job["memory"], functools.partial(reporter["plugin"], skip, parts))
+        child = Child(
+            path, skip, job["memory"], job["config"], job["roots"], functools.partial(reporter["plugin"], skip, parts)
+        )
         while _run_file(child, min(job["each"], end - time.monotonic()), pipe, tell):
             _restore(Path.cwd(), original)
         _restore(Path.cwd(), original)
@@ -232,6 +235,8 @@ class Child(NamedTuple):
     path: str
     skip: set[str]
     memory: int
+    config: str
+    roots: list[str]
     plugin: Callable[[Callable[..., None]], object]
 
     def run(self, nonce: str, writer: int, stacks: IO[bytes], home: str) -> None:
@@ -248,10 +253,23 @@ class Child(NamedTuple):
             os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
             faulthandler.register(signal.SIGUSR1, file=stacks, all_threads=False)
             resource.setrlimit(resource.RLIMIT_AS, (self.memory, self.memory))
-            sys.path.insert(0, str(Path.cwd()))
+            sys.path[:0] = [str(Path.cwd() / root) for root in ("", *self.roots)]
             sys.argv[:] = ["pytest"]
             here = str(Path.cwd())
-            options = ["-c", os.devnull, "--rootdir", here, "-p", "no:cacheprovider", "-p", "no:faulthandler"]
+            options = [
+                "-c",
+                self.config or os.devnull,
+                "-o",
+                "addopts=",
+                "-o",
+                "required_plugins=",
+                "--rootdir",
+                here,
+                "-p",
+                "no:cacheprovider",
+                "-p",
+                "no:faulthandler",
+            ]
             options += ["-q", "--tb=short", "--no-header", "--color=no", "-rN", "--disable-warnings"]
             pytest.main([*options, self.path], plugins=[self.plugin(send)])
             sys.stdout.flush()

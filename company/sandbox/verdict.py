@@ -19,6 +19,7 @@ from company.artifacts import CommandResult, TestCase, TestRun
 from company.errors import SandboxUnavailable
 from company.sandbox.base import Limits, Result, Sandbox, Spec
 from company.sandbox.checks import hiding, parse, shadows, static_problems
+from company.sandbox.existing import ROOTS, config_of, has_source_folder, new_problems, nuance
 
 TEST_SECONDS = 10.0
 """How long one test, or the import of one test file, may be silent."""
@@ -44,6 +45,7 @@ async def run_tests(
     *,
     optional: Collection[str] = (),
     limits: Limits | None = None,
+    base: Mapping[str, bytes] | None = None,
 ) -> TestRun:
     """Run the tests in `tests` against the repository's files and judge.
 
@@ -52,14 +54,16 @@ async def run_tests(
         tests: QA's files; those of them that hold tests are run, one process each.
         optional: test ids (``tests/test_x.py::test_a`` for all its parameters) whose failure decides nothing.
         limits: of the whole run; `TEST_SECONDS` holds for each test besides.
+        base: the files of a repository that was there before: its own settings of pytest are in force then.
 
     Raises:
         SandboxUnavailable: the sandbox itself failed; never taken for a failing program.
         UnsafePath: a path is not a plain relative one.
     """
     limits = limits or Limits()
-    files, problems = _laid_out(tree, tests)
-    problems += [problem for problem in static_problems({**tree, **tests}) if problem not in problems]
+    files, problems = _laid_out(tree, tests, base or {})
+    found = static_problems({**tree, **tests}) if base is None else new_problems({**tree, **tests}, base)
+    problems += [problem for problem in found if problem not in problems]
     expected = {path: expected_tests(path, content) for path, content in tests.items() if path.endswith(".py")}
     nonce = secrets.token_hex(16)
     job = {
@@ -71,6 +75,8 @@ async def run_tests(
         "seconds": limits.seconds - min(2.0, limits.seconds * 0.3),  # so that it still says what hung
         "each": min(TEST_SECONDS, limits.seconds / 2),
         "memory": limits.memory_mb << 20,
+        "config": config_of(base or {}),
+        "roots": ROOTS if base and has_source_folder(base) else [],
     }
     spec = Spec(("python", "-I", "-c", _BOOT), files, json.dumps(job).encode(), limits, report=True)
     result = await sandbox.run(spec)
@@ -131,7 +137,9 @@ def _is_test_class(node: ast.ClassDef) -> bool:
     return node.name.startswith("Test") and not made and "__test__ = False" not in map(ast.unparse, node.body)
 
 
-def _laid_out(tree: Mapping[str, bytes], tests: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[str]]:
+def _laid_out(
+    tree: Mapping[str, bytes], tests: Mapping[str, bytes], base: Mapping[str, bytes]
+) -> tuple[dict[str, bytes], list[str]]:
     """What the sandbox gets to see, and what it does not although the repository has it."""
     roots = tuple(dict.fromkeys(["", *(path.rpartition("/")[0] for path in tests)]))
     files: dict[str, bytes] = {}
@@ -139,7 +147,9 @@ def _laid_out(tree: Mapping[str, bytes], tests: Mapping[str, bytes]) -> tuple[di
     for path, content in tree.items():
         clashes = any(path.startswith(f"{test}/") or test.startswith(f"{path}/") for test in tests)
         pure = PurePosixPath(path)
-        if pure.name in _STEERING:
+        if base.get(path) == content and not clashes:
+            files[path] = content
+        elif pure.name in _STEERING:
             problems.append(f"{path}:1: a file that could steer the tests is not there when they run")
         elif name := shadows(path, roots):
             problems.append(hiding(path, name))
@@ -246,18 +256,9 @@ def _judge(cases: list[TestCase], problems: list[str], heard: _Heard, result: Re
         output=output[-_OUTPUT:],
         problems=list(dict.fromkeys(problems)),
         status="ran" if ran else status if status in ("timeout", "output_limit", "memory_limit") else "crashed",
-        score=passes / len(required) + _nuance(cases) if required else 0.0,
+        score=passes / len(required) + nuance(cases) if required else 0.0,
         sandbox=result.sandbox,
     )
-
-
-_BROKE = re.compile(r"^(?:E +)?(?!AssertionError)\w*(?:Error|Exception)\b|Traceback \(most recent", re.MULTILINE)
-
-
-def _nuance(cases: list[TestCase]) -> float:
-    others = [case.outcome == "passed" for case in cases if not case.required]
-    broken = [case.outcome != "passed" and bool(_BROKE.search(case.message)) for case in cases]
-    return 0.005 * sum(others) / max(1, len(others)) - 0.005 * sum(broken) / max(1, len(broken))
 
 
 def _stop(result: Result) -> str:

@@ -17,8 +17,10 @@ from company.sop.diagnostics import Diagnostics, did_you_mean
 from company.sop.loader import Node
 from company.sop.spec import KINDS
 from company.sop.types import (
+    CODEBASE,
     COMMAND_RESULT,
     NAMES,
+    SOURCE_FILE,
     STR,
     SYNTAX,
     TEST_RUN,
@@ -57,6 +59,12 @@ def is_pytest(command: str) -> bool:
     return command.split()[:1] == ["pytest"]
 
 
+def given_by(command: str) -> Type:
+    """The type of what a `run:` gives: the engine's own words have one of theirs."""
+    own = {"survey": CODEBASE, "read": ListOf(SOURCE_FILE)}
+    return TEST_RUN if is_pytest(command) else own.get(command.strip(), COMMAND_RESULT)
+
+
 class Declares:
     """The types that a procedure's steps say they give.
 
@@ -78,7 +86,7 @@ class Declares:
             sample = node.get("sample")
             found = ListOf(found) if sample and sample.value != 1 else found
         elif kind == "run" and (command := node.get("run")):
-            found = TEST_RUN if is_pytest(command.text) else COMMAND_RESULT
+            found = given_by(command.text)
         elif kind == "gate":
             found = self.gate(node)
         elif kind == "loop" and (block := node.get("loop")):
@@ -201,7 +209,7 @@ def _unfit(kind: Type) -> str:
 def is_measured(kind: Type) -> bool:
     """Whether a type is, or holds, what only the engine or a person can give: a verdict, a command's result, a decision."""
     if isinstance(kind, ArtifactType):
-        return kind in (TEST_RUN, COMMAND_RESULT) or kind.name == "Decision"
+        return kind in (TEST_RUN, COMMAND_RESULT, CODEBASE) or kind.name == "Decision"
     inner = getattr(kind, "item", None) or getattr(kind, "value", None)
     return isinstance(inner, Type) and is_measured(inner)
 

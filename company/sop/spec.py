@@ -145,9 +145,10 @@ class RunStep(WorkSpec):
     """A command in the sandbox, at the repository's root."""
 
     run: str = Field(min_length=1)
-    """The command line; `pytest` runs the tests and gives a TestRun."""
+    """The command line; `pytest` runs the tests and gives a TestRun, `survey` maps the repository (Codebase), `read` gives the
+    files that a ChangePlan edits."""
     out: TypeText = None
-    """`TestRun` for pytest, else `CommandResult`; may be left out."""
+    """`TestRun` for pytest, `Codebase` for survey, `[SourceFile]` for read, else `CommandResult`; may be left out."""
 
 
 class GateStep(StepSpec):

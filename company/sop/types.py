@@ -174,6 +174,7 @@ class Unknown(Type):
 UNKNOWN = Unknown()
 SOURCE_FILE, PATCH, FILE_SPEC = ArtifactType("SourceFile"), ArtifactType("Patch"), ArtifactType("FileSpec")
 TEST_RUN, COMMAND_RESULT = ArtifactType("TestRun"), ArtifactType("CommandResult")
+CODEBASE, CHANGE_PLAN = ArtifactType("Codebase"), ArtifactType("ChangePlan")
 REVIEW, DESIGN = ArtifactType("Review"), ArtifactType("Design")
 
 

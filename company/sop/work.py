@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from company.sop.declares import is_measured, is_pytest
+from company.sop.declares import given_by, is_measured
 from company.sop.diagnostics import Diagnostics, closest, did_you_mean, listing
 from company.sop.expressions import Expression
 from company.sop.library import PROMPT_SUFFIX, Library
@@ -21,7 +21,7 @@ from company.sop.spec import GateStep, RoleStep, WorkSpec
 from company.sop.templates import Templates, check_prompt, prompt_missing
 from company.sop.tool_names import granted
 from company.sop.types import (
-    COMMAND_RESULT,
+    CHANGE_PLAN,
     FILE_SPEC,
     PATCH,
     SOURCE_FILE,
@@ -71,13 +71,18 @@ class WorkLinker:
         out_node, command = node.get("out"), node.get("run")
         out = self._resolve.type(out_node) if out_node else UNKNOWN
         if command:
-            gives = TEST_RUN if is_pytest(command.text) else COMMAND_RESULT
+            gives = given_by(command.text)
             if out_node and not fits(out, gives):
                 message, label = f"`{command.text}` gives a {gives}, not {out}", f"write `{gives}`, or leave `out` out"
                 if out == TEST_RUN and (near := closest(command.text.partition(" ")[0], ["pytest"])):
                     label = f"did you mean `run: {near}`?"
                 self._report.error("SOP610", message, out_node.span, label)
             out = gives
+            if command.text.strip() == "read" and not any(
+                self._resolve.quietly(item.expr, scope) == CHANGE_PLAN for item in fields.get("inputs", ())
+            ):
+                note = "it gives the files that a ChangePlan edits, as they are"
+                self._report.error("SOP303", "`run: read` needs a ChangePlan in `in:`", command.span, "", note)
         elif out_node and is_measured(out):
             made, by = ("made at a gate", "gate") if "Decision" in str(out) else ("measured", "run")
             message, way = f"{out} is {made}, not written by a role", f"a step with `{by}:` gives it"

@@ -255,3 +255,22 @@ def test_doctor_looks_at_the_project(tmp_path: Path) -> None:
     wrong = company(tmp_path, "doctor")
     assert wrong.returncode == 1
     assert "did you mean `model`?" in wrong.stdout
+
+
+def test_a_run_into_a_repository_says_which_branch_it_left(tmp_path: Path, script: str) -> None:
+    for words in (["init", "-q", "-b", "trunk", "shop"], ["-C", "shop", "commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", "-c", "user.name=U", "-c", "user.email=u@x", *words], cwd=tmp_path, check=True)
+    words = ("run", "a module shout.py", "--into", "shop", "--model", script, "--name", "s")
+    done = company(tmp_path, *words, "--sop", "zero_shot", "--json")
+    outcome = json.loads(done.stdout)
+    assert outcome["branch"] == f"company/{outcome['run']}"
+    assert f"branch      {outcome['branch']} (" in done.stderr
+    listed = company(tmp_path, "show", "s").stdout
+    assert f".company/{outcome['run']}/docs/compile.md" in listed
+    assert company(tmp_path, "show", "s", "requirement").stdout == "a module shout.py\n"
+    for place, fact in (("nowhere", "no such folder"), (".", "not the top folder of a git repository")):
+        done = company(tmp_path, "run", "x", "--into", place)
+        assert done.returncode == 2
+        assert fact in done.stderr
+        assert "hint:" in done.stderr
+    assert not (tmp_path / "workspace/x").exists()

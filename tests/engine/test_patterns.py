@@ -33,7 +33,8 @@ def test_it_is_short_and_names_its_source(name: str) -> None:
     assert len(procedure.text.splitlines()) <= 60
     assert procedure.name == name
     assert procedure.text.startswith("# yaml-language-server: $schema=sop-1.json\n")
-    own = {"zero_shot", "build", "review_board"}  # a baseline, a block and a pattern of offices rather than of papers
+    # a baseline, a block, and patterns of offices rather than of papers
+    own = {"zero_shot", "build", "review_board", "feature"}
     assert ("arXiv" in procedure.description) != (name in own)
     assert not procedure.warnings
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from company.assemble import Module, definition, docstring, elided, graft, merge
+from company.assemble import Module, definition, docstring, elided, graft
 from company.lint import complaints, hidden_methods, placeholders_left, undefined_names, with_imports, with_values
 
 
@@ -37,7 +37,7 @@ OLD = '"""Doc."""\n\nimport os\n\nX = 1\n\n\n@cache\ndef a():\n    return X\n\n\
 
 def test_a_patch_of_one_function() -> None:
     new = "import re\nX = 5\n\ndef b():\n    return 3\n\ndef c():\n    return 4\n"
-    merged = merge(OLD, new)
+    merged = graft(OLD, new)
     assert merged.startswith('"""Doc."""\nimport re\n')
     assert "X = 5" in merged
     assert "X = 1" not in merged
@@ -45,13 +45,6 @@ def test_a_patch_of_one_function() -> None:
     assert "def b():\n    return 3\n" in merged
     assert merged.index("def c()") < merged.index('if __name__ == "__main__":')
     ast.parse(merged)
-
-
-def test_a_whole_module_replaces_the_old_one() -> None:
-    new = "def a():\n    return 1\n\n\ndef b():\n    return 2\n"
-    assert merge(OLD, new) == new
-    assert merge("no python (", new) == new
-    assert merge(OLD, "print(1)") == "print(1)"
 
 
 names = st.sampled_from(["a", "b", "c", "d"])

@@ -1,0 +1,364 @@
+"""From a reply to changed files: blocks that say what to search and what to put there, or the definitions that change.
+
+All of a reply is applied or none of it; what stays unclear is told with the real lines. Which block of code is which file:
+`code_replies.py`; putting definitions into a module: `assemble.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from company.artifacts import SourceFile
+from company.assemble import graft
+from company.errors import ReplyError
+from company.excerpts import WHOLE
+from company.llm.fences import PATH, without_thoughts
+
+_SEARCH = re.compile(r"^\s*<{5,9}\s*(?:SEARCH|ORIGINAL|HEAD|OLD)?\b.*$")
+_MIDDLE = re.compile(r"^\s*={5,9}\s*$")
+_REPLACE = re.compile(r"^\s*>{5,9}\s*(?:REPLACE|UPDATED|NEW)?\b.*$")
+_FENCE = re.compile(r"^\s*(?:```+|~~~+)")
+_CLOSE = 12
+"""Real lines that are quoted beside a search that is not found."""
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass
+class Edit:
+    """One block: the lines to find and the lines to put in their place."""
+
+    path: str
+    search: list[str] = field(default_factory=list)
+    replace: list[str] = field(default_factory=list)
+
+
+def edits_in(text: str, paths: Sequence[str]) -> list[Edit]:
+    """The search and replace blocks of a reply, in order; none where it has none.
+
+    Raises:
+        ReplyError: a block is not complete, or nobody can say which file it is about.
+    """
+    found: list[Edit] = []
+    path, part = paths[0] if len(paths) == 1 else "", ""
+    for line in without_thoughts(text).split("\n"):
+        if not part and _SEARCH.match(line) and line.strip(" <"):
+            if not path:
+                raise _bad(
+                    text, "a block has no path", f"Put the line `### {paths[0]}` before the block, with its path."
+                )
+            found.append(Edit(path))
+            part = "search"
+        elif part == "search" and _MIDDLE.match(line):
+            part = "replace"
+        elif part == "replace" and _REPLACE.match(line):
+            part = ""
+        elif part:
+            getattr(found[-1], part).append(line)
+        elif named := _named(line, paths):
+            path = named
+    if part:
+        way = "Each block is `<<<<<<< SEARCH`, old lines, `=======`, new lines, `>>>>>>> REPLACE`."
+        raise _bad(text, "a block is not complete", way)
+    return found
+
+
+def _named(line: str, paths: Sequence[str]) -> str:
+    """The one of the paths that a line outside of blocks names."""
+    words = [match[0].removeprefix("./") for match in re.finditer(PATH, line)] if len(line) < 200 else []
+    alike = {path for path in paths for word in words if path == word or path.endswith(f"/{word}")}
+    return alike.pop() if len(alike) == 1 else ""
+
+
+def applied(edits: Sequence[Edit], files: Mapping[str, str], text: str) -> dict[str, str]:
+    """The files that change, whole, by path.
+
+    Raises:
+        ReplyError: one search is not found exactly once; then nothing is applied.
+    """
+    changed: dict[str, str] = {}
+    for edit in edits:
+        old = changed.get(edit.path, files[edit.path])
+        changed[edit.path] = _replaced(old, edit, text)
+    same = [path for path, content in changed.items() if content == files[path]]
+    if same:
+        way = "Your blocks change nothing: what is searched and what replaces it are alike. Give the changed lines."
+        raise _bad(text, "the blocks change nothing", way)
+    return {path: _sound(path, files[path], content, text) for path, content in changed.items()}
+
+
+def _replaced(content: str, edit: Edit, text: str) -> str:
+    search, replace = _trimmed(edit.search), _trimmed(edit.replace)
+    lines = content.split("\n")
+    if not search:
+        if content.strip():
+            way = f"The SEARCH part for `{edit.path}` is empty. Copy into it the lines that change, or the line after which to add."
+            raise _bad(text, "an empty search", way)
+        return "\n".join(replace).rstrip() + "\n"
+    places = [at for at in range(len(lines)) if _alike(lines[at : at + len(search)], search, str.rstrip)]
+    shift = ""
+    if not places:
+        places = [at for at in range(len(lines)) if _alike(lines[at : at + len(search)], search, str.strip)]
+        shifts = {_shift(lines[at : at + len(search)], search) for at in places}
+        if places and (len(shifts) > 1 or None in shifts):
+            places = []
+        shift = (shifts.pop() if len(shifts) == 1 else "") or ""
+    if len(places) != 1:
+        shown = "\n".join(search[:_CLOSE])
+        if places:
+            way = f"These lines are there {len(places)} times in `{edit.path}`; add lines around them:\n{shown}"
+            raise _bad(text, "a search is not unique", way)
+        way = f"These lines are not in `{edit.path}`:\n{shown}\n\nThe closest that it has, to be copied letter for letter:\n{_closest(lines, search)}"
+        raise _bad(text, f"a search is not found in {edit.path}", way)
+    if shift.startswith("-"):
+        replace = [line.removeprefix(shift[1:]) for line in replace]
+    elif shift:
+        replace = [shift + line if line.strip() else line for line in replace]
+    lines[places[0] : places[0] + len(search)] = replace
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _trimmed(lines: Sequence[str]) -> list[str]:
+    """Without fences and empty lines around."""
+    kept = list(lines)
+    for end in (0, -1):
+        while kept and (not kept[end].strip() or _FENCE.match(kept[end])):
+            kept.pop(end)
+    return kept
+
+
+def _alike(one: Sequence[str], other: Sequence[str], plain: Callable[[str], str]) -> bool:
+    return [plain(line) for line in one] == [plain(line) for line in other]
+
+
+def _shift(there: Sequence[str], search: Sequence[str]) -> str | None:
+    """What the real lines are indented by beyond those of a search; with ``-`` by how much less; None: not all alike."""
+    found: set[str] = set()
+    for real, given in zip(there, search, strict=True):
+        if real.strip():
+            mine, theirs = real[: len(real) - len(real.lstrip())], given[: len(given) - len(given.lstrip())]
+            if mine.endswith(theirs):
+                found.add(mine[: len(mine) - len(theirs)])
+            elif theirs.endswith(mine):
+                found.add("-" + theirs[: len(theirs) - len(mine)])
+            else:
+                return None
+    return found.pop() if len(found) == 1 else None
+
+
+def _closest(lines: Sequence[str], search: Sequence[str]) -> str:
+    """The real lines that are most like a search."""
+    size = min(len(search), _CLOSE)
+    wanted = "\n".join(line.strip() for line in search[:size])
+    plain = [line.strip() for line in lines]
+    first = max(search[:size], key=len).strip()
+    near = difflib.get_close_matches(first, plain, 3, 0.3)
+    starts = {max(0, at - size) + more for at, line in enumerate(plain) if line in near for more in range(size + 1)}
+    best = max(
+        starts or {0}, key=lambda at: difflib.SequenceMatcher(None, "\n".join(plain[at : at + size]), wanted).ratio()
+    )
+    return "\n".join(lines[best : best + size])
+
+
+# --- definitions ------------------------------------------------------------------------------------
+
+
+def changed_module(path: str, old: str, new: str, wanted: str, text: str) -> str:
+    """A Python file with what a reply changes: it may give the whole file again, or the definitions that change.
+
+    What the reply does not hold stays, unless it has all the rest and `wanted`, the words of the task, speak of it.
+
+    Raises:
+        ReplyError: the reply does not parse, or changes nothing.
+    """
+    try:
+        before = ast.parse(old)
+    except SyntaxError:
+        return _sound(path, old, new, text)
+    after = _parsed(path, new, text)
+    ours, theirs = _bound(before), _bound(after)
+    gone = ours - theirs
+    loose = {ast.unparse(node) for node in after.body if not _is_plain(node)}
+    is_changed_outside = not loose <= {ast.unparse(node) for node in before.body}
+    if (not gone or (ours & theirs and all(re.search(rf"\b{name}\b", wanted) for name in gone))) and (
+        gone or is_changed_outside
+    ):
+        return _sound(path, old, new, text)
+    if is_changed_outside and "__name__" not in "".join(loose):
+        way = "Give the change outside of functions as a block: `<<<<<<< SEARCH`, old lines, `=======`, new lines, `>>>>>>> REPLACE`."
+        raise _bad(text, "it changes code outside of definitions and leaves out others", way)
+    definitions = {node.name: node for node in before.body if isinstance(node, _Definition)}
+    kept: list[str] = []
+    for node in after.body:
+        known = definitions.get(node.name) if isinstance(node, _Definition) else None
+        if isinstance(node, ast.If) or (known and ast.unparse(known) == ast.unparse(node)):
+            continue
+        if isinstance(node, ast.ClassDef) and isinstance(known, ast.ClassDef):
+            kept.append(_class(old, known, new, node))
+        elif not (isinstance(known, _Function) and isinstance(node, _Function) and _is_stub(node)):
+            kept.append(_source(new, node))
+    made = graft(old, "\n\n\n".join(kept) + "\n") if kept else old
+    if made == old:
+        raise _bad(text, "it changes nothing", f"`{path}` would stay as it is. Give what changes, complete.")
+    return _sound(path, old, made, text)
+
+
+def keeping_members(old: str, new: str) -> str:
+    """The code of a reply, its classes with those members of the old ones that it leaves out; both must parse."""
+    classes = {node.name: node for node in ast.parse(old).body if isinstance(node, ast.ClassDef)}
+    lines = new.split("\n")
+    for node in reversed(ast.parse(new).body):
+        if isinstance(node, ast.ClassDef) and node.name in classes:
+            whole = _class(old, classes[node.name], new, node)
+            lines[_first(node) - 1 : node.end_lineno] = whole.split("\n")
+    return "\n".join(lines)
+
+
+def _class(old: str, before: ast.ClassDef, new: str, after: ast.ClassDef) -> str:
+    """A class with the members that a reply gives; as the reply has it where that holds them all."""
+    ours = {node.name: node for node in before.body if isinstance(node, _Definition)}
+    given = {node.name: node for node in after.body if isinstance(node, _Definition) and not _is_stub(node)}
+    if ours.keys() <= given.keys():
+        return _source(new, after)
+    first = _first(before)
+    lines = old.split("\n")[first - 1 : before.end_lineno]
+    shift = _indent(before.body[0].col_offset, after.body[0].col_offset)
+    known = {ast.unparse(node) for node in before.body}
+    fields = [
+        _source(new, node)
+        for node in after.body
+        if isinstance(node, ast.Assign | ast.AnnAssign) and ast.unparse(node) not in known
+    ]
+    added = [_source(new, node) for name, node in given.items() if name not in ours]
+    for name, node in reversed(ours.items()):
+        if name in given and ast.unparse(node) != ast.unparse(given[name]):
+            lines[_first(node) - first : (node.end_lineno or node.lineno) - first + 1] = shift(
+                _source(new, given[name])
+            )
+    if fields:
+        at = next(node for node in before.body if not _is_docstring(node))
+        lines[_first(at) - first : _first(at) - first] = [line for text in fields for line in shift(text)]
+    for text in added:
+        lines += ["", *shift(text)]
+    return "\n".join(lines)
+
+
+def _indent(wanted: int, given: int) -> Callable[[str], list[str]]:
+    """Moves a text from one column to another."""
+
+    def shift(text: str) -> list[str]:
+        lines = text.split("\n")
+        if wanted >= given:
+            return [" " * (wanted - given) + line if line.strip() else line for line in lines]
+        return [line[given - wanted :] if not line[: given - wanted].strip() else line for line in lines]
+
+    return shift
+
+
+def _is_stub(node: ast.stmt) -> bool:
+    """Whether a function only says that its body was left out."""
+    if not isinstance(node, _Function):
+        return False
+    body = [inner for inner in node.body if not _is_docstring(inner)]
+    return all(
+        isinstance(inner, ast.Pass) or (isinstance(inner, ast.Expr) and ast.unparse(inner) == "...") for inner in body
+    )
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _is_plain(node: ast.stmt) -> bool:
+    kinds = _Definition | ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign
+    return isinstance(node, kinds) or _is_docstring(node)
+
+
+def _bound(tree: ast.Module) -> set[str]:
+    """The names that a module binds at its top level."""
+    return set(_names(tree.body))
+
+
+def _names(body: Sequence[ast.stmt]) -> Iterator[str]:
+    for node in body:
+        if isinstance(node, _Definition):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name.split(".")[0] for alias in node.names)
+        else:
+            yield from (
+                inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)
+            )
+
+
+def _first(node: ast.stmt) -> int:
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
+
+
+def _source(code: str, node: ast.stmt) -> str:
+    return "\n".join(code.split("\n")[_first(node) - 1 : node.end_lineno]).rstrip()
+
+
+def _parsed(path: str, code: str, text: str) -> ast.Module:
+    try:
+        return ast.parse(code)
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        reason = f"`{path}` would be no Python: {error.msg} in line {error.lineno}: `{line}`. Give the change again."
+        raise _bad(text, f"{path} does not parse: {error.msg}", reason) from error
+
+
+def _sound(path: str, old: str, new: str, text: str) -> str:
+    """The new content; Python that parsed must still parse."""
+    if path.endswith(".py"):
+        try:
+            ast.parse(old)
+        except SyntaxError:
+            return new
+        _parsed(path, new, text)
+    return new
+
+
+def not_cut(path: str, old: str, new: str, text: str) -> str:
+    """The new content of a file that is no Python, unless it looks like a part of it."""
+    before, after = (len(content.strip().split("\n")) for content in (old, new))
+    if len(old) > WHOLE or (before > 10 and after < before / 2):
+        way = (
+            f"`{path}` has {before} lines, and your reply would leave {after}. Give blocks: `<<<<<<< SEARCH`, old lines, "
+            "`=======`, new lines, `>>>>>>> REPLACE`."
+        )
+        raise _bad(text, f"{path} would be cut", way)
+    return new
+
+
+def patched(text: str, files: Sequence[SourceFile], given: Sequence[SourceFile], wanted: str) -> list[SourceFile]:
+    """The files that a reply gives, each whole, with what of the old ones it leaves as it is.
+
+    Args:
+        files: those that there were.
+        given: those of the reply, as they stand in it.
+        wanted: the words of the task.
+    """
+    known = {file.path: file.content for file in files}
+    made = []
+    for file in given:
+        old, new = known.get(file.path, ""), file.content
+        if old.strip() and file.path.endswith(".py"):
+            new = changed_module(file.path, old, new, wanted, text)
+        elif old.strip():
+            new = not_cut(file.path, old, new, text)
+        made.append(SourceFile(path=file.path, content=_sound(file.path, "", new, text)))
+    return made
+
+
+class NotApplied(ReplyError):
+    """A reply that is code and cannot be put into what is there."""
+
+
+def _bad(text: str, fact: str, reason: str) -> NotApplied:
+    return NotApplied(f"the reply cannot be applied: {fact}", raw=text, reason=reason)
