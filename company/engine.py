@@ -40,8 +40,6 @@ class NewRun:
     workspace: Path
     name: str = ""
     """Folder of the repository inside the workspace; empty: made from the requirement."""
-    into: Path | None = None
-    """A repository that is there: the run begins from its last commit and leaves a branch in it."""
     model: str = ""
     """``provider:model``; empty: the settings'."""
     limits: Mapping[str, float] = field(default_factory=dict)
@@ -52,6 +50,8 @@ class NewRun:
     headless: bool = False
     """Ask nobody: gates take the choice that they have for it."""
     unsafe_no_sandbox: bool = False
+    into: Path | None = None
+    """A repository that is there: the run begins from its last commit and leaves a branch in it."""
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ class Report:
         if event["from_store"]:
             cost.from_store += is_new
             return
-        self.paid.add(event["key"])
+        self.paid.add(event.get("key", ""))
         self._open.pop(event["call"], None)
         if not self._open:
             self._model_seconds += max(0.0, now - self._busy_since)

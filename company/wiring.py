@@ -518,7 +518,10 @@ def _source(sop: str) -> str:
 
 
 def _identity() -> str:
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
+    """An id of a new run; by their ids runs are in the order in which they began."""
+    now = time.time()
+    moment = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    return f"{moment}-{int(now % 1 * 1000):03}{secrets.token_hex(3)}"
 
 
 def _names_of(new: NewRun, inputs: Mapping[str, Any], taken: Collection[str]) -> Iterator[str]:

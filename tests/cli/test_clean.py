@@ -21,8 +21,9 @@ from company.cli_runs import runs, show
 from company.errors import UsageError
 from company.events import read
 from company.housekeeping import clean, survey
-from company.records import runs as records
+from company.records import runs as records_of
 from company.settings import Settings
+from company.store import Folder
 from company.workspace import Lock
 from tests.engine.running import RIGHT, WRONG, git, go_on, start
 
@@ -92,11 +93,10 @@ def test_what_runs_refer_to_stays_and_their_redo_is_still_free(folder: Path) -> 
     assert set(plan.threads) == set(ids(folder))
     assert do(folder) == []
     assert held(folder, "runs", "steps", "replies") == before
-    objects = Objects(folder / "ws/.company/objects")
+    objects = Objects(Folder(folder / "ws/.company"))
     for run in ids(folder):
         for event in read(folder / "ws/.company/runs" / run / "events.jsonl"):
-            assert all(objects.holds(ref) for ref in event.get("values", {}).values())
-            assert objects.holds(event.get("files"))
+            assert objects.holds([*event.get("values", {}).values(), event.get("files")])
     assert survey(folder / "ws").is_empty
     again = redo(folder)
     assert (again.status, again.calls, again.cached_steps) == ("delivered", 0, 2)
@@ -104,12 +104,13 @@ def test_what_runs_refer_to_stays_and_their_redo_is_still_free(folder: Path) -> 
 
 def test_what_no_run_refers_to_goes_unless_it_was_used_of_late(folder: Path) -> None:
     home = folder / "ws/.company"
-    objects, results, replies = Objects(home / "objects"), Results(home / "steps"), Replies(home / "replies")
+    store = Folder(home)
+    objects, results, replies = Objects(store), Results(store), Replies(store)
     inner = objects.put({"kind": "json", "value": "held by a result"})
     outer = objects.put({"kind": "references", "value": [inner]})
     used = objects.put({"kind": "json", "value": "used again"})
     results.put(KEY, {"run": "gone", "model": "", "tokens": 1, "values": {"x": outer}, "commit": None})
-    results.fail(KEY)
+    results.fail(KEY, 1)
     replies.put(KEY, {"text": "hello"})
     for name in (f".new-{'0' * 16}", f"objects/{inner[:2]}/.new-{'1' * 16}", "state.sqlite.damaged-1000"):
         (home / name).write_text("left half done")
@@ -159,8 +160,8 @@ def test_a_run_that_was_stopped_keeps_all_that_it_goes_on_with(tmp_path: Path) -
 def test_a_journal_that_does_not_note_replies_keeps_them_all(folder: Path) -> None:
     old, _ = ids(folder)
     journal = folder / "ws/.company/runs" / old / "events.jsonl"
-    journal.write_text(re.sub(r'"reply": "[0-9a-f]{64}", ', "", journal.read_text()))
-    Replies(folder / "ws/.company/replies").put(KEY, {"text": "hello"})
+    journal.write_text(re.sub(r'"key": "[0-9a-f]{64}", ', "", journal.read_text()))
+    Replies(Folder(folder / "ws/.company")).put(KEY, {"text": "hello"})
     age(folder / "ws")
     plan = survey(folder / "ws")
     assert plan.kept["replies"] == ()
@@ -179,7 +180,7 @@ def test_a_redo_goes_with_its_branch_when_the_repository_stands_elsewhere(folder
     before = held(folder, "steps", "replies")
     assert do(folder, new) == []
     assert git(repo, "branch", "--format=%(refname:short)").split() == ["main"]
-    assert [record.run for record in records(folder / "ws")] == [old]
+    assert [record.run for record in records_of(Folder(folder / "ws/.company"))] == [old]
     gone = before - held(folder, "steps", "replies")
     assert sorted(name.partition("/")[0] for name in gone) == ["replies", "steps"]
     assert '"!"' in (repo / "shout.py").read_text()
@@ -290,7 +291,7 @@ def test_what_a_long_run_used_since_it_began_stays(folder: Path) -> None:
     lines = journal.read_text().splitlines()
     began = {**json.loads(lines[0]), "time": time.time() - 2 * WEEK}
     journal.write_text("\n".join([json.dumps(began), *lines[1:-1]]) + "\n")
-    Replies(folder / "ws/.company/replies").put(KEY, {"text": "hello"})
+    Replies(Folder(folder / "ws/.company")).put(KEY, {"text": "hello"})
     age(folder / "ws")
     with Lock(folder / "ws/out"):
         assert survey(folder / "ws").kept["replies"] == ()
@@ -312,7 +313,7 @@ def test_killed_in_the_middle_it_leaves_a_workspace_that_works(folder: Path, mon
         do(folder, *ids(folder))
     monkeypatch.undo()
     assert [path.name for path in moved[1:]] == ["out"]
-    (left,) = records(folder / "ws")
+    (left,) = records_of(Folder(folder / "ws/.company"))
     assert not left.repo.exists()
     assert do(folder, left.run) == []
     assert held(folder, "objects", "replies", "steps", "runs", "deleted") == set()
@@ -340,7 +341,7 @@ def test_nothing_is_deleted_without_a_yes_nor_by_any_other_command(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, new = ids(folder)
-    Replies(folder / "ws/.company/replies").put(KEY, {"text": "hello"})
+    Replies(Folder(folder / "ws/.company")).put(KEY, {"text": "hello"})
     age(folder / "ws")
     everything = {path for path in (folder / "ws").rglob("*") if "sqlite-" not in path.name}
     runs(workspace=folder / "ws", clean=True)
@@ -360,9 +361,11 @@ def test_nothing_is_deleted_without_a_yes_nor_by_any_other_command(
     capsys.readouterr()
     runs(workspace=folder / "ws", clean=True, yes=True)
     assert capsys.readouterr().err.startswith("deleted ")
-    assert Replies(folder / "ws/.company/replies").get(KEY) is None
+    assert Replies(Folder(folder / "ws/.company")).get(KEY) is None
     runs(workspace=folder / "ws", clean=True, older_than=1, yes=True)
-    assert [record.run for record in records(folder / "ws")] == [sorted(os.listdir(folder / "ws/.company/runs"))[0]]
+    assert [record.run for record in records_of(Folder(folder / "ws/.company"))] == [
+        sorted(os.listdir(folder / "ws/.company/runs"))[0]
+    ]
 
 
 def test_what_is_wrong_with_the_command_is_said(folder: Path, tmp_path: Path) -> None:

@@ -12,11 +12,10 @@ import pytest
 import yaml
 from running import git, start
 
-from company import checkpoints, engine, wiring
+from company import checkpoints, store, wiring
 from company.engine import NewRun, Outcome
 from company.events import Event, read
 from company.llm.scripted import ScriptedModel
-from company.records import runs
 from company.settings import Settings
 
 ROUNDS = """
@@ -72,7 +71,7 @@ def test_checkpoints_do_not_grow_with_the_rounds(tmp_path: Path) -> None:
 
 def test_a_checkpoint_is_on_disk_before_the_next_step_begins(tmp_path: Path) -> None:
     """Else steps that are quicker than the disk pile up in memory, and a kill loses them all."""
-    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+    from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
     stored: list[int] = []
 
@@ -82,7 +81,7 @@ def test_a_checkpoint_is_on_disk_before_the_next_step_begins(tmp_path: Path) -> 
                 newest = "select type, checkpoint from checkpoints order by checkpoint_id desc limit 1"
                 row = database.execute(newest).fetchone()
             database.close()
-            stored.append(JsonPlusSerializer().loads_typed(row)["channel_values"]["rounds"]["outer.inner"])
+            stored.append(EncryptedSerializer(store.Seal()).loads_typed(row)["channel_values"]["rounds"]["outer.inner"])
 
     start(tmp_path, ROUNDS % 1, [{"reply": "more"}] * 50, listen=look)
     assert stored == list(range(1, 51))
@@ -178,7 +177,7 @@ def test_fifty_runs_at_once_in_one_workspace_are_what_each_is_alone(
         assert git(one.repo, "status", "--porcelain") == ""
     alone = asyncio.run(begin(tmp_path / "alone", sop, 7))
     assert steps_and_files(outcomes[7]) == steps_and_files(alone)
-    listed = {record.run: record for record in runs(tmp_path / "ws")}
+    listed = {record.run: record for record in wiring.runs(tmp_path / "ws", Settings())}
     assert {(run, record.name, record.status, record.calls) for run, record in listed.items()} == {
         (one.run, one.name, "delivered", 3) for one in outcomes
     }
@@ -208,7 +207,7 @@ def test_a_state_database_that_is_busy_is_not_taken_for_a_damaged_one(
     with pytest.raises(sqlite3.OperationalError, match="locked"), sqlite3.connect(path) as other:
         other.execute("pragma quick_check").fetchone()
     other.close()
-    assert engine._is_sound(path)
+    assert store._is_sound(path)
     holder.close()
     path.write_bytes(b"x" * 9000)
-    assert not engine._is_sound(path)
+    assert not store._is_sound(path)

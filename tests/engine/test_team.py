@@ -194,7 +194,8 @@ def test_killed_on_one_machine_and_ended_on_the_other(team: Team, tmp_path: Path
     for machine in (team.one, team.two):
         assert [(one.name, one.status) for one in machine.runs()] == [("out", "delivered")]
     assert not (team.one.repo / "README.md").exists()
-    assert "as the database has it" in team.one.say("show", "out"), "this machine's repository lacks the end"
+    assert "README.md" not in git(team.one.repo, "ls-files").split(), "this machine's repository lacks the end"
+    assert "def shout" in team.one.say("show", "out", "shout.py")
     with pytest.raises(UsageError, match=r"is finished \(delivered\)"):
         team.one.resume("out")
     team.two.repo.rename(team.two.workspace / "moved")
