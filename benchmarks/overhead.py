@@ -15,8 +15,9 @@ from pathlib import Path
 
 from company import wiring
 from company.engine import NewRun
+from company.lock import Lock
 from company.settings import Settings
-from company.workspace import Lock, Repository
+from company.workspace import Repository
 
 SOP = """
 sop: 1

@@ -19,12 +19,12 @@ from pathlib import Path
 from company.cache import digest
 from company.errors import WorkspaceError
 from company.events import read
+from company.lock import Lock
 from company.ownership import drop_branch, keeps_branch, keeps_repository
 from company.paths import disk_errors
 from company.records import Request, read_request
 from company.report import Report
 from company.store import Folder
-from company.workspace import Lock
 
 YOUNG = 3600.0
 """Seconds: what was written or used since is never deleted, since a run may be about to note that it needs it."""

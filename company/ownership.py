@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from company import gitdoor
+from company import branches, gitdoor
 from company.errors import CompanyError
 from company.gitdoor import git_errors, hardened
 from company.paths import disk_errors
@@ -82,7 +82,7 @@ def _changes(path: Path, repo: git.Repo) -> str:
     """What a person has left there that is not committed; empty when nothing."""
     if any((path / ".git/worktrees").glob("*")):
         return "it has linked work trees"
-    if edited := sorted(Repository.open(path).edited()):
+    if edited := sorted(branches.edited(Repository.open(path))):
         return f"it has changes that are not committed ({edited[0]})"
     tracked = gitdoor.walk(repo, gitdoor.head(repo)[1])
     for (name, stage), entry in (gitdoor.index_entries(repo) or {}).items():

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from company import branches
 from company.cache import Objects
 from company.commits import START
 from company.edits import Changes, changes
 from company.errors import UsageError
-from company.publish import Guest
+from company.guests import guest_of
 from company.records import Request, own_file
 from company.report import Report
 from company.sop.diagnostics import did_you_mean
@@ -58,9 +59,8 @@ def plan(
     objects = Objects(store, before.artifacts)
     dirty, changed = _changed(base, report, repository)
     earlier = {ident: Edit(**edit) for ident, edit in base.edits.items()}
-    requirement, run = str(base.inputs.get("requirement", "")), base.origin or base.run
-    guest = Guest.of(run, base.name, repository.files(base.start)) if base.start else None
-    found = changes(changed, report, earlier, objects, before, requirement, guest)
+    requirement = str(base.inputs.get("requirement", ""))
+    found = changes(changed, report, earlier, objects, before, requirement, guest_of(base, repository))
     procedure, source = _procedure(base, folder, repository, found, sop, library)
     numbers = dict(base.again)
     for name in again:
@@ -94,7 +94,7 @@ def _changed(
     base: Request, report: Report, repository: Repository
 ) -> tuple[dict[str, bytes | None], dict[str, bytes | None]]:
     """What is not committed, and everything that is otherwise than the run left it."""
-    dirty = repository.edited()
+    dirty = branches.edited(repository)
     here = repository.branch() == base.branch
     if dirty and not here:
         raise UsageError(

@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from company import branches
 from company.errors import WorkspaceError
-from company.workspace import Commit, Lock, Repository
+from company.lock import Lock
+from company.workspace import Commit, Repository
 
 _SECONDS = 300.0
 """Of one git command that talks to a remote."""
@@ -95,7 +97,7 @@ def bring(repository: Repository, branch: str, source: str) -> None:
     """
     with Lock(repository.path):
         if tip := fetch(repository, source, branch):
-            repository.switch(branch, tip)
+            branches.switch(repository, branch, tip)
 
 
 def arrive(path: Path, run: str, source: str, *, again: bool) -> list[str]:
@@ -133,7 +135,7 @@ def arrive(path: Path, run: str, source: str, *, again: bool) -> list[str]:
                 place=str(path),
                 hint="copy it from the machine on which the run began",
             )
-        if tip and not repository.advance(tip):
+        if tip and not branches.advance(repository, tip):
             raise WorkspaceError(
                 "this repository and the remote's branch have different commits",
                 place=str(path),

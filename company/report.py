@@ -138,7 +138,7 @@ class Report:
 
     def _is_new(self, event: Event) -> bool:
         """Whether a step's execution comes to a reply for the first time: after a stop it hears the same again."""
-        known = (event["event"], event["id"], event["key"])
+        known = (event["event"], event["id"], event.get("key", ""))
         seen = known in self._heard
         self._heard.add(known)
         return not seen

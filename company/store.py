@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from company.checkpoints import pruned
 from company.errors import WorkspaceBusy, WorkspaceError
 from company.events import Event, read
-from company.workspace import Lock, write_atomic
+from company.lock import Lock
+from company.workspace import write_atomic
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver

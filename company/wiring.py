@@ -7,33 +7,42 @@ What a run does with them: `engine.py`. Settings: `settings.py`. A workspace is 
 from __future__ import annotations
 
 import asyncio
-import re
-import secrets
 import shutil
-import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from company import engine, records, remotes
+from company import branches, engine, records, remotes
+from company.asked import fitting, free_names, new_id, source_of
 from company.cache import Objects, Replies, Results
-from company.clones import Source, branch_of, told
+from company.clones import Source, branch_of
 from company.engine import NewRun, Outcome, Sitting
 from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceError
 from company.events import Journal, Listener, read
+from company.guests import guest_of, hand_over, keep_out, left_alone
 from company.llm import providers
-from company.llm.budget import Budget, Rates, Spent, usd
+from company.llm.budget import Budget, Spent
 from company.llm.client import Model
 from company.llm.gateway import Gateway
 from company.llm.sources import Progress
-from company.paths import disk_errors, write_atomic
+from company.lock import Lock
+from company.opening import (
+    Notices,
+    cost_of,
+    honoured,
+    model_names,
+    open_models,
+    price_of,
+    servers_of,
+    unset,
+)
+from company.paths import disk_errors
 from company.people import Person
 from company.postgres import Postgres
 from company.prompts import Prompts
-from company.publish import Guest
 from company.records import Request, RunRecord, find, keep, latest, newest_open, own_file, read_request, record_of
 from company.redo import plan
 from company.report import Report
@@ -41,35 +50,14 @@ from company.sandbox import Sandbox, choose
 from company.sop.library import Library, own_folder
 from company.sop.linker import load_procedure
 from company.sop.procedure import Limits, Procedure
-from company.sop.spec import TIERS
-from company.sop.tool_names import server_of
-from company.sop.types import BOOL, FLOAT, INT, STR, ListOf, OneOf
 from company.standing import relied_on
 from company.state import Earlier, Edit, RunContext
 from company.store import Folder, Store
 from company.tools.servers import Servers, open_servers
-from company.workspace import Lock, Repository
+from company.workspace import Repository
 
 if TYPE_CHECKING:
     from company.settings import Settings
-
-LONGEST = 20_000
-"""Characters of a requirement: more does not fit a small model's context."""
-_NOISE = re.compile(
-    r"an?|the|of|for|to|in|on|with|that|which|and|or|is|are|be|write|make|create|build|me|please|i|want"
-)
-"""Words that say nothing of a product; a folder's name does without them."""
-
-
-class Notices:
-    """Takes what a model's client has to say to people to the run's journal, once there is one."""
-
-    journal: Journal | None = None
-
-    def __call__(self, text: str) -> None:
-        """Say it."""
-        if self.journal:
-            self.journal.emit("notice", text=text)
 
 
 async def run(
@@ -86,36 +74,36 @@ async def run(
         CompanyError: it could not begin; nothing was made.
     """
     procedure = load_procedure(new.sop, Library(new.user_dir))
-    inputs = _inputs(procedure, new.inputs)
+    inputs = fitting(procedure, new.inputs)
     source = Source.at(new.into) if new.into else None
     start = source.head() if source else ""
     limits: dict[str, Any] = {**asdict(procedure.limits), **new.limits}
     model = "dry" if new.dry_run else new.model or settings.model
-    names = _names(procedure, settings, model)
+    names = model_names(procedure, settings, model)
     for called in names.values():
         providers.check_name(called, settings)
-    _honoured(procedure, names, settings)
-    Budget(Limits(**limits), {called: _price(called, settings) for called in names.values()})
+    honoured(procedure, names, settings)
+    Budget(Limits(**limits), {called: price_of(called, settings) for called in names.values()})
     with open_store(new.workspace, settings) as store:
-        name = next(_names_of(new, inputs, store.names()))
+        name = next(free_names(new, inputs, store.names()))
         sandbox = choose(unsafe_no_sandbox=new.unsafe_no_sandbox)
         workspace = new.workspace.resolve()
         with disk_errors("create the workspace", new.workspace):
             store.home.mkdir(parents=True, exist_ok=True)
             if source and workspace.is_relative_to(source.path):
-                _keep_out(workspace, source)
-        identity = _identity()
+                keep_out(workspace, source)
+        identity = new_id()
         request = Request(
-            identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox, source=_source(new.sop),
+            identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox, source=source_of(new.sop),
             branch=branch_of(identity) if source else "main", into=str(source.path) if source else "", start=start,
         )  # fmt: skip
         if source:
             source.free(identity)
         notices = Notices()
-        servers = open_servers(_servers(procedure), settings, dry=new.dry_run)
-        async with _models(names, settings, notices, progress) as models, servers as tools:
+        servers = open_servers(servers_of(procedure), settings, dry=new.dry_run)
+        async with open_models(names, settings, notices, progress) as models, servers as tools:
             with store.lease(identity):
-                request, repository = _made(request, _names_of(new, inputs, store.names()), store, procedure, source)
+                request, repository = _made(request, free_names(new, inputs, store.names()), store, procedure, source)
                 return await _sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
                     person, headless=new.headless,
@@ -161,9 +149,9 @@ async def resume(
             if remote and not repository.tip(request.branch):
                 await asyncio.to_thread(remotes.bring, repository, request.branch, remote)
             notices = Notices()
-            names = _names(procedure, settings, request.model)
-            servers = open_servers(_servers(procedure), settings, dry=request.model == "dry")
-            async with _models(names, settings, notices, progress) as models, servers as tools:
+            names = model_names(procedure, settings, request.model)
+            servers = open_servers(servers_of(procedure), settings, dry=request.model == "dry")
+            async with open_models(names, settings, notices, progress) as models, servers as tools:
                 return await _sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
                     person, headless=headless, resumed=True, notes=tuple(notes),
@@ -236,29 +224,31 @@ async def redo(
             store.fetch(record.run)
             owner = base.origin or base.run
             await asyncio.to_thread(remotes.arrive, record.repo, owner, _remote(settings, base), again=True)
-        repository, identity = _own(record.repo, owner), _identity()
+        repository, identity = _own(record.repo, owner), new_id()
         with store.lease(identity):
             with Lock(repository.path):
-                made = plan(base, store, repository, identity, again, _source(sop), Library(user_dir))
+                made = plan(base, store, repository, identity, again, source_of(sop), Library(user_dir))
                 procedure, chosen = made.procedure, model or base.model
                 request = replace(
                     made.request,
-                    inputs=_inputs(procedure, {name: str(value) for name, value in made.request.inputs.items()}),
+                    inputs=fitting(procedure, {name: str(value) for name, value in made.request.inputs.items()}),
                     model=chosen,
                     limits={**made.request.limits, **(limits or {})},
                 )
-                names = _names(procedure, settings, chosen)
+                names = model_names(procedure, settings, chosen)
                 for called in names.values():
                     providers.check_name(called, settings)
-                _honoured(procedure, names, settings)
+                honoured(procedure, names, settings)
                 sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
                 if made.changed:
-                    repository.keep(f"refs/company/edits/{identity}", made.changed, f"edits after the run {base.run}")
+                    branches.keep(
+                        repository, f"refs/company/edits/{identity}", made.changed, f"edits after the run {base.run}"
+                    )
                 with disk_errors("write the run's request", store.home):
                     keep(store, request, procedure)
             notices = Notices()
-            servers = open_servers(_servers(procedure), settings)
-            async with _models(names, settings, notices, progress) as models, servers as tools:
+            servers = open_servers(servers_of(procedure), settings)
+            async with open_models(names, settings, notices, progress) as models, servers as tools:
                 return await _sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
                     person, headless=headless,
@@ -290,9 +280,9 @@ async def _sit(
         report = Report.of(read(path))
         journal = Journal(path, (partial(store.record, request.run), report.see, *listeners))
         notices.journal = journal
-        prices = {model.name: _price(model.name, settings) for model in models.values()}
+        prices = {model.name: price_of(model.name, settings) for model in models.values()}
         spent = Spent(
-            report.calls, report.prompt_tokens, report.completion_tokens, _cost(report, prices),
+            report.calls, report.prompt_tokens, report.completion_tokens, cost_of(report, prices),
             report.seconds - report.waited,
         )  # fmt: skip
         gateway = Gateway(
@@ -329,12 +319,12 @@ async def _sit(
             person=person,
             headless=headless or dry,
             dry=dry,
-            guest=_guest(request, repository),
+            guest=guest_of(request, repository),
         )
         sitting = Sitting(
             procedure, request.inputs, request.name, request.model, store, report, resumed,
-            notes=notes if resumed or dry else (*_unset(models, settings), *_left_alone(request)),
-            remote=_remote(settings, request), hand_over=partial(_hand_over, request, repository, journal),
+            notes=notes if resumed or dry else (*unset(models, settings), *left_alone(request)),
+            remote=_remote(settings, request), hand_over=partial(hand_over, request, repository, journal),
         )  # fmt: skip
         try:
             return await engine.run(sitting, context)
@@ -347,7 +337,7 @@ def _stand_on(repository: Repository, request: Request) -> None:
     branch = repository.branch()
     if branch != request.branch and request.fork and not repository.tip(request.branch):
         repository.restore()  # what was not committed was kept before the request was
-        repository.switch(request.branch, request.fork)
+        branches.switch(repository, request.branch, request.fork)
     elif branch != request.branch:
         raise UsageError(
             f"the repository stands on {f'the branch `{branch}`' if branch else 'no branch'}, and the run goes on on "
@@ -371,191 +361,6 @@ def _earlier(request: Request, store: Store) -> Earlier:
         others=request.others,
         fork=request.fork,
     )
-
-
-def _servers(procedure: Procedure) -> set[str]:
-    """The servers whose tools the procedure's steps use."""
-    return {server for step in procedure.walk() for tool in step.tools if (server := server_of(tool))}
-
-
-def _unset(models: Mapping[str | None, Model], settings: Settings) -> Iterator[str]:
-    """What to say of tiers that steps name and the settings do not."""
-    if unset := [tier for tier in TIERS if tier in models and tier not in settings.tiers]:
-        yield f"company.toml does not say what {' and '.join(unset)} is: the run's model is asked instead"
-
-
-def _keep_out(workspace: Path, source: Source) -> None:
-    """A workspace inside the repository that a run is let into is none of its files."""
-    if workspace == source.path:
-        raise UsageError("the workspace is the repository itself", hint="give another folder: --workspace DIR")
-    if not (workspace / ".gitignore").exists():
-        write_atomic(workspace / ".gitignore", b"*\n")
-
-
-def _guest(request: Request, repository: Repository) -> Guest | None:
-    """How the run behaves in a repository that was there before it; None in one of its own."""
-    run = request.origin or request.run
-    return Guest.of(run, request.name, repository.files(request.start)) if request.start else None
-
-
-def _left_alone(request: Request) -> Iterator[str]:
-    """What to say of work that is not committed in the repository that a run is let into."""
-    if request.into:
-        source = Source.at(Path(request.into))
-        if text := told(source.uncommitted(), source):
-            yield text
-
-
-def _hand_over(request: Request, repository: Repository, journal: Journal) -> str:
-    """Bring the run's branch into the repository that it was let into; a dry run leaves none there."""
-    if not request.into or request.model == "dry":
-        return ""
-    branch = branch_of(request.run)
-    tip = Source.at(Path(request.into)).deliver(repository, request.start, request.run)
-    journal.emit("notice", text=f"the branch {branch} in {request.into} is at {tip[:10]}")
-    return branch
-
-
-# --- models -----------------------------------------------------------------------------------------
-
-
-def _names(procedure: Procedure, settings: Settings, model: str) -> dict[str | None, str]:
-    """What steps call their models → ``provider:model``."""
-    called: dict[str | None, None] = {None: None}
-    for step in procedure.walk():
-        called |= dict.fromkeys(step.models)
-    return {name: settings.model_for(name, model) for name in called}
-
-
-def _honoured(procedure: Procedure, names: Mapping[str | None, str], settings: Settings) -> None:
-    """See that the models can do what the steps ask of them."""
-    for step in procedure.walk():
-        several = step.sample > 1 or bool(step.cascade)  # candidates differ by themselves where there is no temperature
-        chosen = {role.model: role.temperature for role, _ in step.candidates.values()}
-        for called in step.cascade or ((step.model,) if step.model or not chosen else chosen):
-            temperature = step.temperature if step.temperature is not None else chosen.get(called)
-            if step.kind == "role":
-                providers.refuse_unfit(
-                    names[called], settings,
-                    temperature=temperature is not None and not several,
-                    max_tokens=step.max_tokens,
-                    place=str(step.span),
-                )  # fmt: skip
-
-
-@asynccontextmanager
-async def _models(
-    names: Mapping[str | None, str], settings: Settings, notice: Notices, progress: Progress | None
-) -> AsyncIterator[dict[str | None, Model]]:
-    async with AsyncExitStack() as stack:
-        opened: dict[str, Model] = {}
-        for name in dict.fromkeys(names.values()):
-            model = providers.open_model(name, settings, notice=notice, progress=progress)
-            opened[name] = await stack.enter_async_context(model)
-        yield {called: opened[name] for called, name in names.items()}
-
-
-def _price(name: str, settings: Settings) -> Rates:
-    price = providers.price_of(name, settings)
-    return (price.input, price.output) if price else None
-
-
-def _cost(report: Report, prices: Mapping[str, Rates]) -> float:
-    costs = report.steps.values()
-    return sum(usd(prices.get(cost.model), cost.prompt_tokens, cost.completion_tokens) or 0.0 for cost in costs)
-
-
-# --- requests ---------------------------------------------------------------------------------------
-
-
-def _inputs(procedure: Procedure, given: Mapping[str, str]) -> dict[str, Any]:
-    """The inputs as the procedure declares them.
-
-    Raises:
-        UsageError: one is missing, unknown, empty, too long or of another type.
-    """
-    for name in given:
-        if name not in procedure.inputs:
-            known = ", ".join(procedure.inputs)
-            raise UsageError(f"the procedure {procedure.name} has no input `{name}`", hint=f"its inputs are {known}")
-    found: dict[str, Any] = {}
-    for name, kind in procedure.inputs.items():
-        text = given.get(name, "").strip()
-        if not text:
-            what = "the requirement is empty" if name == "requirement" else f"the input `{name}` is missing"
-            raise UsageError(what, hint='company run "a command line tool that …"' if name == "requirement" else "")
-        if len(text) > LONGEST:
-            raise UsageError(
-                f"the input `{name}` has {len(text)} characters, and at most {LONGEST} are taken",
-                hint="say what the product must do in a few paragraphs; details belong into separate runs",
-            )
-        found[name] = _converted(name, text, kind)
-    return found
-
-
-def _converted(name: str, text: str, kind: Any) -> Any:
-    try:
-        if kind == STR:
-            return text
-        if kind == INT:
-            return int(text)
-        if kind == FLOAT:
-            return float(text)
-        if kind == BOOL:
-            return {"true": True, "false": False}[text.lower()]
-        if isinstance(kind, OneOf) and text in kind.values:
-            return text
-        if kind == ListOf(STR):
-            return [line for line in text.splitlines() if line.strip()]
-    except (ValueError, KeyError):
-        pass
-    raise UsageError(f"the input `{name}` must be {kind}, not `{text[:60]}`")
-
-
-def _source(sop: str) -> str:
-    """How a procedure is asked for from another folder."""
-    return str(Path(sop).resolve()) if Path(sop).suffix in (".yaml", ".yml") else sop
-
-
-def _identity() -> str:
-    """An id of a new run; by their ids runs are in the order in which they began."""
-    now = time.time()
-    moment = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
-    return f"{moment}-{int(now % 1 * 1000):03}{secrets.token_hex(3)}"
-
-
-def _names_of(new: NewRun, inputs: Mapping[str, Any], taken: Collection[str]) -> Iterator[str]:
-    """Names for the repository that are free: the one that was chosen, or as many as are wanted.
-
-    Args:
-        taken: the names of repositories on other machines.
-
-    Raises:
-        UsageError: the chosen one is no name for a folder, or there is something of that name.
-    """
-    if new.name:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", new.name):
-            raise UsageError(f"`{new.name}` is no name for a folder", hint="letters, digits, `.`, `_` and `-`")
-        if (new.workspace / new.name).exists():
-            raise UsageError(
-                f"there is something at {new.workspace / new.name} already, and nothing is ever overwritten",
-                hint="choose another --name, or continue the run that made it with `company resume`",
-            )
-        if new.name in taken:
-            raise UsageError(
-                f"another machine has a run named {new.name}",
-                hint=f"choose another --name, or go on with that run: company resume {new.name}",
-            )
-        yield new.name
-        return
-    words = [
-        word
-        for word in re.findall(r"[a-z0-9]+", str(next(iter(inputs.values()))).lower())
-        if not _NOISE.fullmatch(word)
-    ]
-    base = "-".join(words[:4])[:40].strip("-") or "project"
-    names = (base, *(f"{base}-{number}" for number in range(2, 10_000)))
-    yield from (name for name in names if not (name in taken or (new.workspace / name).exists()))
 
 
 def _made(

@@ -1,4 +1,4 @@
-"""A run's git repository, and the lock that keeps a second run out: the only place that touches git.
+"""A run's git repository: the only place that touches it. The lock that keeps a second run out: `lock.py`.
 
 Objects first, then the branch by compare and swap, then the files: `restore` finishes what died between.
 How git is called and read: `gitdoor.py`. Which paths are allowed and how files reach the disk: `paths.py`.
@@ -15,80 +15,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from company import gitdoor
-from company.errors import WorkspaceBusy, WorkspaceError
+from company.errors import WorkspaceError
 from company.gitdoor import EXECUTABLE, FOLDER, NO_COMMIT, REGULAR, Commit, Entry, git_errors, hardened
+from company.lock import Lock
 from company.paths import WorkingTree, disk_errors, safe_path, write_atomic
 
 if TYPE_CHECKING:
     import git
-    from filelock import BaseFileLock
 
-__all__ = ["Commit", "Lock", "Repository", "safe_path", "write_atomic"]
+__all__ = ["Commit", "Repository", "safe_path", "write_atomic"]
 
 _ATTRIBUTES = b"* -text -ident !filter !diff !merge !eol !working-tree-encoding\n"
 """Overrules any generated .gitattributes in this clone: content is what was committed, byte for byte."""
 _STALE = ("*.lock", "refs/**/*.lock", "objects/*/*.lock")
 _Status = dict[str, tuple[Entry, os.stat_result | None] | None]
 """What the index is to hold: path → entry, and the file's status if it was seen to be the same."""
-
-
-class Lock:
-    """Keeps a folder to one run: ``with Lock(folder): …``. Not re-entrant, not even in one process.
-
-    Args:
-        wait: seconds; whoever looks whether the folder is busy holds it for a moment, and keeps no run out.
-
-    Raises:
-        WorkspaceBusy: another run has it. It is free again when that process ends, however it ends.
-    """
-
-    _held: ClassVar[set[Path]] = set()
-
-    def __init__(self, folder: Path, *, wait: float = 0.5) -> None:
-        self._folder = folder.resolve()
-        self._wait = wait
-        self._lock: BaseFileLock | None = None
-
-    @classmethod
-    def is_held(cls, folder: Path) -> bool:
-        """Whether this process holds the folder."""
-        return folder.resolve() in cls._held
-
-    def __enter__(self) -> Lock:
-        from filelock import FileLock, Timeout
-
-        inside = self._folder / (".git/company" if (self._folder / ".git").is_dir() else ".company")
-        with disk_errors("lock the folder", self._folder):
-            inside.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(inside / "busy", timeout=self._wait, thread_local=False)
-            try:
-                lock.acquire()
-            except Timeout:
-                raise self._busy(inside / "pid") from None
-        try:
-            write_atomic(inside / "pid", str(os.getpid()).encode())
-        except WorkspaceError:
-            lock.release()
-            raise
-        self._lock = lock
-        self._held.add(self._folder)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._lock:
-            self._held.discard(self._folder)
-            self._lock.release()
-            self._lock = None
-
-    def _busy(self, note: Path) -> WorkspaceBusy:
-        owner = note.read_text() if note.exists() else ""
-        return WorkspaceBusy(
-            f"{self._folder} is busy, {f'pid {owner}' if owner else 'another process'} is running in it",
-            hint="wait until it has ended, or stop it" + (f": kill {owner}" if owner else ""),
-        )
 
 
 class Repository:
@@ -100,8 +44,8 @@ class Repository:
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         self._dot_git = self.path / ".git"
-        self._tree = WorkingTree(self.path, self._dot_git / "company")
-        self._left = self._dot_git / "company" / "left"
+        self.tree = WorkingTree(self.path, self._dot_git / "company")
+        self.left = self._dot_git / "company" / "left"
         """Holds the commit whose files are being put away for those of another branch."""
 
     @classmethod
@@ -195,21 +139,21 @@ class Repository:
         """
         contents = _normalised(files)
         for path in contents:
-            self._tree.check(path)
-        with self._repo() as repo:
+            self.tree.check(path)
+        with self.opened() as repo:
             parent, base = gitdoor.head(repo)
             blobs = {
                 path: None if content is None else gitdoor.store(repo, "blob", content)
                 for path, content in contents.items()
             }
             entries: dict[str, Entry | None] = {}
-            tree = gitdoor.change_tree(repo, base, _nested(blobs), entries)
+            tree = gitdoor.change_tree(repo, base, nested(blobs), entries)
             if tree == (base or gitdoor.EMPTY_TREE) and not allow_empty:
                 return None
             made = int(time.time()) if made is None else made
             name = gitdoor.line(author, "<>") or "company"
             email = f"{gitdoor.line(email_slug, '<> ')}@company.invalid"
-            raw = _commit_object(tree, parent, name, email, made, gitdoor.message(subject, body, trailers))
+            raw = commit_object(tree, parent, name, email, made, gitdoor.message(subject, body, trailers))
             known = gitdoor.commit_of(repo, instead) if instead else None
             if known and gitdoor.parent_of(known) == parent and gitdoor.tree_of(known) == tree:
                 raw = known
@@ -217,10 +161,10 @@ class Repository:
             try:
                 staged = self._stage(contents, entries)
                 self._refuse_if_locked()
-                self._move_head(repo, sha, parent, name, email)
+                self.move_head(repo, sha, parent, name, email)
                 self._refresh_index(repo, self._place(staged, entries))
             finally:
-                self._tree.clear_staging()
+                self.tree.clear_staging()
         return gitdoor.parse(sha, raw)
 
     def restore(self) -> list[str]:
@@ -236,20 +180,20 @@ class Repository:
             WorkspaceBusy: another process holds the repository's `Lock`.
             UnsafePath: a link or a folder stands where a tracked file belongs.
         """
-        with nullcontext() if Lock.is_held(self.path) else Lock(self.path), self._repo() as repo:
+        with nullcontext() if Lock.is_held(self.path) else Lock(self.path), self.opened() as repo:
             mended = [self._unlock(stale) for pattern in _STALE for stale in self._dot_git.glob(pattern)]
-            self._tree.clear_staging()
+            self.tree.clear_staging()
             sha, tree = gitdoor.head(repo)
             tracked = gitdoor.walk(repo, tree)
             index = gitdoor.index_entries(repo)
             status: _Status = {}
             for path, entry in tracked.items():
-                found = self._tree.read(path) if entry.mode in REGULAR else None
-                if entry.mode in REGULAR and not (found and _same(entry, *found)):
+                found = self.tree.read(path) if entry.mode in REGULAR else None
+                if entry.mode in REGULAR and not (found and same(entry, *found)):
                     mended.append(path + (self._keep(repo, found[0]) if found else ""))
                     content = gitdoor.data(repo, entry.sha)
-                    staged = self._tree.stage(content, executable=entry.mode == EXECUTABLE)
-                    status[path] = (entry, self._tree.place(staged, path))
+                    staged = self.tree.stage(content, executable=entry.mode == EXECUTABLE)
+                    status[path] = (entry, self.tree.place(staged, path))
                 else:
                     status[path] = (entry, found[1] if found else None)
             mended += self._finish_deletions(repo, sha, tracked, index)
@@ -257,38 +201,13 @@ class Repository:
             if mended or indexed != tracked:
                 self._refresh_index(repo, status, anew=True)
                 mended = mended or [".git/index"]
-            self._left.unlink(missing_ok=True)
+            self.left.unlink(missing_ok=True)
         return mended
-
-    def advance(self, sha: str) -> bool:
-        """Move the branch forward to a commit that the repository has; `restore` then brings the files.
-
-        Returns:
-            Whether the branch now has that commit: False when it has others, that the commit does not follow.
-
-        Raises:
-            UnsafePath: a path in the commit is refused. Nothing was changed.
-        """
-        with self._repo() as repo:
-            old, base = gitdoor.head(repo)
-            if old and gitdoor.follows(repo, old, sha):
-                return True
-            if old and not gitdoor.follows(repo, sha, old):
-                return False
-            after = gitdoor.walk(repo, gitdoor.tree_of(gitdoor.data(repo, bytes.fromhex(sha))))
-            for path in after:
-                safe_path(path)
-            for path, entry in gitdoor.walk(repo, base).items():
-                found = self._tree.read(path) if path not in after and entry.mode in REGULAR else None
-                if found and _same(entry, *found):
-                    self._tree.remove(path)
-            self._move_head(repo, sha, old, "company", "company@company.invalid")
-            return True
 
     def read(self, path: str) -> bytes | None:
         """The content of a regular file at HEAD; None when HEAD has none there."""
         *folders, name = safe_path(path).split("/")
-        with self._repo() as repo:
+        with self.opened() as repo:
             _, tree = gitdoor.head(repo)
             for folder in folders:
                 entry = gitdoor.entries(repo, tree).get(folder)
@@ -298,86 +217,42 @@ class Repository:
 
     def files(self, at: str = "HEAD") -> Mapping[str, bytes]:
         """Every regular file of a commit: path → content. Links and submodules are left out."""
-        with self._repo() as repo:
+        with self.opened() as repo:
             found = gitdoor.walk(repo, gitdoor.tree_at(repo, at)).items()
             return {path: gitdoor.data(repo, entry.sha) for path, entry in found if entry.mode in REGULAR}
 
-    def edited(self) -> dict[str, bytes | None]:
-        """The files of HEAD that are otherwise in the working tree: path → what is there, None where nothing is.
-
-        Files that git does not track are left out.
-
-        Raises:
-            UnsafePath: a link or a folder stands where a file belongs.
-        """
-        found: dict[str, bytes | None] = {}
-        with self._repo() as repo:
-            for path, entry in gitdoor.walk(repo, gitdoor.head(repo)[1]).items():
-                if entry.mode in REGULAR:
-                    here = self._tree.read(path)
-                    if not (here and gitdoor.whole_object("blob", here[0])[0] == entry.sha.hex()):
-                        found[path] = here[0] if here else None
-        return found
-
     def branch(self) -> str:
         """The branch that HEAD stands on; empty when it stands on none."""
-        with self._repo() as repo:
+        with self.opened() as repo:
             name: str = repo.git.symbolic_ref("--quiet", "HEAD", with_exceptions=False)
             return name.removeprefix("refs/heads/")
 
     def tip(self, branch: str) -> str:
         """The id of a branch's last commit; empty without such a branch."""
-        with self._repo() as repo:
+        with self.opened() as repo:
             sha: str = repo.git.rev_parse(
                 "--quiet", "--verify", f"refs/heads/{branch}^{{commit}}", with_exceptions=False
             )
             return sha
 
-    def switch(self, branch: str, at: str) -> None:
-        """Begin a new branch at a commit and put its files in place of HEAD's; those that git does not track stay.
-
-        Raises:
-            WorkspaceError: there is such a branch.
-        """
-        with self._repo() as repo:
-            repo.git.update_ref("-m", "company", f"refs/heads/{branch}", at, NO_COMMIT)
-            left, _ = gitdoor.head(repo)
-            write_atomic(self._left, (left or "").encode())
-            repo.git.symbolic_ref("-m", "company", "HEAD", f"refs/heads/{branch}")
-        self.restore()
-
-    def keep(self, ref: str, files: Mapping[str, bytes | None], subject: str) -> str:
-        """Put `files` on top of HEAD as a commit by a person that only `ref` leads to; returns its id."""
-        with self._repo() as repo:
-            parent, base = gitdoor.head(repo)
-            blobs = {
-                path: None if content is None else gitdoor.store(repo, "blob", content)
-                for path, content in files.items()
-            }
-            tree = gitdoor.change_tree(repo, base, _nested(blobs), {})
-            raw = _commit_object(tree, parent, "Person", "person@company.invalid", int(time.time()), subject)
-            sha = gitdoor.store(repo, "commit", raw).hex()
-            repo.git.update_ref("-m", "company", ref, sha, NO_COMMIT)
-            return sha
-
     def log(self, tip: str | None = None) -> list[Commit]:
         """The commits from `tip`, by default HEAD, back along first parents, newest first."""
-        with self._repo() as repo:
+        with self.opened() as repo:
             return list(self._history(repo, tip))
 
     def find(self, trailer: str, value: str) -> Commit | None:
         """The newest commit with this trailer, or None."""
-        with self._repo() as repo:
+        with self.opened() as repo:
             history = self._history(repo)
             return next((made for made in history if made.trailers.get(trailer) == gitdoor.line(value)), None)
 
     def head(self) -> str | None:
         """The id of the commit at HEAD; None before the first one."""
-        with self._repo() as repo:
+        with self.opened() as repo:
             return gitdoor.head(repo)[0]
 
     @contextmanager
-    def _repo(self) -> Iterator[git.Repo]:
+    def opened(self) -> Iterator[git.Repo]:
         with disk_errors("use the repository", self.path), git_errors(self.path):
             repo = hardened(self.path)(self.path, expand_vars=False)
             try:
@@ -392,7 +267,7 @@ class Repository:
         for path, entry in entries.items():
             content = contents[path]
             executable = entry is not None and entry.mode == EXECUTABLE
-            staged[path] = None if content is None else self._tree.stage(content, executable=executable)
+            staged[path] = None if content is None else self.tree.stage(content, executable=executable)
         return staged
 
     def _refuse_if_locked(self) -> None:
@@ -403,7 +278,7 @@ class Repository:
                 hint="wait for it to end, then run `company resume`, which clears what a killed one left",
             )
 
-    def _move_head(self, repo: git.Repo, sha: str, parent: str | None, name: str, email: str) -> None:
+    def move_head(self, repo: git.Repo, sha: str, parent: str | None, name: str, email: str) -> None:
         """Compare and swap: the branch moves only if it still stands at `parent`."""
         who = {"GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": email}
         repo.git.update_ref("-m", "company", "HEAD", sha, parent or NO_COMMIT, env=who)
@@ -413,9 +288,9 @@ class Repository:
         for path, content in sorted(staged.items(), key=lambda item: item[1] is not None):
             entry = entries[path]
             if content and entry:
-                status[path] = (entry, self._tree.place(content, path))
+                status[path] = (entry, self.tree.place(content, path))
             else:
-                self._tree.remove(path)
+                self.tree.remove(path)
                 status[path] = None
         return status
 
@@ -454,16 +329,16 @@ class Repository:
         """Remove files that HEAD's commit deleted, or another branch does not have, and the index still has."""
         parent = self._parent(sha, gitdoor.data(repo, bytes.fromhex(sha))) if sha else None
         with suppress(FileNotFoundError):
-            parent = self._left.read_text() or parent
+            parent = self.left.read_text() or parent
         if not parent:
             return []
         gone = []
         before = gitdoor.walk(repo, gitdoor.tree_of(gitdoor.data(repo, bytes.fromhex(parent))))
         for path in sorted(before.keys() - tracked.keys()):
             known = (index or {}).get((path, 0))
-            found = self._tree.read(path)
-            if known and found and known.binsha == before[path].sha and _same(before[path], *found):
-                self._tree.remove(path)
+            found = self.tree.read(path)
+            if known and found and known.binsha == before[path].sha and same(before[path], *found):
+                self.tree.remove(path)
                 gone.append(path)
         return gone
 
@@ -497,7 +372,7 @@ def _normalised(files: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
     return contents
 
 
-def _nested(blobs: Mapping[str, bytes | None]) -> gitdoor.Changes:
+def nested(blobs: Mapping[str, bytes | None]) -> gitdoor.Changes:
     changes: gitdoor.Changes = {}
     for path, sha in sorted(blobs.items()):
         *folders, name = path.split("/")
@@ -511,13 +386,13 @@ def _nested(blobs: Mapping[str, bytes | None]) -> gitdoor.Changes:
     return changes
 
 
-def _same(entry: Entry, content: bytes, status: os.stat_result) -> bool:
+def same(entry: Entry, content: bytes, status: os.stat_result) -> bool:
     is_executable = bool(status.st_mode & stat.S_IXUSR)
     sha, _ = gitdoor.whole_object("blob", content)
     return bytes.fromhex(sha) == entry.sha and is_executable == (entry.mode == EXECUTABLE)
 
 
-def _commit_object(tree: bytes, parent: str | None, name: str, email: str, made: int, message: str) -> bytes:
+def commit_object(tree: bytes, parent: str | None, name: str, email: str, made: int, message: str) -> bytes:
     who = f"{name} <{email}> {made} +0000"
     ancestry = f"tree {tree.hex()}\n" + (f"parent {parent}\n" if parent else "")
     return f"{ancestry}author {who}\ncommitter {who}\n\n{message}".encode()

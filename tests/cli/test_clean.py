@@ -21,10 +21,10 @@ from company.cli_runs import runs, show
 from company.errors import UsageError
 from company.events import read
 from company.housekeeping import clean, survey
+from company.lock import Lock
 from company.records import runs as records_of
 from company.settings import Settings
 from company.store import Folder
-from company.workspace import Lock
 from tests.engine.running import RIGHT, WRONG, git, go_on, start
 
 SOP = """sop: 1
@@ -127,8 +127,8 @@ def test_what_no_run_refers_to_goes_unless_it_was_used_of_late(folder: Path) -> 
     assert len(plan.rest) == 4
     objects.put({"kind": "json", "value": "used again"})  # a run comes to it after it was listed
     assert list(clean(folder / "ws", plan)) == []
-    assert not objects.holds(inner)
-    assert objects.holds(used)
+    assert not objects.holds([inner])
+    assert objects.holds([used])
     assert (results.get(KEY), results.failures(KEY), replies.get(KEY)) == (None, 0, None)
     assert not list((folder / "ws").rglob(".new-0*")) + list((folder / "ws").glob(".new-2*"))
     assert not (home / "state.sqlite.damaged-1000").exists()

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from running import CHECKS, INTERFACE, OUTLINE, PRD, REQUIREMENT, RIGHT, WATERFALL, WRONG, git, go_on, start
 
-from company import wiring
+from company import branches, wiring
 from company.engine import NewRun, Outcome
 from company.errors import CompanyError, UsageError
 from company.events import Event, read
@@ -291,7 +291,7 @@ def test_a_redo_that_dies_before_its_branch_is_there_can_be_resumed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Repository, where, die)
+        patch.setattr(branches if where == "switch" else Repository, where, die)
         with pytest.raises(KeyboardInterrupt):
             redo(tmp_path, first.run, [])
     ended = go_on(tmp_path)

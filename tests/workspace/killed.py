@@ -12,7 +12,8 @@ from typing import Any
 
 from git_cli import git, is_sound
 
-from company.workspace import Lock, Repository
+from company.lock import Lock
+from company.workspace import Repository
 
 TOUCHES = ("open", "os.", "subprocess.Popen", "shutil.")
 OLD = {"keep": b"1", "change": b"old\r\n", "gone": b"3", "deep/er/gone": b"4", "deep/stays": b"5"}

@@ -11,7 +11,8 @@ from git_cli import git, is_sound
 from test_repository import commit
 
 from company.errors import UnsafePath, WorkspaceBusy
-from company.workspace import Lock, Repository
+from company.lock import Lock
+from company.workspace import Repository
 
 HERE = Path(__file__).parent
 
@@ -59,7 +60,7 @@ def test_stale_locks_are_cleared_only_by_restore(repo: Repository) -> None:
 
 
 def test_restore_waits_for_no_other_process(repo: Repository) -> None:
-    code = "import sys; from pathlib import Path; from company.workspace import Lock\n"
+    code = "import sys; from pathlib import Path; from company.lock import Lock\n"
     code += "with Lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", code, str(repo.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -9,8 +9,9 @@ import pytest
 from git_cli import git
 
 from company.errors import UnsafePath, WorkspaceError
+from company.lock import Lock
 from company.remotes import address, arrive, fetch, hidden, push
-from company.workspace import Lock, Repository
+from company.workspace import Repository
 
 RUN = "20260101-000000-abcd"
 

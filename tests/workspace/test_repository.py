@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from company.errors import UnsafePath, WorkspaceBusy, WorkspaceError
-from company.workspace import Commit, Lock, Repository
+from company.lock import Lock
+from company.workspace import Commit, Repository
 
 
 @pytest.fixture
@@ -186,13 +187,13 @@ def test_any_text_makes_a_sound_commit(
 
 def test_a_branch_that_moved_meanwhile_is_not_overwritten(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     commit(repo, {"a": b"1"})
-    move = Repository._move_head
+    move = Repository.move_head
 
     def late(self: Repository, *arguments: Any) -> None:
         git(repo.path, "-c", "user.name=U", "-c", "user.email=u@x", "commit", "-q", "--allow-empty", "-m", "by hand")
         move(self, *arguments)
 
-    monkeypatch.setattr(Repository, "_move_head", late)
+    monkeypatch.setattr(Repository, "move_head", late)
     with pytest.raises(WorkspaceError, match="git failed") as caught:
         commit(repo, {"a": b"2"})
     assert "someone else committed" in caught.value.hint
@@ -262,7 +263,7 @@ def test_one_run_in_a_folder_at_a_time(tmp_path: Path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from company.workspace import Lock
+from company.lock import Lock
 with Lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -1,0 +1,86 @@
+"""Branches of a run's repository: another one is begun, moved forward to what came from elsewhere, or compared with the files.
+
+One commit after another: `workspace.py`. Branches in somebody's repository: `clones.py`; at a remote: `remotes.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from company import gitdoor
+from company.gitdoor import NO_COMMIT, REGULAR
+from company.paths import safe_path, write_atomic
+from company.workspace import Repository, commit_object, nested, same
+
+
+def advance(repository: Repository, sha: str) -> bool:
+    """Move the branch forward to a commit that the repository has; `restore` then brings the files.
+
+    Returns:
+        Whether the branch now has that commit: False when it has others, that the commit does not follow.
+
+    Raises:
+        UnsafePath: a path in the commit is refused. Nothing was changed.
+    """
+    with repository.opened() as repo:
+        old, base = gitdoor.head(repo)
+        if old and gitdoor.follows(repo, old, sha):
+            return True
+        if old and not gitdoor.follows(repo, sha, old):
+            return False
+        after = gitdoor.walk(repo, gitdoor.tree_of(gitdoor.data(repo, bytes.fromhex(sha))))
+        for path in after:
+            safe_path(path)
+        for path, entry in gitdoor.walk(repo, base).items():
+            found = repository.tree.read(path) if path not in after and entry.mode in REGULAR else None
+            if found and same(entry, *found):
+                repository.tree.remove(path)
+        repository.move_head(repo, sha, old, "company", "company@company.invalid")
+        return True
+
+
+def edited(repository: Repository) -> dict[str, bytes | None]:
+    """The files of HEAD that are otherwise in the working tree: path → what is there, None where nothing is.
+
+    Files that git does not track are left out.
+
+    Raises:
+        UnsafePath: a link or a folder stands where a file belongs.
+    """
+    found: dict[str, bytes | None] = {}
+    with repository.opened() as repo:
+        for path, entry in gitdoor.walk(repo, gitdoor.head(repo)[1]).items():
+            if entry.mode in REGULAR:
+                here = repository.tree.read(path)
+                if not (here and gitdoor.whole_object("blob", here[0])[0] == entry.sha.hex()):
+                    found[path] = here[0] if here else None
+    return found
+
+
+def switch(repository: Repository, branch: str, at: str) -> None:
+    """Begin a new branch at a commit and put its files in place of HEAD's; those that git does not track stay.
+
+    Raises:
+        WorkspaceError: there is such a branch.
+    """
+    with repository.opened() as repo:
+        repo.git.update_ref("-m", "company", f"refs/heads/{branch}", at, NO_COMMIT)
+        left, _ = gitdoor.head(repo)
+        write_atomic(repository.left, (left or "").encode())
+        repo.git.symbolic_ref("-m", "company", "HEAD", f"refs/heads/{branch}")
+    repository.restore()
+
+
+def keep(repository: Repository, ref: str, files: Mapping[str, bytes | None], subject: str) -> str:
+    """Put `files` on top of HEAD as a commit by a person that only `ref` leads to; returns its id."""
+    with repository.opened() as repo:
+        parent, base = gitdoor.head(repo)
+        blobs = {
+            path: None if content is None else gitdoor.store(repo, "blob", content) for path, content in files.items()
+        }
+        tree = gitdoor.change_tree(repo, base, nested(blobs), {})
+        raw = commit_object(tree, parent, "Person", "person@company.invalid", int(time.time()), subject)
+        sha = gitdoor.store(repo, "commit", raw).hex()
+        repo.git.update_ref("-m", "company", ref, sha, NO_COMMIT)
+        return sha
