@@ -91,7 +91,7 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
         entry = {"run": context.run, "model": model, "tokens": tokens, "values": values, "commit": made}
         context.results.put(context.keys[ident], entry)
     seconds = round(asyncio.get_running_loop().time() - began, 3)
-    saved = {"kept_from": kept["run"], "saved_tokens": kept["tokens"]} if kept and kept["run"] != context.run else {}
+    saved = {"kept_from": kept["run"], "saved_tokens": kept["tokens"]} if kept else {}
     context.journal.emit("step_finished", **where, id=ident, values=values, seconds=seconds, **saved)
     return {"values": values}
 
@@ -109,6 +109,8 @@ async def _looked_up(
     made_of = ingredients(site, state, context, who, given, files)
     context.keys[ident] = digest(made_of)
     kept = context.results.get(context.keys[ident])
+    if kept and kept["run"] == context.run:  # a journal that lost it is told again what it cost
+        kept = None
     needed = [*kept["values"].values(), (kept["commit"] or {}).get("files")] if kept else []
     return (kept if context.objects.holds(needed) else None), made_of
 

@@ -134,7 +134,7 @@ def instrument() -> None:
     around(events.Journal, "emit", lambda self, event: f"journal {event}")
     around(Objects, "put", "object")
     around(gitdoor, "store", lambda repo, kind, content: f"git {kind}")
-    around(Repository, "_move_head", "ref moved")
+    around(Repository, "move_head", "ref moved")
     around(Repository, "_refresh_index", "index written")
     around(Repository, "create", "repository made")
     around(Repository, "restore", "restore")

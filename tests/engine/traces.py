@@ -43,6 +43,8 @@ def commits_of(repo: Path, beside: frozenset[str]) -> list[Any]:
     ]:
         subject, author, trailers, raw = text.split("\x01")
         trailers = re.sub(r"^Company-Run: .*\n", "", trailers, flags=re.MULTILINE)
+        if "Company-Step: look#" in trailers:  # a decision's key is of its run
+            trailers = re.sub(r"^Company-Step-Key: .*\n", "", trailers, flags=re.MULTILINE)
         changes = [line.split(maxsplit=4) for line in raw.strip().splitlines()]
         changes = [(change[1], change[3], change[4]) for change in changes if not change[4].endswith("\t" + RECORD)]
         found.append((subject, author, trailers, changes))
