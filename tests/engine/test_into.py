@@ -313,3 +313,19 @@ def test_other_procedures_work_in_a_repository_too(tmp_path: Path) -> None:
     outcome = into(tmp_path, repo, script, "A script hello.py that says hi.", sop="zero_shot")
     assert outcome.status == "delivered"
     assert "hello.py" in git(repo, "diff", "--name-only", "trunk", outcome.branch).split()
+
+
+def test_a_redo_of_such_a_run_leaves_a_branch_of_its_own_and_keeps_what_was_edited(tmp_path: Path) -> None:
+    repo = repository(tmp_path / "repo")
+    first = into(tmp_path, repo, steps(RIGHT))
+    assert first.accepted, first.reason
+    clone = first.repo
+    cart = clone / "shop/cart.py"
+    cart.write_text(cart.read_text().replace("# whole numbers only", "# whole numbers, as agreed"))
+    again = asyncio.run(wiring.redo(tmp_path / "ws", first.run, Settings()))
+    assert (again.status, again.calls) == ("delivered", 1), "QA reads the code that was edited, and is asked again"
+    assert again.branch == f"company/{again.run}"
+    assert "as agreed" in git(repo, "show", f"company/{again.run}:shop/cart.py")
+    assert "as agreed" not in git(repo, "show", f"company/{first.run}:shop/cart.py")
+    assert git(repo, "status", "--porcelain") == ""
+    assert git(repo, "ls-tree", "--name-only", again.branch, ".company/").split() == [f".company/{first.run}"]

@@ -350,3 +350,20 @@ def test_what_is_wrong_is_said_with_its_place_and_a_way_out(
     monkeypatch.setitem(sys.modules, "psycopg", None)
     error = fault(server.dsn)
     assert "company-sim[postgres]" in error.hint
+
+
+def test_a_redo_that_was_stopped_here_is_ended_there(team: Team) -> None:
+    first = team.one.run("out")
+    assert first.accepted, first.reason
+    requirement = team.one.repo / ".company/requirement.md"
+    requirement.write_text(requirement.read_text() + "It is for everybody.\n")
+    stopped = asyncio.run(wiring.redo(team.one.workspace, first.run, team.one.settings, limits={"calls": 1}))
+    assert stopped.status == "limited"
+    ended = asyncio.run(
+        wiring.resume(team.two.workspace, stopped.run, team.two.settings, limits={"calls": 50}),
+    )
+    assert (ended.run, ended.accepted) == (stopped.run, True), ended.reason
+    assert git(team.two.repo, "branch", "--show-current") == f"company/{stopped.run}\n"
+    mine = git(team.one.repo, "rev-list", "HEAD").split()
+    assert set(mine) < set(git(team.two.repo, "rev-list", "HEAD").split())
+    assert "everybody" in (team.two.repo / ".company/requirement.md").read_text()
