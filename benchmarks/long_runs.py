@@ -69,7 +69,7 @@ SHAPES = {"loop": loop, "for_each": for_each, "chain": chain}
 class Instant:
     """Answers at once, each question in its own words."""
 
-    name, context = "instant", None
+    name, identity, context = "instant", "instant", None
 
     async def complete(self, request: Request, on_tokens: OnTokens | None = None) -> Reply:
         text = f"answer {request.seed} of {request.label.step} {request.label.item} {request.label.round}"

@@ -25,7 +25,6 @@ from long_runs import Instant
 
 from company import wiring
 from company.engine import NewRun, Outcome
-from company.records import runs
 from company.settings import Settings
 from company.workspace import Repository
 
@@ -41,8 +40,8 @@ steps:
     max: 10
     on_max: continue
 """
-CALLS = 10
-"""Of each run: `plan` and the first round ask the same, which is paid for once."""
+CALLS = 11
+"""Of each run: `plan`, and ten rounds."""
 
 
 @asynccontextmanager
@@ -74,7 +73,7 @@ def left(repo: Path) -> Any:
 
 def judged(what: str, home: Path, alone: Any, seconds: list[float], wall: float, memory: float) -> None:
     """Look at every run of the workspace, and print a line."""
-    records = runs(home / "ws")
+    records = wiring.runs(home / "ws", Settings())
     assert len({record.name for record in records}) == len(seconds), "runs share a folder"
     assert {(record.status, record.calls) for record in records} == {("delivered", CALLS)}
     same = sum(left(record.repo) == alone for record in records)
