@@ -54,8 +54,8 @@ async def work(site: Site, state: RunState, context: RunContext, scope: Scope, s
     changed = result
     if step.updates:
         target = unpack(context.objects, state["values"][step.updates])
-        changed, updated = _updated(target, result)
-        values[step.updates] = pack(context.objects, updated)
+        changed, whole = updated(target, result)
+        values[step.updates] = pack(context.objects, whole)
     if not step.cascade:  # its loop commits the answer that is taken
         await commit(site, state, context, changed, role)
     return values
@@ -165,7 +165,7 @@ def _ask(
     )
 
 
-def _updated(target: Any, result: Any) -> tuple[Any, Any]:
+def updated(target: Any, result: Any) -> tuple[Any, Any]:
     """What a step changed, and the artifact that it updates as it is now."""
     changes = result.files if isinstance(result, Patch) else result
     if isinstance(target, SourceFile) and isinstance(changes, list):

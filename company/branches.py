@@ -65,7 +65,8 @@ def switch(repository: Repository, branch: str, at: str) -> None:
         WorkspaceError: there is such a branch.
     """
     with repository.opened() as repo:
-        repo.git.update_ref("-m", "company", f"refs/heads/{branch}", at, NO_COMMIT)
+        if repository.tip(branch) != at:
+            repo.git.update_ref("-m", "company", f"refs/heads/{branch}", at, NO_COMMIT)
         left, _ = gitdoor.head(repo)
         write_atomic(repository.left, (left or "").encode())
         repo.git.symbolic_ref("-m", "company", "HEAD", f"refs/heads/{branch}")
@@ -84,3 +85,12 @@ def keep(repository: Repository, ref: str, files: Mapping[str, bytes | None], su
         sha = gitdoor.store(repo, "commit", raw).hex()
         repo.git.update_ref("-m", "company", ref, sha, NO_COMMIT)
         return sha
+
+
+def beyond(repository: Repository, ref: str) -> dict[str, bytes | None]:
+    """The files of the working tree that are otherwise than HEAD has them, without those that a ref's commit has so."""
+    found = edited(repository)
+    with repository.opened() as repo:
+        sha: str = repo.git.rev_parse("--quiet", "--verify", f"{ref}^{{commit}}", with_exceptions=False)
+    known = repository.files(sha) if sha else {}
+    return {path: content for path, content in found.items() if not sha or known.get(path) != content}

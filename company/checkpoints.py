@@ -1,6 +1,6 @@
 """Keeps a run's checkpoints few: the last says where the graph stands, and those before it nobody reads.
 
-What a checkpoint holds: `state.py`. Which database: `engine.py`. What stands in for one that is lost: the journal.
+What a checkpoint holds: `state.py`. Which database: `store.py`, `postgres.py`. What stands in for one that is lost: the journal.
 """
 
 from __future__ import annotations

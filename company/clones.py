@@ -167,11 +167,16 @@ class Source:
                 hint=f"check out another branch, then `company resume {run}`; or: git pull --ff-only {clone} {branch}",
             )
         with git_errors(self.path):
-            _carry(inside, self._git(), [tip, f"^{base}"], "unpack_objects", "-q")
+            known = [f"^{base}"] if self._commit(base) else []
+            _carry(inside, self._git(), [tip, *known], "unpack_objects", "-q")
             who = {"GIT_COMMITTER_NAME": "Company", "GIT_COMMITTER_EMAIL": "company@company.invalid"}
             reference = f"refs/heads/{branch}"
             self._git().update_ref("--no-deref", "-m", "company", reference, tip, there or NO_COMMIT, env=who)
         return tip
+
+    def tip(self, branch: str) -> str:
+        """The id of a branch's last commit; empty without such a branch."""
+        return self._commit(f"refs/heads/{branch}")
 
     def _git(self) -> git.Git:
         return _git_of(hardened(self.path, self.own, self.common), self.path)

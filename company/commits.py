@@ -76,6 +76,8 @@ async def commit_files(
             trailers=found,
             instead=context.earlier.commits.get(ident, ""),
         )
+        while context.repository.overwrote:
+            context.journal.emit("notice", text=f"overwritten: {context.repository.overwrote.pop(0)}")
         if commit:
             context.committed[ident] = commit
             _tell(context, ident, commit, title, made)

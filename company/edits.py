@@ -126,7 +126,7 @@ class _Reader:
         changed = {
             name: value
             for name, ref in values.items()
-            if (value := _with_file(unpack(self._objects, ref), path, old, text)) is not None
+            if (value := _with_file(unpack(self._objects, ref), path, old, text, self._guest)) is not None
         }
         if changed:
             return {**values, **{name: pack(self._objects, value) for name, value in changed.items()}}, {path: text}
@@ -169,16 +169,17 @@ class _Reader:
             raise UsageError(f"it is no JSON: {error}", place=path) from error
 
 
-def _with_file(value: Any, path: str, old: str | None, new: str) -> Any:
+def _with_file(value: Any, path: str, old: str | None, new: str, guest: Guest | None) -> Any:
     """A value in which a file is another one; None where it holds no such file."""
     if isinstance(value, SourceFile | TestFile):
-        same = value.path == path and value.content == old
-        return value.model_copy(update={"content": new}) if same else None
+        same = value.path == path and publish.styled(value, guest).decode() == old
+        plain = new.removeprefix("\ufeff").replace("\r\n", "\n") if guest else new
+        return value.model_copy(update={"content": plain}) if same else None
     if isinstance(value, Patch):
-        inner = _with_file(list(value.files), path, old, new)
+        inner = _with_file(list(value.files), path, old, new, guest)
         return None if inner is None else value.model_copy(update={"files": inner})
     if isinstance(value, list):
-        each = [_with_file(one, path, old, new) for one in value]
+        each = [_with_file(one, path, old, new, guest) for one in value]
         known = any(one is not None for one in each)
         return [one if new is None else new for one, new in zip(value, each, strict=True)] if known else None
     return None

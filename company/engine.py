@@ -172,9 +172,13 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         else:
             reason = f"{reason}; {error}"
     report = sitting.report
-    if status == "failed":  # whoever goes on asks other questions; a sitting that was killed has them asked again
+    if status in (
+        "failed",
+        "delivered",
+        "unaccepted",
+    ):  # who comes to them again asks other questions; not after a kill
         for ident, times in context.failures.items():
-            if times and ident in context.keys:
+            if times and ident in context.keys and (status == "failed" or ident not in report.done):
                 context.results.fail(context.keys[ident], times)
     context.journal.emit(
         "run_finished", status=status, reason=reason, hint=hint, accepted=accepted, seconds=round(report.seconds, 3)

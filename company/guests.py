@@ -47,3 +47,19 @@ def hand_over(request: Request, repository: Repository, journal: Journal) -> str
     tip = Source.at(Path(request.into)).deliver(repository, request.start, request.run)
     journal.emit("notice", text=f"the branch {branch} in {request.into} is at {tip[:10]}")
     return branch
+
+
+def in_step(request: Request, repository: Repository) -> None:
+    """See that the run's branch in somebody's repository has nothing that its clone has not.
+
+    Raises:
+        UsageError: somebody committed to it there.
+    """
+    if request.into and Path(request.into).exists():
+        there = Source.at(Path(request.into)).tip(request.branch)
+        if there and not repository.has(there):
+            raise UsageError(
+                f"the branch {request.branch} has commits there that the run's clone has not",
+                place=request.into,
+                hint=f"git -C {repository.path} pull --ff-only {request.into} {request.branch}, then give the redo again",
+            )

@@ -1,6 +1,6 @@
 """What a workspace holds that no run needs, and its deletion: the only place that deletes what runs left behind.
 
-Which part of a repository may go: `ownership.py`. What is kept, and why it is young after use: `cache.py`. A name counts as
+Which part of a repository may go: `ownership.py`. What is kept, and why it is young after use: `store.py`. A name counts as
 needed wherever it is written in a run's request, journal or checkpoints, or in something needed. Asking first: `cli_clean.py`.
 """
 
@@ -58,6 +58,8 @@ class Doomed:
     stays: str
     """Why its repository or its branch stays; empty where what it has goes, or there is none."""
     bytes: int
+    start: str = ""
+    """The commit that it began from in somebody's repository: what led to that is not its own."""
 
 
 @dataclass(frozen=True)
@@ -231,10 +233,20 @@ def _doomed(workspace: Path, run: _Run, doomed: Iterable[_Run], staying: Iterabl
         branch = "" if stays else own
         stays = stays or ("" if own else f"{', '.join(sharing)} shares the repository")
     elif repo:
-        stays = keeps_repository(repo, alive)
+        stays = keeps_repository(repo, alive, run.request.start)
         whole = not stays
     count = size(run.folder) + (size(repo) if repo and whole and first is run else 0)
-    return Doomed(run.identity, run.status, run.folder, workspace / run.request.name, branch, whole, stays, count)
+    return Doomed(
+        run.identity,
+        run.status,
+        run.folder,
+        workspace / run.request.name,
+        branch,
+        whole,
+        stays,
+        count,
+        run.request.start,
+    )
 
 
 # --- what is needed ---------------------------------------------------------------------------------
@@ -373,7 +385,7 @@ def _delete_run(workspace: Path, doomed: Doomed) -> Iterator[str]:
         others = {run.identity for run in runs} - {doomed.run}
         sharing = {run.identity for run in runs if run.request.name == doomed.repo.name} - {doomed.run}
         if doomed.whole and has_git and not sharing:
-            if why := keeps_repository(doomed.repo, others):
+            if why := keeps_repository(doomed.repo, others, doomed.start):
                 yield f"{doomed.repo} stays: {why}"
             else:
                 _throw_away(workspace, doomed.repo)

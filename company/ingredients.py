@@ -9,12 +9,16 @@ import hashlib
 import platform
 from collections.abc import Mapping
 from functools import cache
+from importlib.metadata import distributions
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
 from company.cache import digest
+from company.sandbox.interpreter import current
+from company.sandbox.plain import PlainProcess
 from company.sop.procedure import Role, Step
+from company.sop.tool_names import server_of
 from company.sop.types import Type
 from company.state import RunContext, RunState, Site, round_of, step_id, wrapped
 
@@ -65,7 +69,7 @@ def ingredients(
     """
     step, (role, prompt) = site.step, who
     found: dict[str, Any] = {
-        "the step": [FORMAT, step_id(site, state), step.kind],
+        "the step": [FORMAT, step_id(site, state), step.kind, step.commit, bool(step.cascade)],
         **{f"the input `{name}`": wrapped(value) for name, value in given.items()},
     }
     if step.updates:
@@ -79,7 +83,9 @@ def ingredients(
         found["the gate"] = [dict(step.choices), step.max, step.headless, context.headless, context.earlier.origin]
     else:
         found["the requirement"] = context.requirement
-    where = [context.sandbox.name, platform.python_version()]
+    where = [context.sandbox.name, platform.python_version(), *current().versions]
+    if context.sandbox.name == PlainProcess.name:  # the code sees everything that is installed
+        where += sorted(f"{each.name} {each.version}" for each in distributions())
     if step.kind == "run":
         found["the command"] = [step.command, step.timeout or context.test_seconds, *where]
     if role:
@@ -89,6 +95,8 @@ def ingredients(
         found["the model"] = context.gateway.parameters(*asked_of(site, state, role))
     if step.tools:
         found["the tools"] = [list(step.tools), step.tool_calls, context.test_seconds, *where]
+    if any(server_of(tool) for tool in step.tools):
+        found["the world, which its tools look at,"] = context.run
     if number := again(step, context):
         found["--from"] = [context.earlier.origin, number]
     return {name: digest(value)[:_LENGTH] for name, value in found.items()}

@@ -13,7 +13,7 @@ from typing import Any
 
 from company import publish
 from company.artifacts import ChangePlan, SourceFile, TestFile, TestRun, flat
-from company.asking import tree, who_works, work
+from company.asking import holds_together, tree, updated, who_works, work
 from company.assemble import definition
 from company.beside import planned, run_beside
 from company.cache import digest
@@ -30,7 +30,7 @@ from company.sandbox import Limits as SandboxLimits
 from company.sandbox import run_command, run_tests
 from company.sop.declares import is_pytest
 from company.sop.procedure import Role, Step
-from company.state import RunContext, RunState, Scope, Site, pack, round_of, step_id, unpack
+from company.state import Edit, RunContext, RunState, Scope, Site, pack, round_of, step_id, unpack
 from company.survey import survey
 
 __all__ = ["Child", "end_round", "enter", "perform"]
@@ -68,7 +68,7 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
         if kept:
             values = await _taken(site, context, kept, ident)
         elif edit:
-            values = {}
+            values, edit = _over(site, state, context, edit)
             context.journal.emit(
                 "notice", text=f"{ident}: kept as you edited it, though {reason(ident, made_of, context, '')}"
             )
@@ -112,7 +112,31 @@ async def _looked_up(
     if kept and kept["run"] == context.run:  # a journal that lost it is told again what it cost
         kept = None
     needed = [*kept["values"].values(), (kept["commit"] or {}).get("files")] if kept else []
-    return (kept if context.objects.holds(needed) else None), made_of
+    if not (kept and context.objects.holds(needed)):
+        return None, made_of
+    try:
+        holds_together(site, unpack(context.objects, kept["values"][step.path]))
+    except StepFailed:  # what it was made for has changed: the role is told what does not hold
+        return None, made_of
+    return kept, made_of
+
+
+def _over(site: Site, state: RunState, context: RunContext, edit: Edit) -> tuple[Values, Edit]:
+    """What a step leaves that is taken as it was edited, though it would give something else now; with all of its files."""
+    step = site.step
+    own = unpack(context.objects, edit.values[step.path])
+    values: Values = {step.path: edit.values[step.path]}
+    if step.updates:
+        _, whole = updated(unpack(context.objects, state["values"][step.updates]), own)
+        values[step.updates] = pack(context.objects, whole)
+    files = publish.files_of(
+        step.path.removesuffix(".do"), state.get("item", ""), own, context.requirement,
+        candidates=step.sample > 1, guest=context.guest,
+    )  # fmt: skip
+    texts = {path: content.decode() for path, content in files.items()}
+    edited = context.objects.get(edit.made["files"])["value"]
+    kept = context.objects.put({"kind": "files", "value": {**texts, **edited}})
+    return values, Edit(values, {**edit.made, "files": kept})
 
 
 async def _taken(site: Site, context: RunContext, kept: dict[str, Any], ident: str) -> Values:

@@ -26,11 +26,13 @@ _MADE_AGAIN = frozenset({"__pycache__", ".pytest_cache", ".venv"})
 _COMMITTER = re.compile(rb"^committer [^\n]*@company\.invalid> ", re.MULTILINE)
 
 
-def keeps_repository(path: Path, alive: Set[str]) -> str:
+def keeps_repository(path: Path, alive: Set[str], start: str = "") -> str:
     """Why a repository must not be deleted; empty when all that is in it was made by runs, and by none that is `alive`."""
     try:
         with _opened(path) as repo:
-            return _changes(path, repo) or _others(repo, alive, ["--all", "--reflog", *_head(repo)])
+            return _changes(path, repo) or _others(
+                repo, alive, ["--all", "--reflog", *_head(repo), *([f"^{start}"] if start else [])]
+            )
     except CompanyError as error:
         return f"it cannot be read ({error.message})"
 

@@ -79,9 +79,9 @@ def files_of(
             documents.append(one)
             continue
         if isinstance(one, SourceFile | TestFile):
-            found[one.path] = _styled(one, guest)
+            found[one.path] = styled(one, guest)
         elif isinstance(one, Patch):
-            found.update({file.path: _styled(file, guest) for file in one.files})
+            found.update({file.path: styled(file, guest) for file in one.files})
         elif one is not None:
             documents.append(one)
         made = made_tests(one, requirement, guest.tests if guest else "")
@@ -122,7 +122,7 @@ def made_tests(value: Any, requirement: str, path: str = "") -> testgen.Tests | 
     return testgen.moved(made, path) if made and path else made
 
 
-def _styled(file: SourceFile | TestFile, guest: Guest | None) -> bytes:
+def styled(file: SourceFile | TestFile, guest: Guest | None) -> bytes:
     """A file's bytes: with the line ends and the mark at the top that it had before the run."""
     old = guest.before.get(file.path, b"") if guest else b""
     content = file.content.encode()

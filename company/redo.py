@@ -36,6 +36,8 @@ class Plan:
     procedure: Procedure
     changed: Mapping[str, bytes | None]
     """What the working tree holds that no commit does: path → content, None for a file that was deleted."""
+    notes: tuple[str, ...]
+    """What to tell people."""
 
 
 def plan(
@@ -75,7 +77,8 @@ def plan(
     if "requirement" in found.asked and "requirement" in inputs:
         inputs["requirement"] = found.asked["requirement"].strip()
     before_others = objects.get(base.others)["value"] if base.others else {}
-    files = {**before_others, **_texts(found.others)}
+    texts, notes = _texts(found.others, base.branch)
+    files = {**before_others, **texts}
     others = objects.put({"kind": "files", "value": files}) if files else ""
     first = report.commits.get(START)
     fork = base.fork or (first["sha"] if first else "")
@@ -87,7 +90,7 @@ def plan(
         limits={**asdict(procedure.limits), **_own_limits(base, before)},
         edits={ident: asdict(edit) for ident, edit in found.edits.items() if ident not in anew}, others=others,
     )  # fmt: skip
-    return Plan(request, procedure, dirty)
+    return Plan(request, procedure, dirty, tuple(notes))
 
 
 def _changed(
@@ -155,13 +158,13 @@ def _is_in(ident: str, name: str) -> bool:
     return path == name or path.startswith(f"{name}.")
 
 
-def _texts(files: Mapping[str, bytes | None]) -> dict[str, str | None]:
+def _texts(files: Mapping[str, bytes | None], branch: str) -> tuple[dict[str, str | None], list[str]]:
+    """The files that are text, and what to say of the others."""
     found: dict[str, str | None] = {}
+    notes = []
     for path, content in files.items():
         try:
             found[path] = None if content is None else content.decode()
-        except UnicodeDecodeError as error:
-            raise UsageError(
-                "it is no text, and a run takes over text alone", place=path, hint=f"git restore {path}"
-            ) from error
-    return found
+        except UnicodeDecodeError:
+            notes.append(f"{path} is no text, and a run takes over text alone: it stays on {branch}")
+    return found, notes

@@ -148,14 +148,21 @@ class Folder:
             for companion in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
                 companion.unlink(missing_ok=True)
             notice(f"the state database was damaged: set aside as {aside.name}, going on from the journal")
-        async with pruned(AsyncSqliteSaver).from_conn_string(str(path)) as saver:
-            saver.serde = EncryptedSerializer(Seal())
-            await saver.conn.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-            await saver.setup()
-            await saver.conn.execute(
-                "PRAGMA synchronous=NORMAL"
-            )  # a checkpoint that is lost is made again from the journal
-            yield saver
+        try:
+            async with pruned(AsyncSqliteSaver).from_conn_string(str(path)) as saver:
+                saver.serde = EncryptedSerializer(Seal())
+                await saver.conn.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+                await saver.setup()
+                await saver.conn.execute(
+                    "PRAGMA synchronous=NORMAL"
+                )  # a checkpoint that is lost is made again from the journal
+                yield saver
+        except sqlite3.Error as error:
+            raise WorkspaceError(
+                f"the state database failed: {error}",
+                place=str(path),
+                hint="free some space on the disk, then `company resume` goes on",
+            ) from error
 
 
 def _is_sound(path: Path) -> bool:

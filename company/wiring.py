@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -22,7 +23,7 @@ from company.clones import Source, branch_of
 from company.engine import NewRun, Outcome, Sitting
 from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceError
 from company.events import Journal, Listener, read
-from company.guests import guest_of, hand_over, keep_out, left_alone
+from company.guests import guest_of, hand_over, in_step, keep_out, left_alone
 from company.llm import providers
 from company.llm.budget import Budget, Spent
 from company.llm.client import Model
@@ -142,8 +143,12 @@ async def resume(
             procedure = load_procedure(str(folder / own_file(request.sop)), Library(folder, folder))
             sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
             again = all("files" in event for event in Report.of(store.events(run)).commits.values())
-            remote = _remote(settings, request)
-            owner = request.origin or run
+            again = again and not request.start and not request.fork  # else it begins from what no commit of it made
+            remote, owner = _remote(settings, request), request.origin or run
+            if record.repo.exists():
+                _own(record.repo, owner)
+            elif request.into and owner == run:
+                Source.at(Path(request.into)).clone(request.start, record.repo, run)
             notes = await asyncio.to_thread(remotes.arrive, record.repo, owner, remote, again=again)
             repository = _own(record.repo, owner)
             if remote and not repository.tip(request.branch):
@@ -223,10 +228,12 @@ async def redo(
         with store.lease(record.run):
             store.fetch(record.run)
             owner = base.origin or base.run
-            await asyncio.to_thread(remotes.arrive, record.repo, owner, _remote(settings, base), again=True)
+            again_too = not base.start and not base.fork
+            await asyncio.to_thread(remotes.arrive, record.repo, owner, _remote(settings, base), again=again_too)
         repository, identity = _own(record.repo, owner), new_id()
         with store.lease(identity):
             with Lock(repository.path):
+                in_step(base, repository)
                 made = plan(base, store, repository, identity, again, source_of(sop), Library(user_dir))
                 procedure, chosen = made.procedure, model or base.model
                 request = replace(
@@ -251,7 +258,7 @@ async def redo(
             async with open_models(names, settings, notices, progress) as models, servers as tools:
                 return await _sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
-                    person, headless=headless,
+                    person, headless=headless, notes=made.notes,
                 )  # fmt: skip
 
 
@@ -276,7 +283,7 @@ async def _sit(
     path = store.home / "runs" / request.run / "events.jsonl"
     dry = request.model == "dry"
     with Lock(repository.path):
-        _stand_on(repository, request)
+        stood = tuple(_stand_on(repository, request))
         report = Report.of(read(path))
         journal = Journal(path, (partial(store.record, request.run), report.see, *listeners))
         notices.journal = journal
@@ -323,7 +330,7 @@ async def _sit(
         )
         sitting = Sitting(
             procedure, request.inputs, request.name, request.model, store, report, resumed,
-            notes=notes if resumed or dry else (*unset(models, settings), *left_alone(request)),
+            notes=(*stood, *notes) if resumed or dry else (*stood, *notes, *unset(models, settings), *left_alone(request)),
             remote=_remote(settings, request), hand_over=partial(hand_over, request, repository, journal),
         )  # fmt: skip
         try:
@@ -332,11 +339,17 @@ async def _sit(
             journal.close()
 
 
-def _stand_on(repository: Repository, request: Request) -> None:
-    """See that the repository stands on the run's branch; that of a run which goes back to another is begun here."""
+def _stand_on(repository: Repository, request: Request) -> Iterator[str]:
+    """See that the repository stands on the run's branch; that of a run which goes back to another is begun here. What to say of it."""
     branch = repository.branch()
-    if branch != request.branch and request.fork and not repository.tip(request.branch):
-        repository.restore()  # what was not committed was kept before the request was
+    if branch != request.branch and request.fork and repository.tip(request.branch) in ("", request.fork):
+        kept = f"refs/company/edits/{request.run}"
+        later = branches.beyond(repository, kept)
+        if later:  # edited since the run was asked for: no part of it, and not to be lost
+            kept = f"{kept}-{time.time_ns()}"
+            branches.keep(repository, kept, later, f"edits after the run {request.run} was asked for")
+            yield f"{', '.join(sorted(later))} changed since and is no part of this run; git keeps it: git log -p {kept} -1"
+        repository.restore()
         branches.switch(repository, request.branch, request.fork)
     elif branch != request.branch:
         raise UsageError(

@@ -45,6 +45,8 @@ class Repository:
         self.path = path.resolve()
         self._dot_git = self.path / ".git"
         self.tree = WorkingTree(self.path, self._dot_git / "company")
+        self.overwrote: list[str] = []
+        """What commits found in the place of their files and git did not know: path, and under which id git keeps it now."""
         self.left = self._dot_git / "company" / "left"
         """Holds the commit whose files are being put away for those of another branch."""
 
@@ -161,6 +163,9 @@ class Repository:
             try:
                 staged = self._stage(contents, entries)
                 self._refuse_if_locked()
+                for path in staged:
+                    if (found := self.tree.read(path)) and (note := self._keep(repo, found[0])):
+                        self.overwrote.append(path + note)
                 self.move_head(repo, sha, parent, name, email)
                 self._refresh_index(repo, self._place(staged, entries))
             finally:
@@ -226,6 +231,11 @@ class Repository:
         with self.opened() as repo:
             name: str = repo.git.symbolic_ref("--quiet", "HEAD", with_exceptions=False)
             return name.removeprefix("refs/heads/")
+
+    def has(self, sha: str) -> bool:
+        """Whether there is a commit with this id."""
+        with self.opened() as repo:
+            return gitdoor.commit_of(repo, sha) is not None
 
     def tip(self, branch: str) -> str:
         """The id of a branch's last commit; empty without such a branch."""

@@ -259,7 +259,9 @@ def test_the_settings_that_init_writes_are_the_defaults(tmp_path: Path, monkeypa
     assert written.tiers == {"small": "local:qwen2.5-coder-0.5b"}
     assert written.providers["mine"].key == "MINE_API_KEY"
     assert set(written.mcp) == {"notes", "issues"}
-    assert written.model_copy(update={"tiers": {}, "providers": {}, "mcp": {}}) == Settings.model_construct()
+    assert written.remote == "git@HOST:TEAM/{name}.git"
+    examples = {"tiers": {}, "providers": {}, "mcp": {}, "remote": "", "state": Settings.model_construct().state}
+    assert written.model_copy(update=examples) == Settings.model_construct()
 
 
 REQUIREMENT = (

@@ -125,6 +125,7 @@ class _Context:
         self.sandbox = type("Sandbox", (), {"name": "plain"})
         self.earlier = Earlier(origin=world.run, again={world.path: world.again} if world.again else {})
         self.headless = False
+        self.guest = None
         self.prompts = Prompts(
             {
                 "prompts/engineer/code.md.j2": world.template + "{% include 'shared/more.md.j2' %}",

@@ -131,7 +131,7 @@ def test_without_best_the_last_round_stands(own: Path) -> None:
 
 
 def test_a_loop_that_must_succeed_fails_the_run(own: Path) -> None:
-    outcome = start(own, sop(TESTS + LOOP), loop_script(HALF, HALF, NONE), user_dir=own)
+    outcome = start(own, sop(TESTS + LOOP), loop_script(HALF, NONE, HALF), user_dir=own)
     assert outcome.status == "failed"
     assert "the loop `verify` is not done after 3 rounds: `test.passed` does not hold" in outcome.reason
 

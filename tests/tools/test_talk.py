@@ -59,6 +59,7 @@ class Heard:
     inner: Model
     context: int | None = None
     name: str = "heard"
+    identity: str = "heard"
     requests: list[Request] = field(default_factory=list)
 
     async def complete(self, request: Request, on_tokens: OnTokens | None = None) -> Reply:
