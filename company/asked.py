@@ -96,7 +96,8 @@ def free_names(new: NewRun, inputs: Mapping[str, Any], taken: Collection[str]) -
         if (new.workspace / new.name).exists():
             raise UsageError(
                 f"there is something at {new.workspace / new.name} already, and nothing is ever overwritten",
-                hint="choose another --name, or continue the run that made it with `company resume`",
+                hint=f"choose another --name; `company redo {new.name}` makes its run again, `company resume` goes on with one "
+                "that was stopped",
             )
         if new.name in taken:
             raise UsageError(

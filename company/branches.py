@@ -13,6 +13,15 @@ from company.gitdoor import NO_COMMIT, REGULAR
 from company.paths import safe_path, write_atomic
 from company.workspace import Repository, commit_object, nested, same
 
+_UNDER_WAY = {
+    "MERGE_HEAD": "merge",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase",
+}
+"""What lies in `.git` meanwhile → the command."""
+
 
 def advance(repository: Repository, sha: str) -> bool:
     """Move the branch forward to a commit that the repository has; `restore` then brings the files.
@@ -94,3 +103,24 @@ def beyond(repository: Repository, ref: str) -> dict[str, bytes | None]:
         sha: str = repo.git.rev_parse("--quiet", "--verify", f"{ref}^{{commit}}", with_exceptions=False)
     known = repository.files(sha) if sha else {}
     return {path: content for path, content in found.items() if not sha or known.get(path) != content}
+
+
+def under_way(repository: Repository) -> str:
+    """The git command that a person has begun and not ended: `merge`, `rebase`, `cherry-pick`, `revert`; empty for none."""
+    inside = repository.path / ".git"
+    for name, what in _UNDER_WAY.items():
+        if (inside / name).exists():
+            return what
+    return ""
+
+
+def beside(repository: Repository, branch: str) -> str:
+    """The first commit by a person that HEAD has and a branch has not; empty where there is none."""
+    tip = repository.tip(branch)
+    known = {made.sha for made in repository.log(tip)} if tip else set()
+    for made in repository.log():
+        if made.sha in known:
+            return ""
+        if "Company-Run" not in made.trailers:
+            return made.sha
+    return ""

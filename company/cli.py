@@ -38,7 +38,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 EXIT = {"delivered": 0, "failed": 1, "unaccepted": 3, "limited": 4, "interrupted": 130}
-ExplainOption = Annotated[bool, typer.Option(help="Say of each step why it is done, or why it need not be.")]
+ExplainOption = Annotated[bool, typer.Option(help="Say of each step, as it comes, why it is done or need not be.")]
 _LIMITS = ("calls", "tokens", "minutes", "usd")
 
 

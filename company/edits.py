@@ -64,25 +64,30 @@ def changes(
     edits, asked, others = dict(before), {}, {}
     texts: dict[str, dict[str, str | None]] = {}
     documents: dict[str, str] = {}
+    source = next(reversed(report.commits.values()), {"sha": "HEAD"})["sha"][:12]
     for path, content in sorted(changed.items()):
         ident = reader.owner(path)
-        if path in own:
-            asked[own[path]] = _text(path, content)
-        elif path == f"{records}/run.json":
-            raise UsageError("it says what the run was, and is not to be edited", place=path, hint=_undo(path))
-        elif not ident:
-            others[path] = content
-        else:
-            old = edits.get(ident)
-            values = dict(old.values) if old else dict(report.done[ident])
-            values, made = reader.edit(ident, values, path, _text(path, content))
-            if len(made) > 1 and documents.setdefault(ident, path) != path:
-                other = documents[ident]
-                raise UsageError(
-                    f"{other} was changed too, and both are made from one another", place=path, hint=_undo(path)
-                )
-            texts.setdefault(ident, {}).update(made)
-            edits[ident] = Edit(values, {})
+        try:
+            if path in own:
+                asked[own[path]] = _text(path, content)
+            elif path == f"{records}/run.json":
+                raise UsageError("it says what the run was, and is not to be edited", place=path, hint=_undo(path))
+            elif not ident:
+                others[path] = content
+            else:
+                old = edits.get(ident)
+                values = dict(old.values) if old else dict(report.done[ident])
+                values, made = reader.edit(ident, values, path, _text(path, content))
+                if len(made) > 1 and documents.setdefault(ident, path) != path:
+                    other = documents[ident]
+                    raise UsageError(
+                        f"{other} was changed too, and both are made from one another", place=path, hint=_undo(path)
+                    )
+                texts.setdefault(ident, {}).update(made)
+                edits[ident] = Edit(values, {})
+        except UsageError as error:  # also where the change is staged or committed
+            error.hint = error.hint.replace("git restore ", f"git restore --source={source} --staged --worktree ")
+            raise
     for ident, made in texts.items():
         earlier = objects.get(before[ident].made["files"])["value"] if ident in before else {}
         files = objects.put({"kind": "files", "value": {**earlier, **made}})
@@ -146,7 +151,7 @@ class _Reader:
         if path not in files or not path.endswith((".json", ".md")):
             raise UsageError(
                 f"it is made from what `{name}` gave, and is not to be edited itself", place=path,
-                hint=f"edit {next(iter(files))} instead, and undo this: git restore {path}",
+                hint=f"edit {next((one for one in files if one.endswith('.json')), 'what it is made from')} instead, and undo this: git restore {path}",
             )  # fmt: skip
         made: dict[str, str | None] = {where: data.decode() for where, data in files.items()}
         gone = publish.files_of(

@@ -75,7 +75,7 @@ class Outcome:
     cached_steps: int
     """Steps whose result was kept, or whose replies had all been paid for before."""
     saved_tokens: int
-    """What the kept results cost in the runs that paid for them."""
+    """What kept results and replies cost when they were paid for."""
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
@@ -272,7 +272,10 @@ async def _push(sitting: Sitting, context: RunContext) -> None:
     try:
         await asyncio.to_thread(remotes.push, context.repository, sitting.remote)
     except CompanyError as error:
-        context.journal.emit("notice", text=f"not pushed, the next sitting tries again: {error.message}")
+        by_hand = (
+            f"git -C {context.repository.path} push {remotes.hidden(sitting.remote)} {context.repository.branch()}"
+        )
+        context.journal.emit("notice", text=f"not pushed; the next sitting does it, or {by_hand}: {error.message}")
     except asyncio.CancelledError:
         context.journal.emit("notice", text="stopped while the branch was pushed")
 

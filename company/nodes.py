@@ -87,8 +87,14 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
         values = {**values, **edit.values}
         await commit_again(context, f"{ident}@edit", edit.made, {})
     elif made_of and not kept:
-        model, tokens = context.tokens.get(ident, ("", 0))
-        entry = {"run": context.run, "model": model, "tokens": tokens, "values": values, "commit": made}
+        model, _ = context.tokens.get(ident, ("", 0))
+        entry = {
+            "run": context.run,
+            "model": model,
+            "tokens": context.worth.get(ident, 0),
+            "values": values,
+            "commit": made,
+        }
         context.results.put(context.keys[ident], entry)
     seconds = round(asyncio.get_running_loop().time() - began, 3)
     saved = {"kept_from": kept["run"], "saved_tokens": kept["tokens"]} if kept else {}

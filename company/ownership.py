@@ -113,7 +113,9 @@ def _others(repo: git.Repo, alive: Set[str], revisions: list[str]) -> str:
     for sha in str(repo.git.rev_list(*revisions)).split():
         raw = gitdoor.data(repo, bytes.fromhex(sha))
         made = gitdoor.parse(sha, raw)
-        run = made.trailers.get("Company-Run", "" if made.author == "Person" else None)  # edits that a redo found
+        run, step = made.trailers.get("Company-Run"), made.trailers.get("Company-Step", "")
+        if made.author == "Person" and (run is None or step.endswith("@edit")):
+            return f"it has edits of a person, which a redo took over ({sha[:7]})"
         if not (run is not None and run not in alive and _COMMITTER.search(raw.partition(b"\n\n")[0])):
             return f"it has commits of others ({sha[:7]} by {gitdoor.line(made.author)})"
     return ""

@@ -14,8 +14,9 @@ from company import branches
 from company.cache import Objects
 from company.commits import START
 from company.edits import Changes, changes
-from company.errors import UsageError
+from company.errors import UnsafePath, UsageError
 from company.guests import guest_of
+from company.paths import safe_path
 from company.records import Request, own_file
 from company.report import Report
 from company.sop.diagnostics import did_you_mean
@@ -73,6 +74,7 @@ def plan(
             f"you changed what `{new[0]}` made, and --from would make it anew",
             hint="leave out --from to keep your change, or undo it with `git restore`",
         )
+    dropped = [path for ident in anew for path in objects.get(found.edits[ident].made["files"])["value"]]
     inputs = dict(base.inputs)
     if "requirement" in found.asked and "requirement" in inputs:
         inputs["requirement"] = found.asked["requirement"].strip()
@@ -90,6 +92,10 @@ def plan(
         limits={**asdict(procedure.limits), **_own_limits(base, before)},
         edits={ident: asdict(edit) for ident, edit in found.edits.items() if ident not in anew}, others=others,
     )  # fmt: skip
+    if dropped:
+        notes.append(
+            f"--from makes anew what you had edited: {', '.join(dropped)}; your version stays on {base.branch}"
+        )
     return Plan(request, procedure, dirty, tuple(notes))
 
 
@@ -97,6 +103,24 @@ def _changed(
     base: Request, report: Report, repository: Repository
 ) -> tuple[dict[str, bytes | None], dict[str, bytes | None]]:
     """What is not committed, and everything that is otherwise than the run left it."""
+    last = next(reversed(report.commits.values()), None)
+    if last is None and base.base:
+        raise UsageError(
+            f"the run {base.run} was stopped before its first step",
+            hint=f"company resume {base.run}; or go back to the run before it: company redo {base.base}",
+        )
+    if work := branches.under_way(repository):
+        raise UsageError(
+            f"a {work} is under way in the repository",
+            place=str(repository.path),
+            hint=f"end it, or git {work} --abort",
+        )
+    if own := branches.beside(repository, base.branch):
+        raise UsageError(
+            f"the repository stands on commits that the run's branch `{base.branch}` has not ({own[:10]})",
+            place=str(repository.path),
+            hint=f"take them over first: git switch {base.branch} && git cherry-pick {own[:10]}",
+        )
     dirty = branches.edited(repository)
     here = repository.branch() == base.branch
     if dirty and not here:
@@ -104,9 +128,8 @@ def _changed(
             f"the repository stands on `{repository.branch()}` with changes that are not committed, and the run's branch "
             f"is `{base.branch}`",
             place=str(repository.path),
-            hint=f"commit them, or take them to the run they are about: git switch {base.branch}",
+            hint=f"git stash && git switch {base.branch} && git stash pop; or name the run they are about",
         )
-    last = next(reversed(report.commits.values()), None)
     if last is None:
         return dirty, dict(dirty)
     left = repository.files(last["sha"])
@@ -164,7 +187,11 @@ def _texts(files: Mapping[str, bytes | None], branch: str) -> tuple[dict[str, st
     notes = []
     for path, content in files.items():
         try:
+            safe_path(path)
             found[path] = None if content is None else content.decode()
-        except UnicodeDecodeError:
-            notes.append(f"{path} is no text, and a run takes over text alone: it stays on {branch}")
+        except (UnicodeDecodeError, UnsafePath):
+            notes.append(
+                f"{path} is no text with a plain path, and a run takes over nothing else: it stays where it was committed, "
+                f"on {branch}, or under refs/company/edits"
+            )
     return found, notes

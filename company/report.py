@@ -66,6 +66,8 @@ class Report:
     """Id → tokens that it cost an earlier run, of the steps whose results were taken from there."""
     paid: set[str] = field(default_factory=set)
     """Keys of the replies that were paid for."""
+    worth: dict[str, int] = field(default_factory=dict)
+    """Id → tokens of its replies, whoever paid for them."""
     tokens: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Id → model and paid tokens."""
     sitting: float = 0.0
@@ -79,6 +81,7 @@ class Report:
     _before: float = 0.0
     _open: dict[Any, float] = field(default_factory=dict)
     _model_seconds: float = 0.0
+    _saved: int = 0
     _busy_since: float = 0.0
 
     @classmethod
@@ -156,8 +159,11 @@ class Report:
             self.steps[event["id"]] = cost
         cost.model = event["model"]
         is_new = self._is_new(event)
+        tokens = event["prompt_tokens"] + event["completion_tokens"]
+        self.worth[event["id"]] = self.worth.get(event["id"], 0) + (tokens if is_new else 0)
         if event["from_store"]:
             cost.from_store += is_new
+            self._saved += tokens if is_new else 0
             return
         self.paid.add(event.get("key", ""))
         self._open.pop(event["call"], None)
@@ -202,8 +208,8 @@ class Report:
 
     @property
     def saved_tokens(self) -> int:
-        """What the kept results cost in the runs that paid for them."""
-        return sum(self.kept.values())
+        """What kept results and replies cost when they were paid for."""
+        return sum(self.kept.values()) + self._saved
 
     @property
     def model_seconds(self) -> float:

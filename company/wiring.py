@@ -225,6 +225,14 @@ async def redo(
         base = read_request(store, record.run)
         if base.model == "dry":
             raise UsageError(f"the run {record.run} was a dry run: it made nothing to go back to", hint="company run …")
+        if not (record.repo / ".git").exists() and not _remote(settings, base):
+            raise UsageError(
+                "the run's repository is not here", place=str(record.repo), hint="put it back in its place"
+            )
+        if base.into and not Path(base.into).exists():
+            raise UsageError(
+                "the repository that the run was let into is gone", place=base.into, hint="put it back in its place"
+            )
         with store.lease(record.run):
             store.fetch(record.run)
             owner = base.origin or base.run
@@ -234,7 +242,11 @@ async def redo(
         with store.lease(identity):
             with Lock(repository.path):
                 in_step(base, repository)
-                made = plan(base, store, repository, identity, again, source_of(sop), Library(user_dir))
+                try:
+                    made = plan(base, store, repository, identity, again, source_of(sop), Library(user_dir))
+                except CompanyError as error:
+                    error.hint = error.hint.replace("run `company resume`", "give the redo again")
+                    raise
                 procedure, chosen = made.procedure, model or base.model
                 request = replace(
                     made.request,
@@ -315,6 +327,7 @@ async def _sit(
             journal=journal,
             servers=servers,
             kept=Replies(store, f"runs/{request.run}/tools"),
+            worth=report.worth,
             tokens=report.tokens,
             step_timeout=settings.step_timeout,
             test_seconds=settings.test_seconds,

@@ -330,6 +330,9 @@ class Repository:
             repo.git.get_object_header(sha)
         except ValueError:
             gitdoor.store(repo, "blob", content)
+            repo.git.update_ref(
+                "-m", "company", f"refs/company/overwritten/{sha}", sha
+            )  # else git throws it away one day
             return f" (had been edited; `git cat-file -p {sha[:12]}` shows what it held)"
         return ""
 

@@ -65,8 +65,8 @@ class ScriptedModel:
     Calls of a for_each that run at the same time come in any order: name their `item`.
     """
 
-    def __init__(self, entries: list[ScriptEntry], name: str = "script") -> None:
-        self.name = self.identity = name
+    def __init__(self, entries: list[ScriptEntry], name: str = "script", identity: str = "") -> None:
+        self.name, self.identity = name, identity or name
         self.context: int | None = None
         self._left = list(entries)
 
@@ -94,7 +94,7 @@ class ScriptedModel:
                 place=str(path),
                 hint="a script is a list of entries with step, role, item, round, attempt, reply, finish_reason",
             ) from error
-        return cls(entries, f"script:{path.name}")
+        return cls(entries, f"script:{path.name}", f"script:{path.resolve()}")
 
     async def complete(self, request: Request, on_tokens: OnTokens | None = None) -> Reply:
         """The first unused reply that fits.
