@@ -299,3 +299,73 @@ def test_a_redo_that_dies_before_its_branch_is_there_can_be_resumed(
     assert (first.repo / "shout.py").read_text() == MINE
     assert git(first.repo, "branch", "--show-current") == f"company/{ended.run}\n"
     assert git(first.repo, "status", "--porcelain") == ""
+
+
+TWO = "### one.py\n```python\nA = 1\n```\n\n### two.py\n```python\nB = 1\n```\n"
+OTHER = TWO.replace("B = 1", "raise SystemExit(1)")
+POLISHED = """
+sop: 1
+steps:
+  code:   {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile]}
+  polish: {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile], updates: code}
+  check:  {run: python two.py, in: polish}
+deliver: {accept: check.passed}
+"""
+
+
+def test_an_edit_of_one_file_of_a_step_that_changed_keeps_the_others_and_is_tested_with_them(tmp_path: Path) -> None:
+    polish = {"step": "polish", "reply": "### one.py\n```python\nA = 2\n```"}
+    first = start(tmp_path, POLISHED, [{"step": "code", "reply": TWO}, polish], requirement="Something.")
+    assert first.accepted, first.reason
+    (first.repo / "one.py").write_text("A = 3\n")
+    (first.repo / ".company/requirement.md").write_text("Something else.\n")
+    again = redo(tmp_path, first.run, [{"step": "code", "reply": OTHER}, polish])
+    assert (first.repo / "one.py").read_text() == "A = 3\n"
+    assert "SystemExit" in (first.repo / "two.py").read_text()
+    assert (again.status, again.accepted) == ("unaccepted", False), "what is delivered is what was executed"
+
+    (first.repo / "two.py").write_text("B = 2\n")
+    (first.repo / ".company/requirement.md").write_text("Something else again.\n")
+    third = redo(tmp_path, again.run, [{"step": "code", "reply": TWO}, polish])
+    assert {name: (first.repo / name).read_text() for name in ("one.py", "two.py")} == {
+        "one.py": "A = 3\n", "two.py": "B = 2\n",
+    }  # fmt: skip
+    assert third.accepted, third.reason
+
+
+def test_a_file_that_git_does_not_know_is_not_lost_to_one_of_the_run(tmp_path: Path) -> None:
+    script = [{"step": "prd", "reply": PRD}, {"step": "code", "reply": RIGHT}]
+    first = start(tmp_path, GATED, script, headless=True, requirement="Something.")
+    (first.repo / "mine.py").write_text("my own\n")
+    script = [{"step": "code", "reply": "### mine.py\n```python\nX = 1\n```"}]
+    again = redo(tmp_path, first.run, script, again=["code"], headless=True)
+    (note,) = [event["text"] for event in journal(tmp_path, again.run) if "overwritten" in event.get("text", "")]
+    sha = note.partition("cat-file -p ")[2].split("`")[0]
+    assert git(first.repo, "cat-file", "-p", sha) == "my own\n"
+    assert sha in git(first.repo, "for-each-ref", "refs/company/overwritten")
+
+
+def test_what_is_kept_is_not_taken_where_it_would_be_committed_otherwise(tmp_path: Path) -> None:
+    script = [{"step": "prd", "reply": PRD}, {"step": "code", "reply": RIGHT}]
+    hidden = GATED.replace("out: [SourceFile]}", "out: [SourceFile], commit: false}")
+    first = start(tmp_path, hidden, script, headless=True)
+    assert not (first.repo / "shout.py").exists()
+    (tmp_path / "own.yaml").write_text(GATED)
+    again = redo(tmp_path, first.run, script, headless=True)
+    assert (again.calls, (first.repo / "shout.py").exists()) == (0, True), "the reply is kept, the commit is made"
+
+
+def test_commits_elsewhere_and_a_merge_under_way_are_refused(tmp_path: Path, first: Outcome) -> None:
+    git(first.repo, "switch", "-qc", "work")
+    (first.repo / "shout.py").write_text(MINE)
+    person = ("-c", "user.name=Me", "-c", "user.email=me@x")
+    git(first.repo, *person, "commit", "-qam", "mine")
+    with pytest.raises(UsageError, match="stands on commits that the run's branch `main` has not") as error:
+        redo(tmp_path, first.run)
+    git(first.repo, "switch", "-q", "main")
+    git(first.repo, *person, *error.value.hint.partition("&& git ")[2].split())
+    assert redo(tmp_path, first.run, []).accepted
+    git(first.repo, "switch", "-q", "main")
+    (first.repo / ".git/MERGE_HEAD").write_text(git(first.repo, "rev-parse", "work"))
+    with pytest.raises(UsageError, match="a merge is under way"):
+        redo(tmp_path, first.run)
