@@ -94,7 +94,7 @@ class ScriptedModel:
                 place=str(path),
                 hint="a script is a list of entries with step, role, item, round, attempt, reply, finish_reason",
             ) from error
-        return cls(entries, f"script:{path.name}", f"script:{path.resolve()}")
+        return cls(entries, f"script:{path.name}", f"script:{path}")
 
     async def complete(self, request: Request, on_tokens: OnTokens | None = None) -> Reply:
         """The first unused reply that fits.
