@@ -98,7 +98,7 @@ def _side(store: Store, record: RunRecord, settings: Settings) -> Side:
 
 def _usual(path: str, request: Request) -> str:
     """Where a file of a run in somebody's repository would lie in one of the run's own."""
-    own = f".company/{request.origin or request.run}/"
+    own = f"{request.records}/"
     if not request.into or not path.startswith(own):
         return path
     inner = path.removeprefix(own)

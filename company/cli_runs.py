@@ -195,10 +195,9 @@ def show(
         kept = records.files_of(store, record)
         done = executions(store.events(record.run))
     paths = sorted(kept)
-    own = f".company/{request.origin or request.run}/" if request.into else ""  # of a run in somebody's repository
-    docs = f"{own}docs/"
+    docs = f"{request.records}/docs/" if request.into else "docs/"
     found = {path[len(docs) : -3]: path for path in paths if re.fullmatch(rf"{re.escape(docs)}[^/]+\.md", path)}
-    asked = {name.partition(".")[0]: f"{own or '.company/'}{name}" for name in ("requirement.md", "sop.yaml")}
+    asked = {name.partition(".")[0]: f"{request.records}/{name}" for name in ("requirement.md", "sop.yaml")}
     found |= {name: path for name, path in asked.items() if path in paths}
     found |= {path: path for path in paths if path.endswith(".py")}
     if artifact in found:

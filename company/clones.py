@@ -108,7 +108,7 @@ class Source:
         Raises:
             UsageError: a branch is called `company`, and git keeps branches as files in folders.
         """
-        if self._commit("refs/heads/company"):
+        if self.tip("company"):
             raise UsageError(
                 f"there is a branch `company` here, so git cannot make the branch `{branch_of(run)}`",
                 place=str(self.path),
@@ -151,7 +151,7 @@ class Source:
         with git_errors(clone):
             inside = _git_of(hardened(clone), clone)
             ours = [base, *str(inside.rev_list("--first-parent", tip, f"^{base}")).split()]
-        there = self._commit(f"refs/heads/{branch}")
+        there = self.tip(branch)
         if there == tip:
             return tip
         if there and there not in ours:

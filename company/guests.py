@@ -27,7 +27,7 @@ def keep_out(workspace: Path, source: Source) -> None:
 
 def guest_of(request: Request, repository: Repository) -> Guest | None:
     """How the run behaves in a repository that was there before it; None in one of its own."""
-    run = request.origin or request.run
+    run = request.first
     return Guest.of(run, request.name, repository.files(request.start)) if request.start else None
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from company.cache import digest
+from company.clones import branch_of
 from company.errors import WorkspaceError
 from company.events import read
 from company.lock import Lock
@@ -223,7 +224,7 @@ def _cutoff(workspace: Path, runs: Iterable[_Run], now: float) -> float:
 
 def _doomed(workspace: Path, run: _Run, doomed: Iterable[_Run], staying: Iterable[_Run]) -> Doomed:
     repo = _repo(workspace, run)
-    own = run.request.branch if run.request.branch == f"company/{run.identity}" else ""
+    own = run.request.branch if run.request.branch == branch_of(run.identity) else ""
     alive = {other.identity for other in staying}
     sharing = [other.identity for other in staying if other.request.name == run.request.name]
     first = next(other for other in doomed if other.request.name == run.request.name)

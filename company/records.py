@@ -76,6 +76,21 @@ class Request:
     start: str = ""
     """With `into`: the commit that the run began from."""
 
+    @property
+    def first(self) -> str:
+        """The run that the repository was made for: this one, or the first of those that go back to one another."""
+        return self.origin or self.run
+
+    @property
+    def records(self) -> str:
+        """Folder of the run's records in its repository; in somebody's, one for each run."""
+        return f".company/{self.first}" if self.into else ".company"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every commit of its branch is its own: it begins neither in somebody's repository nor at an earlier run's."""
+        return not self.start and not self.fork
+
 
 def runs(store: Store) -> list[RunRecord]:
     """The runs of a store, newest first."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from company import branches
 from company.cache import Objects
+from company.clones import branch_of
 from company.commits import START
 from company.edits import Changes, changes
 from company.errors import UnsafePath, UsageError
@@ -87,8 +88,8 @@ def plan(
     if not fork:
         raise UsageError(f"the run {base.run} was stopped before its first commit", hint=f"company resume {base.run}")
     request = replace(
-        base, run=identity, inputs=inputs, sop=procedure.name, source=source, branch=f"company/{identity}", base=base.run,
-        origin=base.origin or base.run, fork=fork, again=numbers,
+        base, run=identity, inputs=inputs, sop=procedure.name, source=source, branch=branch_of(identity), base=base.run,
+        origin=base.first, fork=fork, again=numbers,
         limits={**asdict(procedure.limits), **_own_limits(base, before)},
         edits={ident: asdict(edit) for ident, edit in found.edits.items() if ident not in anew}, others=others,
     )  # fmt: skip

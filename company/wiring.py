@@ -143,8 +143,8 @@ async def resume(
             procedure = load_procedure(str(folder / own_file(request.sop)), Library(folder, folder))
             sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
             again = all("files" in event for event in Report.of(store.events(run)).commits.values())
-            again = again and not request.start and not request.fork  # else it begins from what no commit of it made
-            remote, owner = _remote(settings, request), request.origin or run
+            again = again and request.is_whole  # else it begins from what no commit of it made
+            remote, owner = _remote(settings, request), request.first
             if record.repo.exists():
                 _own(record.repo, owner)
             elif request.into and owner == run:
@@ -235,9 +235,8 @@ async def redo(
             )
         with store.lease(record.run):
             store.fetch(record.run)
-            owner = base.origin or base.run
-            again_too = not base.start and not base.fork
-            await asyncio.to_thread(remotes.arrive, record.repo, owner, _remote(settings, base), again=again_too)
+            owner = base.first
+            await asyncio.to_thread(remotes.arrive, record.repo, owner, _remote(settings, base), again=base.is_whole)
         repository, identity = _own(record.repo, owner), new_id()
         with store.lease(identity):
             with Lock(repository.path):
@@ -379,7 +378,7 @@ def _earlier(request: Request, store: Store) -> Earlier:
     report = Report.of(store.events(run)) if run else Report()
     return Earlier(
         run=run,
-        origin=request.origin or request.run,
+        origin=request.first,
         ingredients=report.made_of,
         commits={ident: event["sha"] for ident, event in report.commits.items()} if request.base else {},
         again=request.again,
