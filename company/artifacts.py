@@ -191,6 +191,8 @@ class Check(Artifact):
     calls: Annotated[list[Call], Field(max_length=4)]
     commands: Annotated[list[Command], Field(max_length=12)]
     """One session: each command finds what those before it left."""
+    setup: Annotated[str, Field(max_length=4000)] = ""
+    """Python statements that come before the calls, one a line."""
 
 
 class Checks(Artifact):

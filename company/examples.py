@@ -6,6 +6,8 @@ They are the checks that decide: no model has had a chance to get them wrong. Wh
 from __future__ import annotations
 
 import ast
+import builtins
+import doctest
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +20,13 @@ _GIVES = re.compile(
     r"[`'\"]*\s*(?:should |must |will |would )?(?:returns?|gives?|is|are|equals?|yields?|becomes|evaluates to|->|→|=>|==|=)\s*(?:the (?:list|string|number|dict\w*|tuple)\s+)?[`]*",
     re.IGNORECASE,
 )
+_AND_MUST = re.compile(
+    r"[`'\"]*,?\s*(?:and|but|where)\s+(?:it\s+)?(?:(?:must|should|ought to)\s+(?:be|give|return|yield)|I expected|expected)\s+[`]*",
+    re.IGNORECASE,
+)
+_INSTEAD = re.compile(r"[`'\"]*,?\s*(?:instead of|rather than|and not|not)\s+[`]*", re.IGNORECASE)
+_WANTED = re.compile(r"\b(?:should|must|will|would)\b", re.IGNORECASE)
+_PROMPT = re.compile(r"^[ \t]*>>> .*(?:\n(?![ \t]*\n).*)*", re.MULTILINE)
 _RAISES = re.compile(r"[`'\"]*\s*(?:should |must |will )?raises? (?:an? )?[`]*(\w*(?:Error|Exception))", re.IGNORECASE)
 _COMMAND = re.compile(r"([`\"])(python3? [^`\"\n]{1,160}?)\1|`(python3? [^`\n]{1,160})`")
 _PRINTS = re.compile(
@@ -33,6 +42,8 @@ _OTHER_USE = re.compile(
 _VALUE = r"('[^'\n]{1,40}'|[A-Za-z0-9_.:/@+-]{1,20})"
 _PLACEHOLDER = re.compile(r"\b[A-Z][A-Z_]{2,}\b|<\w+>|\[\w+\]")
 _BRACKETED = re.compile(r"<\w+>|\[\w+\]")
+LONGEST = 300
+"""Characters of an expression, or of its value, that can be a check."""
 
 
 def is_program(requirement: str) -> bool:
@@ -49,7 +60,7 @@ def started_file(requirement: str) -> str:
 
 
 def calls_in(requirement: str, modules: Mapping[str, str]) -> list[Check]:
-    """Calls with their stated results, such as ``slug("A b")`` returns ``"a-b"``.
+    """Calls with their stated results: ``slug("A b")`` returns ``"a-b"``, and what a Python session shows after ``>>>``.
 
     Args:
         modules: name of a function or class → the module that defines it.
@@ -71,7 +82,63 @@ def calls_in(requirement: str, modules: Mapping[str, str]) -> list[Check]:
                     calls=[call], commands=[],
                 )  # fmt: skip
             break
-    return list(found.values())
+    return [*found.values(), *_shown(requirement, modules)]
+
+
+def _shown(requirement: str, modules: Mapping[str, str]) -> Iterator[Check]:
+    """What the sessions of Python in the text show: one check for each value, with the lines before it."""
+    for block in _PROMPT.finditer(requirement):
+        try:
+            lines = doctest.DocTestParser().get_examples(block[0])
+        except ValueError:
+            continue
+        before: list[str] = []
+        bound = set(dir(builtins))
+        imports: dict[str, str] = {}
+        for line in lines:
+            try:
+                tree = ast.parse(line.source)
+            except SyntaxError:
+                break
+            source, first = ast.unparse(tree), tree.body[0]
+            if isinstance(first, ast.Import | ast.ImportFrom):
+                imports |= {alias.asname or alias.name.partition(".")[0]: source for alias in first.names}
+                continue
+            names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+            bound |= {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+            asked = [node.id for node in names if node.id not in bound | imports.keys()]
+            if any(name not in modules for name in asked):
+                break  # it begins in the middle: nobody can run it
+            imports |= {name: f"from {modules[name]} import {name}" for name in asked}
+            expected = _first_literal(line)
+            error = expected.removeprefix("raises ") if expected.startswith("raises ") else ""
+            needed = {error: f"from {modules[error]} import {error}"} if error in modules else {}
+            needed |= imports
+            lead = next((name for name, text in needed.items() if _module_in(text) in modules.values()), "")
+            own = needed.pop(error if error in needed else lead, "")
+            setup = "\n".join([*needed.values(), *before])
+            fits = max(len(source), len(expected)) <= LONGEST and len(setup) <= LONGEST * 10 and len(own) <= 160
+            if lead and isinstance(first, ast.Expr) and expected and fits:
+                yield Check(
+                    title=f"example of {lead}"[:100], quote=" ".join(block[0].split())[:200], commands=[],
+                    setup=setup, calls=[Call(imports=own, expression=source, expected=expected)],
+                )  # fmt: skip
+            before.append(source)
+
+
+def _module_in(statement: str) -> str:
+    """What an import statement imports, or imports from."""
+    return statement.split()[1].rstrip(",")
+
+
+def _first_literal(line: doctest.Example) -> str:
+    """What a session says that a line gives: a literal, perhaps of several lines, or the error that it raises."""
+    if line.exc_msg:
+        error = re.match(r"[\w.]+", line.exc_msg)
+        return f"raises {error[0].rpartition('.')[2]}" if error else ""
+    lines = line.want.rstrip().split("\n")
+    tries = ("\n".join(lines[:count]).strip() for count in range(len(lines), 0, -1))
+    return next((" ".join(text.split("\n")) for text in tries if is_literal(text)), "")
 
 
 def commands_in(requirement: str) -> list[Command]:
@@ -215,8 +282,16 @@ def _stated(after: str) -> str:
     gives = _GIVES.match(after)
     if not gives:
         return ""
-    rest = after[gives.end() :]
+    first, end = _literal(after[gives.end() :])
+    rest = after[gives.end() + end :]
+    other = _AND_MUST.match(rest) or (None if _WANTED.search(gives[0]) else _INSTEAD.match(rest))
+    return _literal(rest[other.end() :])[0] if first and other else first  # what a bug report says of what there is
+
+
+def _literal(rest: str) -> tuple[str, int]:
+    """The literal at the beginning of a text, and where it ends; empty if there is none."""
     best = ""
+    length = 0
     for end in range(1, min(len(rest), 200) + 1):
         candidate = rest[:end].strip()
         if not candidate or (end < len(rest) and (rest[end].isalnum() or rest[end] == "_")):
@@ -229,5 +304,5 @@ def _stated(after: str) -> str:
             continue
         if isinstance(value, tuple) and not candidate.startswith("("):
             break  # `"a", f("x")`: the comma belongs to the sentence
-        best = candidate
-    return best
+        best, length = candidate, end
+    return best, length

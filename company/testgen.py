@@ -7,6 +7,7 @@ Running them: `sandbox/verdict.py`.
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -67,7 +68,7 @@ def usable_checks(
     for check in checks.checks:
         calls, commands = [], []
         for call in map(_with_literal, check.calls):
-            problem = _call_problem(call, modules) or _type_problem(call, parts)
+            problem = _call_problem(call, modules, check.setup) or _type_problem(call, parts)
             if problem:
                 reasons.append(f"{check.title}: {problem}")
             else:
@@ -93,16 +94,20 @@ def _with_literal(call: Call) -> Call:
     return call.model_copy(update={"expected": repr(expected)})
 
 
-def _call_problem(call: Call, modules: Collection[str]) -> str:
+def _call_problem(call: Call, modules: Collection[str], setup: str) -> str:
     try:
         imported = ast.parse(call.imports.strip()).body
         expression = ast.parse(call.expression.strip(), mode="eval").body
+        before = ast.parse(setup)
     except SyntaxError:
         return f"`{call.imports}` or `{call.expression}` is no Python"
     names = {alias.asname or alias.name for node in imported for alias in getattr(node, "names", ())}
-    used = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
-    if not names & used:
+    used = {node.id for tree in (expression, before) for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    error = _error_name(call.expected)
+    if not names & (used | {error}):
         return f"`{call.expression}` uses nothing of `{call.imports}`"
+    if error and not hasattr(builtins, error) and error not in names:
+        return f"`{error}` is neither Python's own nor imported by `{call.imports}`"
     for node in imported:
         wanted = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         wanted += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -183,7 +188,7 @@ def from_checks(checks: Checks, requirement: str, *, stated_alone: bool = False)
         if check.calls:
             name = f"test_{number}_{_slug(check.title)}"
             functions.append(_calls(name, check))
-            stated[name] = all(_plain_call(call) in examples for call in check.calls)
+            stated[name] = all((check.setup, *_plain_call(call)) in examples for call in check.calls)
         for place, command in enumerate(check.commands, 1):
             name = f"test_{number}_{place}_{_slug(command.command.partition(' ')[2])}"
             functions.append(_session(name, check, place))
@@ -201,14 +206,16 @@ def from_checks(checks: Checks, requirement: str, *, stated_alone: bool = False)
     return Tests(CHECKS_PATH, text, tuple(optional) if any(stated.values()) else ())
 
 
-def _examples(checks: Checks, requirement: str) -> set[tuple[str, str]]:
-    """The calls with their values that the requirement itself gives, as far as the checks import them."""
-    called = [call for check in checks.checks for call in check.calls]
-    names = {
-        alias.name for call in called for node in ast.parse(call.imports).body for alias in getattr(node, "names", ())
-    }
-    stated = calls_in(requirement, dict.fromkeys(names, "it"))
-    return {_plain_call(call) for check in stated for call in check.calls}
+def _examples(checks: Checks, requirement: str) -> set[tuple[str, str, str]]:
+    """The calls that the requirement itself gives, as far as the checks import them: lines before one, itself, its value."""
+    modules: dict[str, str] = {}
+    for check in checks.checks:
+        for text in (check.setup, *(call.imports for call in check.calls)):
+            for node in ast.parse(text).body:
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    modules |= {alias.name: getattr(node, "module", alias.name) or "" for alias in node.names}
+    stated = calls_in(requirement, modules)
+    return {(check.setup, *_plain_call(call)) for check in stated for call in check.calls}
 
 
 def _plain_call(call: Call) -> tuple[str, str]:
@@ -239,6 +246,7 @@ def _calls(name: str, check: Check) -> str:
     lines = [f"def {name}():", f"    {_docstring(check.quote or check.title)}"]
     for statement in dict.fromkeys(call.imports.strip() for call in check.calls):
         lines.append(f"    {statement}")
+    lines += [f"    {line}" if line else "" for line in check.setup.split("\n")] if check.setup else []
     lines.append("")
     for call in check.calls:
         error = _error_name(call.expected)

@@ -73,10 +73,10 @@ def _defined(file: SourceFile) -> list[str]:
 
 def _each_once(checks: Sequence[Check]) -> list[Check]:
     """The checks without those that call what an earlier one calls: a model repeats itself, with other values."""
-    known: set[str] = set()
+    known: set[tuple[str, str]] = set()
     kept = []
     for check in checks:
-        called = {ast.unparse(ast.parse(call.expression.strip(), mode="eval")) for call in check.calls}
+        called = {(check.setup, ast.unparse(ast.parse(call.expression.strip(), mode="eval"))) for call in check.calls}
         if not called & known:
             kept.append(check)
         known |= called

@@ -23,12 +23,67 @@ from company.testgen import from_checks, from_design, parameters_of, usable_chec
         ('other("a") returns "b"', []),
         ('slug("a") returns what was said', []),
         ("slug(-1.5) returns -2 and then", [("slug(-1.5)", "-2")]),
+        ("`slug(3)` gives `4`, and must give `5`", [("slug(3)", "5")]),
+        ("slug(3) returns 4 but it should return 5.", [("slug(3)", "5")]),
+        ("slug(3) returns 4 instead of 5", [("slug(3)", "5")]),
+        ("slug(3) must return 4, not 5", [("slug(3)", "4")]),
+        ("slug(3) is 4, not what it was", []),
     ],
 )
 def test_calls(text: str, found: list[tuple[str, str]]) -> None:
     checks = calls_in(text, {"slug": "pkg.slugs"})
     assert [(check.calls[0].expression, check.calls[0].expected) for check in checks] == found
     assert all(check.calls[0].imports == "from pkg.slugs import slug" for check in checks)
+
+
+SESSIONS = [
+    (">>> slug('A b')\n'a-b'\nand so on", [("", "slug('A b')", "'a-b'")]),
+    (
+        "```python\n>>> box = Box(2)\n>>> box.add(3)\n>>> box.total\n5\n>>> box.add(1)\n6\n```",
+        [
+            ("box = Box(2)\nbox.add(3)", "box.total", "5"),
+            ("box = Box(2)\nbox.add(3)\nbox.total", "box.add(1)", "6"),
+        ],
+    ),
+    (">>> slug(Box(2))\nTraceback (most recent call last):\n    ...\npkg.BoxError: no text", [("from pkg.boxes import Box", "slug(Box(2))", "raises BoxError")]),
+    (">>> box.total\n5", []),
+    (">>> 1 + 1\n2", []),
+    (">>> Box(2)\n<Box object at 0x7f>\n>>> Box(2).total\n2", [("Box(2)", "Box(2).total", "2")]),
+    (">>> for each in [1]:\n...     box = Box(each)\n>>> box.total\n1", [("for each in [1]:\n    box = Box(each)", "box.total", "1")]),
+    ("  >>> slug(3)\n  [1,\n   2]\n\n>>> slug(4)\n5", [("", "slug(3)", "[1,  2]"), ("", "slug(4)", "5")]),
+    (">>> slug(3) +\n4", []),
+    (
+        ">>> import math\n>>> from pkg.slugs import slug\n>>> slug(math.pi)\n4",
+        [("import math", "slug(math.pi)", "4")],
+    ),
+    (">>> import pkg.slugs\n>>> pkg.slugs.slug(1)\n2", [("", "pkg.slugs.slug(1)", "2")]),
+    (">>> import math\n>>> math.floor(1.5)\n1", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "found"), SESSIONS)
+def test_sessions_of_python(text: str, found: list[tuple[str, str, str]]) -> None:
+    """Each value is a check of its own, after the lines before it; what cannot be run by itself is none."""
+    checks = calls_in(text, {"slug": "pkg.slugs", "Box": "pkg.boxes"})
+    assert [(check.setup, check.calls[0].expression, check.calls[0].expected) for check in checks] == found
+    made = from_checks(Checks(checks=checks), text)
+    assert not made.optional
+    assert compile(made.text, "made", "exec")
+    assert all(call.expression in made.text for check in checks for call in check.calls)
+
+
+def test_an_error_of_their_own_is_imported_or_no_check_is_made_of_it() -> None:
+    text = ">>> slug(3)\nTraceback (most recent call last):\nSlugError: no"
+    (check,) = calls_in(text, {"slug": "pkg.slugs", "SlugError": "pkg.slugs"})
+    assert usable_checks(Checks(checks=[check]), []) == ([check], [])
+    made = from_checks(Checks(checks=[check]), text).text
+    assert "from pkg.slugs import SlugError" in made
+    assert "from pkg.slugs import slug" in made
+    (other,) = calls_in(text, {"slug": "pkg.slugs"})
+    assert usable_checks(Checks(checks=[other]), []) == (
+        [],
+        ["example of slug: `SlugError` is neither Python's own nor imported by `from pkg.slugs import slug`"],
+    )
 
 
 TODO = (
