@@ -87,7 +87,8 @@ async def _answer(site: Site, state: RunState, context: RunContext, scope: Scope
     ask = question()
     if step.tools:
         tools = await resolve(step.tools, context.servers)
-        bench = Workbench(tree(context, list(variables.values())), context.sandbox, context.test_seconds)
+        seen = await asyncio.to_thread(tree, context, list(variables.values()))
+        bench = Workbench(seen, context.sandbox, context.test_seconds)
         most = step.tool_calls
         ask = await use_tools(context.gateway, ask, tools, bench, most, context.kept, context.journal.emit)
     out = step.out.item if step.sample > 1 else step.out  # type: ignore[attr-defined]  # a list of samples

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from company import threads
 from company.cache import digest
 from company.clones import branch_of
 from company.errors import WorkspaceError
@@ -34,11 +34,8 @@ FINISHED = ("delivered", "unaccepted")
 KEPT = ("steps", "objects", "replies")
 """The folders of what is kept by hash, in the order in which they are cleared: what refers to others first."""
 _NAME = re.compile(rb'"([0-9a-f]{64})"')
-_PACKED_NAME = re.compile(rb"[0-9a-f]{64}")
 _TEMPORARY = re.compile(r"\.new-[0-9a-f]{16}")
 _SET_ASIDE = re.compile(r"state\.sqlite\.damaged-(\d+)")
-_TABLES = {"checkpoints": ("checkpoint", "metadata"), "writes": ("value",)}
-"""Of the state database, with the columns that hold data."""
 _BIN = "deleted"
 """Where in `.company` what is to go is moved first, so that it is gone as a whole even if we are killed."""
 
@@ -139,7 +136,7 @@ def survey(workspace: Path, named: Collection[str] = (), older_than: float | Non
         WorkspaceError: a request or the database cannot be read, so that what is needed is not known.
     """
     home, now = workspace / ".company", time.time()
-    threads = _threads(home)  # before the runs: a run is there before its checkpoints are
+    held = threads.sizes(home)  # before the runs: a run is there before its checkpoints are
     runs = _runs(home)
     chosen = [run for run in runs if run.identity in named or (older_than is not None and run.last < now - older_than)]
     under_way = {run.identity: _under_way(workspace, run) for run in chosen}
@@ -156,7 +153,7 @@ def survey(workspace: Path, named: Collection[str] = (), older_than: float | Non
         runs=tuple(_doomed(workspace, run, doomed, staying) for run in doomed),
         busy={identity: text for identity, text in under_way.items() if text},
         kept={kind: tuple(_unneeded(home, kind, needed, cutoff)) for kind in KEPT},
-        threads={name: count for name, count in threads.items() if name not in alive or name in finished},
+        threads={name: count for name, count in held.items() if name not in alive or name in finished},
         rest=tuple(_rest(workspace, cutoff)),
         notes=tuple(notes),
     )
@@ -176,9 +173,9 @@ def clean(workspace: Path, plan: Plan) -> Iterator[str]:
     now = survey(workspace)  # what is needed may have changed while somebody thought about it
     _empty_bin(home)
     for thread in plan.threads.keys() & now.threads.keys():
-        _forget(home, thread)
+        threads.forget(home, thread)
     if not any(_under_way(workspace, run) for run in _runs(home)):
-        _compact(home)
+        threads.compact(home)
     for kind in KEPT:
         for path in {*plan.kept[kind]} & {*now.kept[kind]}:
             with disk_errors("delete", path), suppress(FileNotFoundError):
@@ -267,7 +264,7 @@ def _needed(home: Path, runs: Iterable[_Run]) -> _Needed:
             needed.all_replies |= event["event"] == "call_finished" and "key" not in event
         if run.status not in FINISHED:
             open_threads.append(run.identity)
-    needed.names |= _in_checkpoints(home, open_threads)
+    needed.names |= threads.names_in(home, open_threads)
     fresh = set(needed.names)
     while fresh:
         found: set[str] = set()
@@ -306,73 +303,6 @@ def _rest(workspace: Path, cutoff: float) -> Iterator[Path]:
             if _TEMPORARY.fullmatch(path.name) and path.lstat().st_mtime < cutoff:
                 yield path
     yield from sorted((home / _BIN).glob("*"))
-
-
-# --- the state database -----------------------------------------------------------------------------
-
-
-@contextmanager
-def _database(home: Path) -> Iterator[tuple[sqlite3.Connection, list[str]] | None]:
-    """The database and which of our tables it has; None where there is none."""
-    path = home / "state.sqlite"
-    if not path.is_file():
-        yield None
-        return
-    try:
-        with closing(sqlite3.connect(path, timeout=10)) as connection:
-            names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            yield connection, [table for table in _TABLES if table in names]
-    except sqlite3.Error as error:
-        busy = isinstance(error, sqlite3.OperationalError)
-        hint = "try again when no run is under way" if busy else "the next run sets a damaged one aside"
-        raise WorkspaceError(f"the state database cannot be used: {error}", place=str(path), hint=hint) from error
-
-
-def _threads(home: Path) -> dict[str, int]:
-    """Run → bytes of its checkpoints."""
-    sizes: dict[str, int] = {}
-    with _database(home) as opened:
-        if opened:
-            connection, tables = opened
-            for table in tables:
-                held = " + ".join(f"coalesce(length({column}), 0)" for column in _TABLES[table])
-                for thread, count in connection.execute(
-                    f"SELECT thread_id, sum({held}) FROM {table} GROUP BY thread_id"
-                ):
-                    sizes[thread] = sizes.get(thread, 0) + int(count)
-    return sizes
-
-
-def _in_checkpoints(home: Path, threads: Iterable[str]) -> set[str]:
-    found: set[str] = set()
-    with _database(home) as opened:
-        if opened:
-            connection, tables = opened
-            for table in tables:
-                for thread in threads:
-                    columns = ", ".join(_TABLES[table])
-                    for row in connection.execute(f"SELECT {columns} FROM {table} WHERE thread_id = ?", (thread,)):
-                        for value in row:
-                            data = value.encode() if isinstance(value, str) else value or b""
-                            found |= {name.decode() for name in _PACKED_NAME.findall(data)}
-    return found
-
-
-def _forget(home: Path, thread: str) -> None:
-    with _database(home) as opened:
-        if opened:
-            connection, tables = opened
-            with connection:
-                for table in tables:
-                    connection.execute(f"DELETE FROM {table} WHERE thread_id = ?", (thread,))
-
-
-def _compact(home: Path) -> None:
-    """Give back the room of what was deleted; not while a run is under way, which would have to wait."""
-    with suppress(WorkspaceError), _database(home) as opened:
-        if opened:
-            opened[0].execute("VACUUM")
-            opened[0].execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 # --- deletion ---------------------------------------------------------------------------------------

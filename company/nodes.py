@@ -59,7 +59,8 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
         raise Interrupted("stopped before the next step", hint="`company resume` goes on")
     began = asyncio.get_running_loop().time()
     who = who_works(step, scope)
-    kept, made_of = await _looked_up(site, state, context, scope, who)
+    files = await _files_seen(step, context, scope)
+    kept, made_of = _looked_up(site, state, context, scope, who, files)
     edit = context.earlier.edits.get(ident)
     why = "you edited it" if edit else reason(ident, made_of, context, kept["run"] if kept else "") if made_of else ""
     about = {"kind": step.kind, "role": who[0].name if who[0] else "", "why": why, "made_of": made_of}
@@ -73,7 +74,7 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
                 "notice", text=f"{ident}: kept as you edited it, though {reason(ident, made_of, context, '')}"
             )
         else:
-            values = await _with_retries(site, state, context, scope, child, ident)
+            values = await _with_retries(site, state, context, scope, child, ident, files)
     except StepFailed as error:
         if not (around and around.is_cascade and step is around.body[0]):
             raise
@@ -102,16 +103,26 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
     return {"values": values}
 
 
-async def _looked_up(
-    site: Site, state: RunState, context: RunContext, scope: Scope, who: tuple[Role | None, str]
+async def _files_seen(step: Step, context: RunContext, scope: Scope) -> dict[str, bytes]:
+    """The repository's files, for a step that works on them."""
+    if step.kind != "run" and not step.tools:
+        return {}
+    return await asyncio.to_thread(tree, context, [entry.expr.evaluate(scope) for entry in step.inputs])
+
+
+def _looked_up(
+    site: Site,
+    state: RunState,
+    context: RunContext,
+    scope: Scope,
+    who: tuple[Role | None, str],
+    files: Mapping[str, bytes],
 ) -> tuple[dict[str, Any] | None, Ingredients]:
     """What is kept of a step that was made of the very same, and what it is made of; nothing for a step without a key."""
     step, ident = site.step, step_id(site, state)
     if step.kind not in KEYED or context.dry:
         return None, {}
     given = {entry.name: entry.expr.evaluate(scope) for entry in step.inputs}
-    sees = step.kind == "run" or bool(step.tools)
-    files = await asyncio.to_thread(tree, context, list(given.values())) if sees else {}
     made_of = ingredients(site, state, context, who, given, files)
     context.keys[ident] = digest(made_of)
     kept = context.results.get(context.keys[ident])
@@ -164,7 +175,13 @@ def _tell(step: Step, ident: str, run: TestRun, context: RunContext) -> None:
 
 
 async def _with_retries(
-    site: Site, state: RunState, context: RunContext, scope: Scope, child: Child | None, ident: str
+    site: Site,
+    state: RunState,
+    context: RunContext,
+    scope: Scope,
+    child: Child | None,
+    ident: str,
+    files: Mapping[str, bytes],
 ) -> Values:
     step = site.step
     allowed = step.timeout or (None if child or step.kind == "gate" else context.step_timeout)
@@ -176,7 +193,7 @@ async def _with_retries(
                 if step.kind == "role":
                     return await work(site, state, context, scope, salt)
                 if step.kind == "run":
-                    return await _run(site, state, context, scope)
+                    return await _run(site, state, context, scope, files)
                 if step.kind == "gate":
                     return await decide(site, state, context, scope)
                 assert child
@@ -200,10 +217,9 @@ async def _with_retries(
 # --- a command --------------------------------------------------------------------------------------
 
 
-async def _run(site: Site, state: RunState, context: RunContext, scope: Scope) -> Values:
+async def _run(site: Site, state: RunState, context: RunContext, scope: Scope, files: Mapping[str, bytes]) -> Values:
     step = site.step
     values = list(flat([entry.expr.evaluate(scope) for entry in step.inputs]))
-    files = tree(context, values)
     limits = SandboxLimits(seconds=step.timeout or context.test_seconds)
     assert step.command
     result: Any
