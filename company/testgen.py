@@ -101,11 +101,15 @@ def _call_problem(call: Call, modules: Collection[str], setup: str) -> str:
         before = ast.parse(setup)
     except SyntaxError:
         return f"`{call.imports}` or `{call.expression}` is no Python"
-    names = {alias.asname or alias.name for node in imported for alias in getattr(node, "names", ())}
-    used = {node.id for tree in (expression, before) for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    error = _error_name(call.expected)
+    nodes = [node for tree in (before, expression) for node in ast.walk(tree)]
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    names, error = _imported(imported), _error_name(call.expected)
     if not names & (used | {error}):
         return f"`{call.expression}` uses nothing of `{call.imports}`"
+    bound = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    bound |= {node.arg for node in nodes if isinstance(node, ast.arg)} | _imported(nodes) | names | {*dir(builtins)}
+    if unknown := used - bound:
+        return f"`{call.expression}` uses `{min(unknown)}`, which nothing defines"
     if error and not hasattr(builtins, error) and error not in names:
         return f"`{error}` is neither Python's own nor imported by `{call.imports}`"
     for node in imported:
@@ -120,6 +124,12 @@ def _call_problem(call: Call, modules: Collection[str], setup: str) -> str:
             ):
                 return f"there is no module `{module}` in the design"
     return ""
+
+
+def _imported(nodes: Iterable[ast.AST]) -> set[str]:
+    """The names that import statements bind."""
+    found = (node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
+    return {alias.asname or alias.name.partition(".")[0] for node in found for alias in node.names}
 
 
 _RETURNS: Mapping[str, tuple[type, ...]] = MappingProxyType({

@@ -6,7 +6,7 @@ Examples by rule: `company/examples.py`; the test file that checks become: `comp
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from company.artifacts import Artifact, Call, Check, Checks, Command, Design, SourceFile, flat
@@ -109,9 +109,31 @@ def _schema(requirement: str, owners: Mapping[str, str]) -> dict[str, Any]:
 
 def _as_checks(answer: _Answer, requirement: str) -> list[Check]:
     usages = usages_in(requirement)
-    calls = [Check(title=call.expression[:100], quote="", calls=[call], commands=[]) for call in answer.calls]
+    calls = list(as_session(answer.calls))
     session = [
         command.model_copy(update={"stdout": stated_output(command.command, command.stdout, usages) or command.stdout})
         for command in answer.commands
     ]
     return [*calls, *([Check(title="a session", quote="", calls=[], commands=session)] if session else [])]
+
+
+def as_session(calls: Sequence[Call]) -> Iterator[Check]:
+    """One check for each call. An assignment among them is no check; it comes before those that use its name, as in a session."""
+    before: list[str] = []
+    bound: set[str] = set()
+    for call in calls:
+        try:
+            tree = ast.parse(call.expression.strip())
+        except SyntaxError:
+            tree = ast.Module([], [])  # told to the model as what it is
+        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+        made = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+        if made and isinstance(tree.body[0], ast.Assign):
+            before += [call.imports.strip(), ast.unparse(tree)]
+            bound |= made
+            continue
+        uses = any(node.id in bound for node in names)
+        lines = [line for line in dict.fromkeys(before) if line != call.imports.strip()] if uses else []
+        yield Check(title=call.expression[:100], quote="", calls=[call], commands=[], setup="\n".join(lines))
+        if uses and not call.expected.startswith("raises "):
+            before.append(ast.unparse(tree))

@@ -6,6 +6,7 @@ import pytest
 
 from company.artifacts import Call, Check, Checks, Command, Design, FileSpec, Part
 from company.examples import calls_in, commands_in, is_program, placeholders_in, started_file, stated_output, usages_in
+from company.llm.qa import as_session
 from company.testgen import from_checks, from_design, parameters_of, usable_checks
 
 
@@ -45,7 +46,7 @@ SESSIONS = [
             ("box = Box(2)\nbox.add(3)\nbox.total", "box.add(1)", "6"),
         ],
     ),
-    (">>> slug(Box(2))\nTraceback (most recent call last):\n    ...\npkg.BoxError: no text", [("from pkg.boxes import Box", "slug(Box(2))", "raises BoxError")]),
+    (">>> slug(Box(2))\nTraceback (most recent call last):\n    ...\npkg.errors.ValueError: no text", [("from pkg.boxes import Box", "slug(Box(2))", "raises ValueError")]),
     (">>> box.total\n5", []),
     (">>> 1 + 1\n2", []),
     (">>> Box(2)\n<Box object at 0x7f>\n>>> Box(2).total\n2", [("Box(2)", "Box(2).total", "2")]),
@@ -66,10 +67,32 @@ def test_sessions_of_python(text: str, found: list[tuple[str, str, str]]) -> Non
     """Each value is a check of its own, after the lines before it; what cannot be run by itself is none."""
     checks = calls_in(text, {"slug": "pkg.slugs", "Box": "pkg.boxes"})
     assert [(check.setup, check.calls[0].expression, check.calls[0].expected) for check in checks] == found
+    assert usable_checks(Checks(checks=checks), ["pkg/slugs.py", "pkg/boxes.py"]) == (checks, [])
     made = from_checks(Checks(checks=checks), text)
     assert not made.optional
     assert compile(made.text, "made", "exec")
     assert all(call.expression in made.text for check in checks for call in check.calls)
+
+
+def test_an_assignment_among_calls_is_a_line_before_those_that_use_it() -> None:
+    line = "from pkg.boxes import Box"
+    asked = [
+        ("box = Box(1)", "box"),
+        ("box.add(2)", "3"),
+        ("box.add('x')", "raises TypeError"),
+        ("box.total", "3"),
+        ("Box(9).total", "9"),
+        ("box.add(", "3"),
+    ]
+    made = list(as_session([Call(imports=line, expression=text, expected=value) for text, value in asked]))
+    assert [(check.setup, check.calls[0].expression) for check in made] == [
+        ("box = Box(1)", "box.add(2)"),
+        ("box = Box(1)\nbox.add(2)", "box.add('x')"),
+        ("box = Box(1)\nbox.add(2)", "box.total"),
+        ("", "Box(9).total"),
+        ("", "box.add("),
+    ]
+    assert usable_checks(Checks(checks=made), [])[0] == made[:-1]
 
 
 def test_an_error_of_their_own_is_imported_or_no_check_is_made_of_it() -> None:
@@ -164,6 +187,7 @@ def test_where_nothing_is_stated_everything_decides() -> None:
     [
         ("calls", {"imports": "from a import b", "expression": "c(1)", "expected": "2"}, "uses nothing of"),
         ("calls", {"imports": "from a import b", "expression": "b(", "expected": "2"}, "is no Python"),
+        ("calls", {"imports": "from a import b", "expression": "b(c)", "expected": "2"}, "`c`, which nothing defines"),
         ("calls", {"imports": "from z import b", "expression": "b(1)", "expected": "2"}, "no module `z`"),
         ("commands", {"command": "ls", "stdin": "", "stdout": "", "exit_status": 0}, "does not begin with"),
         ("commands", {"command": "python a.py | wc", "stdin": "", "stdout": "", "exit_status": 0}, "needs a shell"),
