@@ -330,15 +330,11 @@ def line(text: str, without: str = "") -> str:
     return " ".join("".join(c if c.isprintable() and c not in without else " " for c in text).split())
 
 
-def message(subject: str, body: str, trailers: Mapping[str, str]) -> str:
-    """A commit message. What generated text says of trailers is never taken for one: only ours come last."""
+def message(subject: str, trailers: Mapping[str, str]) -> str:
+    """A commit message: one line, whatever generated text it holds, and our trailers."""
     paragraphs = [line(subject) or "(no subject)"]
-    text = "".join(c if c.isprintable() or c in "\n\t" else " " for c in body)
-    paragraphs += [part.strip("\n") for part in re.split(r"\n\s*\n", text) if part.strip()]
     if trailers:
         paragraphs.append("\n".join(f"{key}: {line(value)}" for key, value in trailers.items()))
-    elif _trailers("\n\n".join(paragraphs)):
-        paragraphs[-1] = re.sub("^", "    ", paragraphs[-1], flags=re.MULTILINE)
     return "\n\n".join(paragraphs) + "\n"
 
 
