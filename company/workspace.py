@@ -184,11 +184,12 @@ class Repository:
             UnsafePath: a link or a folder stands where a tracked file belongs.
         """
         with nullcontext() if Lock.is_held(self.path) else Lock(self.path), self.opened() as repo:
-            mended = [self._unlock(stale) for pattern in _STALE for stale in self._dot_git.glob(pattern)]
+            mended = self.unlock()
             self.tree.clear_staging()
             sha, tree = gitdoor.head(repo)
             tracked = gitdoor.walk(repo, tree)
             index = gitdoor.index_entries(repo)
+            mended += self._finish_deletions(repo, sha, tracked, index)  # a file may take the place of a folder
             status: _Status = {}
             for path, entry in tracked.items():
                 found = self.tree.read(path) if entry.mode in REGULAR else None
@@ -199,7 +200,6 @@ class Repository:
                     status[path] = (entry, self.tree.place(staged, path))
                 else:
                     status[path] = (entry, found[1] if found else None)
-            mended += self._finish_deletions(repo, sha, tracked, index)
             indexed = {path: Entry(old.mode, old.binsha) for (path, _), old in (index or {}).items()}
             if mended or indexed != tracked:
                 self._refresh_index(repo, status, anew=True)
@@ -300,9 +300,12 @@ class Repository:
                 index.entries[path, 0] = gitdoor.index_entry(path, *known)
         index.write(ignore_extension_data=True)
 
-    def _unlock(self, stale: Path) -> str:
-        stale.unlink(missing_ok=True)
-        return stale.relative_to(self.path).as_posix()
+    def unlock(self) -> list[str]:
+        """Remove the locks that a killed git left; which they were."""
+        found = [stale for pattern in _STALE for stale in self._dot_git.glob(pattern)]
+        for stale in found:
+            stale.unlink(missing_ok=True)
+        return [stale.relative_to(self.path).as_posix() for stale in found]
 
     def _keep(self, repo: git.Repo, content: bytes) -> str:
         """See that git has this content; says under which id if it had not."""

@@ -167,9 +167,7 @@ def test_what_a_step_was(made: tuple[Path, str, str, str], capsys: pytest.Captur
         show(second, "cod", workspace)
 
 
-@pytest.mark.parametrize(
-    "name", ["code.do[a/b[1].py]#1", "code.do[a/b[1].py]", "code[a/b[1].py]", "code[a/b[1].py]#1"]
-)
+@pytest.mark.parametrize("name", ["code.do[a/b[1].py]#1", "code.do[a/b[1].py]", "code[a/b[1].py]", "code[a/b[1].py]#1"])
 def test_an_item_of_a_step_is_shown_by_whatever_name_is_printed(
     tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
