@@ -11,6 +11,7 @@ import pytest
 from git_cli import git
 from test_repository import commit
 
+from company import branches
 from company.errors import UnsafePath, WorkspaceError
 from company.workspace import Repository
 
@@ -27,6 +28,10 @@ def everything(repo: Repository) -> None:
     commit(repo, {"a.txt": b"changed\n", "new.txt": b"2\n"})
     commit(repo, {"new.txt": None})
     (repo.path / "a.txt").write_text("edited\n")
+    work = branches.edited(repo)
+    assert "a.txt" in work.entries
+    branches.keep(repo, f"refs/company/edits/{repo.head()}", work, "edits")
+    branches.switch(repo, f"at-{repo.head()}", str(repo.head()), work.entries)
     repo.restore()
     repo.files(), repo.log(), repo.head()
 
