@@ -67,7 +67,7 @@ def _side(store: Store, record: RunRecord, settings: Settings) -> Side:
     from company.llm.budget import usd
     from company.llm.providers import price_of
     from company.records import files_of, read_request
-    from company.report import Report
+    from company.report import Report, decides
 
     folder = store.home / "runs" / record.run
     if not folder.is_dir():
@@ -91,7 +91,7 @@ def _side(store: Store, record: RunRecord, settings: Settings) -> Side:
             for path in sorted(library.rglob("*"))
             if path.is_file()
         },
-        tests=_tests(done.values(), Objects(store)),
+        tests=_tests([one for one in done.values() if decides(one.step, report.judges)], Objects(store)),
         cost_usd=None if None in costs else round(sum(cost or 0.0 for cost in costs), 6),
     )
 
@@ -106,7 +106,7 @@ def _usual(path: str, request: Request) -> str:
 
 
 def _tests(done: Iterable[Execution], objects: Any) -> dict[str, str]:
-    """The tests of the last run of them and what came out; none where its record is gone."""
+    """The tests of the last run of them among these and what came out; none where its record is gone."""
     from company.errors import WorkspaceError
 
     found: dict[str, str] = {}
@@ -152,9 +152,11 @@ def _heads(records: Iterable[RunRecord], sides: Iterable[Side], say: Say) -> Non
 
 def _summary(found: Difference, say: Say) -> None:
     say()
-    _part("asked", [*(f"{pair.name}: {_shown(pair)}" for pair in found.asked), *_files(found, asked=True)], say)
+    asked = (f"{pair.name}: {_asked(pair.name, pair.before)} → {_asked(pair.name, pair.after)}" for pair in found.asked)
+    _part("asked", [*asked, *_files(found, asked=True)], say)
     _part("came to", list(_numbers(found.numbers)), say)
-    _part("tests", [f"{pair.name}: {_shown(pair)}" for pair in found.tests], say)
+    tests = (f"{pair.name}: {pair.before or 'not there'} → {pair.after or 'not there'}" for pair in found.tests)
+    _part("tests", list(tests), say)
     _part("steps", list(_steps(found.steps)), say)
     _part("files", list(_files(found, asked=False)), say)
 
@@ -169,9 +171,15 @@ def _part(name: str, lines: list[str], say: Say) -> None:
         say(f"{'' if place else name:<9}{clean(line, 160)}")
 
 
-def _shown(pair: Pair) -> str:
-    before, after = ("none" if value is None else value for value in (pair.before, pair.after))
-    return f"{before} → {after}"
+def _asked(name: str, value: Any) -> str:
+    """What a run was asked, in words."""
+    if name.startswith("limit "):
+        return "no limit" if value is None else f"{round(value, 6):g}" if isinstance(value, float) else str(value)
+    if name.startswith("--from "):
+        return "not asked for" if value is None else "asked for once" if value == 1 else f"asked for {value} times"
+    if name.startswith("edit"):
+        return "taken over" if value else "none"
+    return str(value)
 
 
 def _numbers(pairs: Iterable[Pair]) -> Iterator[str]:

@@ -202,11 +202,12 @@ def show(
     found |= {path: path for path in paths if path.endswith(".py")}
     if artifact in found:
         print(harmless(kept[found[artifact]]), end="")
-    elif steps := [one for one in done.values() if artifact and artifact in (one.id, one.step.removesuffix(".do"))]:
+    elif steps := [one for one in done.values() if artifact and artifact in one.names]:
         for one in steps:
             print_step(one)
     elif artifact:
-        hint = did_you_mean(artifact, {**found, **done}, "`company show RUN` lists them")
+        names = dict.fromkeys(name for one in done.values() for name in one.names)
+        hint = did_you_mean(artifact, {**found, **names}, "`company show RUN` lists them")
         raise UsageError(f"the run has no artifact and no step `{artifact}`", hint=hint)
     else:
         print(f"{record.run}  {record.status}  {record.repo}")

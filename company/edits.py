@@ -68,8 +68,12 @@ def changes(
     for path, content in sorted(changed.items()):
         ident = reader.owner(path)
         try:
-            if path in own:
+            if path in own and content is None:
+                raise UsageError("the run is made from it, and it is deleted", place=path, hint=_undo(path))
+            elif path in own:
                 asked[own[path]] = _text(path, content)
+                if not asked[own[path]].strip():
+                    raise UsageError("the run is made from it, and it is empty", place=path, hint=_undo(path))
             elif path == f"{records}/run.json":
                 raise UsageError("it says what the run was, and is not to be edited", place=path, hint=_undo(path))
             elif not ident:
@@ -169,9 +173,11 @@ class _Reader:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"]))
-            raise UsageError(f"it does not fit: {where}{': ' if where else ''}{first['msg']}", place=path) from error
-        except ValueError as error:
-            raise UsageError(f"it is no JSON: {error}", place=path) from error
+            raise UsageError(
+                f"it does not fit: {where}{': ' if where else ''}{first['msg']}", place=path, hint=_undo(path)
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"it is no JSON: {error}", place=path, hint=_undo(path)) from error
 
 
 def _with_file(value: Any, path: str, old: str | None, new: str, guest: Guest | None) -> Any:

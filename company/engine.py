@@ -70,7 +70,7 @@ class Outcome:
     model: str
     accepted: bool
     verdict: str
-    """The last test run in one line; empty without one."""
+    """The last test run that the acceptance rests on, in one line; empty without one."""
     calls: int
     cached_steps: int
     """Steps whose result was kept, or whose replies had all been paid for before."""
@@ -129,6 +129,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         sandbox=context.sandbox.name,
         repo=str(repository.path),
         steps=[step.path for step in procedure.walk() if not step.transparent],
+        judges=sorted(procedure.judges) if procedure.accept else None,
         limits={name: value for name, value in asdict(context.gateway.budget.limits).items() if value is not None},
     )
     warnings = () if sitting.resumed else procedure.warnings

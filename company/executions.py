@@ -50,6 +50,13 @@ class Execution:
         """The step's path."""
         return self.id.partition("#")[0].partition("[")[0]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it is called in journal, messages and commits: with its item, and with its round where one is named."""
+        path, rest = self.step, self.id.removeprefix(self.step)
+        shorter = path.removesuffix(".do")
+        return tuple(f"{one}{end}" for one in (path, shorter) for end in (rest, rest.rpartition("#")[0], ""))
+
 
 def executions(events: Iterable[Event]) -> dict[str, Execution]:
     """The executions of a journal by their ids, in the order in which they began."""

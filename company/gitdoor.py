@@ -7,7 +7,6 @@ What is written, and in what order: `workspace.py`. Which paths are allowed: `pa
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
 import shutil
@@ -26,7 +25,7 @@ from company.paths import write_atomic
 if TYPE_CHECKING:
     import git
 
-FILE, EXECUTABLE, FOLDER = 0o100644, 0o100755, 0o040000
+FILE, EXECUTABLE, FOLDER, LINK, MODULE = 0o100644, 0o100755, 0o040000, 0o120000, 0o160000
 REGULAR = (FILE, EXECUTABLE)
 NO_COMMIT = "0" * 40
 _CONFIG = [
@@ -34,7 +33,7 @@ _CONFIG = [
     "maintenance.auto=false", "core.protectHFS=true", "core.protectNTFS=true", "protocol.allow=never", "core.alternateRefsCommand=",
     "core.logAllRefUpdates=true", "core.fsync=committed,loose-object",
 ]  # fmt: skip
-_KINDS = {FOLDER: "a folder", 0o120000: "a symbolic link", 0o160000: "a repository of its own"}
+KINDS = {FOLDER: "a folder", LINK: "a symbolic link", MODULE: "a repository of its own"}
 EMPTY_TREE = bytes.fromhex("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
 """The id of the tree without entries."""
 _PAGES = 64 * 1024
@@ -290,13 +289,11 @@ def change_tree(
     Raises:
         UnsafePath: a folder, a link or a submodule is where a file should be, or the other way about.
     """
-    from git.objects.fun import tree_to_stream
-
     here = entries(repo, base)
     for name, change in changes.items():
         path, old = at + name, here.pop(name, None)
         if old and old.mode not in ((FOLDER,) if isinstance(change, dict) else REGULAR):
-            raise conflict(path, f"is {_KINDS.get(old.mode, 'a file')} in this repository")
+            raise conflict(path, f"is {KINDS.get(old.mode, 'a file')} in this repository")
         if isinstance(change, dict):
             inner = change_tree(repo, old.sha if old else None, change, done, f"{path}/")
             if inner != EMPTY_TREE:
@@ -308,10 +305,35 @@ def change_tree(
     names = {name.casefold() for name in here}
     if "head" in names and (names >= {"objects", "refs"} or "commondir" in names):
         raise conflict(at or ".", "would be a git repository inside the repository")
-    written = io.BytesIO()
-    order = sorted(here.items(), key=lambda item: item[0].encode() + b"/" * (item[1].mode == FOLDER))
-    tree_to_stream([(entry.sha, entry.mode, name) for name, entry in order], written.write)
-    return store(repo, "tree", written.getvalue())
+    return _store_tree(repo, here)
+
+
+def overlaid(repo: git.Repo, base: bytes | None, changes: Mapping[str, Entry | None]) -> bytes:
+    """Store the tree `base` with these entries (None: without) at their paths and return its id; nothing is refused."""
+    here = entries(repo, base)
+    inside: dict[str, dict[str, Entry | None]] = {}
+    for path, change in changes.items():
+        name, _, rest = path.partition("/")
+        if rest:
+            inside.setdefault(name, {})[rest] = change
+    for name, inner in inside.items():
+        old = here.pop(name, None)
+        tree = overlaid(repo, old.sha if old and old.mode == FOLDER else None, inner)
+        if tree != EMPTY_TREE:
+            here[name] = Entry(FOLDER, tree)
+    for path, change in changes.items():
+        if "/" not in path and change:
+            here[path] = change
+        elif "/" not in path and path not in inside:
+            here.pop(path, None)
+    return _store_tree(repo, here)
+
+
+def _store_tree(repo: git.Repo, here: Mapping[str, Entry]) -> bytes:
+    """Names are bytes to git, whatever they are in."""
+    named = [(name.encode("utf-8", "surrogateescape"), entry) for name, entry in here.items()]
+    order = sorted(named, key=lambda item: item[0] + b"/" * (item[1].mode == FOLDER))
+    return store(repo, "tree", b"".join(b"%o %s\0%s" % (entry.mode, name, entry.sha) for name, entry in order))
 
 
 def conflict(path: str, fact: str) -> UnsafePath:
@@ -330,15 +352,11 @@ def line(text: str, without: str = "") -> str:
     return " ".join("".join(c if c.isprintable() and c not in without else " " for c in text).split())
 
 
-def message(subject: str, body: str, trailers: Mapping[str, str]) -> str:
-    """A commit message. What generated text says of trailers is never taken for one: only ours come last."""
+def message(subject: str, trailers: Mapping[str, str]) -> str:
+    """A commit message: one line, whatever generated text it holds, and our trailers."""
     paragraphs = [line(subject) or "(no subject)"]
-    text = "".join(c if c.isprintable() or c in "\n\t" else " " for c in body)
-    paragraphs += [part.strip("\n") for part in re.split(r"\n\s*\n", text) if part.strip()]
     if trailers:
         paragraphs.append("\n".join(f"{key}: {line(value)}" for key, value in trailers.items()))
-    elif _trailers("\n\n".join(paragraphs)):
-        paragraphs[-1] = re.sub("^", "    ", paragraphs[-1], flags=re.MULTILINE)
     return "\n\n".join(paragraphs) + "\n"
 
 

@@ -84,12 +84,12 @@ def _changes(path: Path, repo: git.Repo) -> str:
     """What a person has left there that is not committed; empty when nothing."""
     if any((path / ".git/worktrees").glob("*")):
         return "it has linked work trees"
-    if edited := sorted(branches.edited(Repository.open(path))):
-        return f"it has changes that are not committed ({edited[0]})"
+    work = branches.edited(Repository.open(path))
+    if work.entries:
+        return f"it has changes that are not committed ({min(work.entries)})"
+    if work:
+        return f"it has changes that are staged and not committed ({min((*work.staged, *work.unmerged))})"
     tracked = gitdoor.walk(repo, gitdoor.head(repo)[1])
-    for (name, stage), entry in (gitdoor.index_entries(repo) or {}).items():
-        if stage or name not in tracked or entry.binsha != tracked[name].sha:
-            return f"it has changes that are staged and not committed ({name})"
     for name in _lying(path):
         if name not in tracked:
             return f"it has files that are not committed ({name})"

@@ -201,6 +201,21 @@ class WorkingTree:
                 return file.read(), os.fstat(descriptor)
         return None
 
+    def target(self, path: str) -> bytes | None:
+        """What the link at the path says; None when there is none."""
+        with disk_errors("read", self._root / path), suppress(FileNotFoundError), self._parent(path) as (folder, name):
+            if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                return os.fsencode(os.readlink(name, dir_fd=folder))
+        return None
+
+    def link(self, target: bytes, path: str) -> None:
+        """Put a link at the path, whatever link or file is there."""
+        self._staging.mkdir(parents=True, exist_ok=True)
+        staged = self._staging / f"new-{secrets.token_hex(8)}"
+        with disk_errors("write", self._root / path):
+            staged.symlink_to(os.fsdecode(target))
+        self.place(staged, path)
+
     @contextmanager
     def _parent(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
         """The descriptor of the folder that holds the path's last name, reached one name at a time."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from company.events import Event
+from company.report import decides
 
 ASKING, KEPT = "asking again: ", "kept from before"
 """Notes beside a step: its reply could not be used; its reply had been paid for before."""
@@ -97,6 +98,7 @@ class Progress:
         self.calls = 0
         self.notices: list[str] = []
         self.verdict = ""
+        self._judges: list[str] | None = None
         self._each: set[str] = set()
         """The for_eaches with one step, which have a start and an end beside those of their items."""
         self._before = 0.0
@@ -132,6 +134,7 @@ class Progress:
 
     def _begin(self, event: Event, now: float) -> None:
         self.title, self.model = clean(f"{event['sop']} → {event['name']}"), clean(event["model"])
+        self._judges = event.get("judges")
         self.limits = {name: most for name, most in event.get("limits", {}).items() if most is not None}
         if self._begun:  # an earlier sitting, which may have been killed
             self._before += self._last - self._begun
@@ -169,7 +172,8 @@ class Progress:
             row.note = clean(event["reason"], 80)
             row.stop(now, "failed")
         elif name == "verdict":
-            self.verdict = row.note = clean(event["summary"], 80)
+            row.note = clean(event["summary"], 80)
+            self.verdict = row.note if decides(event["step"], self._judges) else self.verdict
             row.outcome = "done" if event["passed"] else "failed"
         elif name == "loop_round":
             row.rounds = event["round"]

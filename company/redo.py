@@ -6,20 +6,24 @@ What a person's changes mean: `edits.py`. Carried out by `wiring.redo`; which st
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from company import branches
+from company.branches import Work
 from company.cache import Objects
 from company.clones import branch_of
 from company.commits import START
 from company.edits import Changes, changes
 from company.errors import UnsafePath, UsageError
+from company.events import Event
+from company.gitdoor import EXECUTABLE, KINDS, REGULAR
 from company.guests import guest_of
 from company.paths import safe_path
 from company.records import Request, own_file
 from company.report import Report
+from company.sop.checks import within
 from company.sop.diagnostics import did_you_mean
 from company.sop.library import Library, read_source
 from company.sop.linker import link, load_procedure
@@ -36,8 +40,8 @@ class Plan:
     request: Request
     """With the earlier run's model and the limits that were set for it."""
     procedure: Procedure
-    changed: Mapping[str, bytes | None]
-    """What the working tree holds that no commit does: path → content, None for a file that was deleted."""
+    work: Work
+    """What the working tree and the index hold that no commit does."""
     notes: tuple[str, ...]
     """What to tell people."""
 
@@ -61,7 +65,7 @@ def plan(
     kept = Library(folder / "library", folder / "library")
     before = load_procedure(str(folder / "library" / own_file(base.sop)), kept)
     objects = Objects(store, before.artifacts)
-    dirty, changed = _changed(base, report, repository)
+    work, changed, notes = _changed(base, report, repository, kept_at(identity))
     earlier = {ident: Edit(**edit) for ident, edit in base.edits.items()}
     requirement = str(base.inputs.get("requirement", ""))
     found = changes(changed, report, earlier, objects, before, requirement, guest_of(base, repository))
@@ -80,13 +84,19 @@ def plan(
     if "requirement" in found.asked and "requirement" in inputs:
         inputs["requirement"] = found.asked["requirement"].strip()
     before_others = objects.get(base.others)["value"] if base.others else {}
-    texts, notes = _texts(found.others, base.branch)
-    files = {**before_others, **texts}
-    others = objects.put({"kind": "files", "value": files}) if files else ""
     first = report.commits.get(START)
     fork = base.fork or (first["sha"] if first else "")
     if not fork:
         raise UsageError(f"the run {base.run} was stopped before its first commit", hint=f"company resume {base.run}")
+    begun = branches.tree(repository, fork)
+    texts, told = _texts(found.others, lambda path: _where(path, work, base, kept_at(identity)))
+    files = {path: text for path, text in {**before_others, **texts}.items() if text is not None or path in begun}
+    written = {path for commit in _written(report, objects) for path, text in commit.items() if text is not None}
+    _see_room(repository, [path for path, text in files.items() if text is not None], {*begun, *written})
+    others = objects.put({"kind": "files", "value": files}) if files else ""
+    back = [path for path, text in texts.items() if text is None and not (path in begun or path in before_others)]
+    notes += [*told, *(f"{path} is deleted, and a run that ends without one writes it again" for path in back)]
+    notes += _unread(found.edits, earlier, objects, procedure, f"{base.records}/artifacts/")
     request = replace(
         base, run=identity, inputs=inputs, sop=procedure.name, source=source, branch=branch_of(identity), base=base.run,
         origin=base.first, fork=fork, again=numbers,
@@ -97,46 +107,142 @@ def plan(
         notes.append(
             f"--from makes anew what you had edited: {', '.join(dropped)}; your version stays on {base.branch}"
         )
-    return Plan(request, procedure, dirty, tuple(notes))
+    return Plan(request, procedure, work, tuple(notes))
 
 
-def _changed(
-    base: Request, report: Report, repository: Repository
-) -> tuple[dict[str, bytes | None], dict[str, bytes | None]]:
-    """What is not committed, and everything that is otherwise than the run left it."""
-    last = next(reversed(report.commits.values()), None)
+def kept_at(run: str) -> str:
+    """The ref that leads to what was not committed when a run was asked to go back to another."""
+    return f"refs/company/edits/{run}"
+
+
+def shown(path: str) -> str:
+    """A path for people: one that is no plain text escaped."""
+    return path if path.isprintable() else ascii(path)
+
+
+def _where(path: str, work: Work, base: Request, kept: str) -> str:
+    """Where a change stays that is not taken over."""
+    return f"under {kept}" if path in work.entries else f"on {base.branch}, where it was committed"
+
+
+def _not_committed(base: Request, last: Event | None, repository: Repository) -> Work:
+    """What the repository holds besides its commits, once it is seen that it can be gone back from there.
+
+    Raises:
+        UsageError: something is under way, or it stands elsewhere.
+    """
     if last is None and base.base:
         raise UsageError(
             f"the run {base.run} was stopped before its first step",
             hint=f"company resume {base.run}; or go back to the run before it: company redo {base.base}",
         )
-    if work := branches.under_way(repository):
+    place = str(repository.path)
+    if command := branches.under_way(repository):
         raise UsageError(
-            f"a {work} is under way in the repository",
-            place=str(repository.path),
-            hint=f"end it, or git {work} --abort",
+            f"a {command} is under way in the repository", place=place, hint=f"end it, or git {command} --abort"
         )
     if own := branches.beside(repository, base.branch):
         raise UsageError(
-            f"the repository stands on commits that the run's branch `{base.branch}` has not ({own[:10]})",
-            place=str(repository.path),
+            f"the repository stands on commits that the run's branch `{base.branch}` has not ({own[:10]})", place=place,
             hint=f"take them over first: git switch {base.branch} && git cherry-pick {own[:10]}",
-        )
-    dirty = branches.edited(repository)
-    here = repository.branch() == base.branch
-    if dirty and not here:
+        )  # fmt: skip
+    work = branches.edited(repository)
+    if work.unmerged:
+        raise UsageError(
+            f"{shown(work.unmerged[0])} has conflicts that are not resolved", place=place,
+            hint="resolve them and `git add` it, then give the redo again",
+        )  # fmt: skip
+    if work and repository.branch() != base.branch:
         raise UsageError(
             f"the repository stands on `{repository.branch()}` with changes that are not committed, and the run's branch "
-            f"is `{base.branch}`",
-            place=str(repository.path),
+            f"is `{base.branch}`", place=place,
             hint=f"git stash && git switch {base.branch} && git stash pop; or name the run they are about",
-        )
-    if last is None:
-        return dirty, dict(dirty)
-    left = repository.files(last["sha"])
-    tip = repository.files(repository.tip(base.branch) or last["sha"])
-    now: dict[str, bytes | None] = {**{path: None for path in left if path not in tip}, **tip, **dirty}
-    return dirty, {path: content for path, content in now.items() if left.get(path) != content}
+        )  # fmt: skip
+    return work
+
+
+def _changed(
+    base: Request, report: Report, repository: Repository, kept: str
+) -> tuple[Work, dict[str, bytes | None], list[str]]:
+    """What is not committed, the files that hold something else than the run left there, and what to say of the rest.
+
+    Args:
+        kept: the ref that is to lead to what is not committed.
+    """
+    last = next(reversed(report.commits.values()), None)
+    work = _not_committed(base, last, repository)
+    at = last["sha"] if last else "HEAD"
+    left = branches.tree(repository, at)
+    now = {**branches.tree(repository, repository.tip(base.branch) or at), **work.entries}
+    changed = {path: now.get(path) for path in sorted({**left, **now}) if left.get(path) != now.get(path)}
+    plain = {path: new for path, new in changed.items() if all(e.mode in REGULAR for e in (left.get(path), new) if e)}
+    read = {path: new for path, new in plain.items() if new and path not in work.contents}
+    contents = {**branches.contents(repository, read), **work.contents}
+    files = {
+        path: contents[path] if new else None
+        for path, new in plain.items()
+        if not (new and path in left and left[path].sha == new.sha)
+    }
+    notes = []
+    for path, new in changed.items():
+        old, where = left.get(path), _where(path, work, base, kept)
+        if path not in plain:
+            odd = next(each for each in (new, old) if each and each.mode not in REGULAR)
+            notes.append(
+                f"{shown(path)} {'is' if odd is new else 'was'} {KINDS[odd.mode]}, and a run takes over nothing but files: "
+                f"your change stays {where}"
+            )
+        elif new and (new.mode == EXECUTABLE) != bool(old and old.mode == EXECUTABLE):
+            is_now, sign = ("executable", "+") if new.mode == EXECUTABLE else ("no longer executable", "-")
+            notes.append(
+                f"{shown(path)} is {is_now}, and a run takes over only what is in a file: that stays {where}; here "
+                f"`chmod {sign}x` does it again"
+            )
+    if work.staged:
+        paths = ", ".join(map(shown, sorted(work.staged)))
+        notes.append(f"{paths}: what the file holds counts, not what is staged; git keeps that: git show {kept}~1")
+    return work, files, notes
+
+
+def _written(report: Report, objects: Objects) -> Iterator[Mapping[str, str | None]]:
+    """The files of each of a run's commits, but for those that no step made."""
+    for ident, event in report.commits.items():
+        if "files" in event and ident != f"{START}@edit":
+            yield objects.get(event["files"])["value"]
+
+
+def _see_room(repository: Repository, own: Collection[str], others: Set[str]) -> None:
+    """See that a person's files can be had beside those of the run, and that nothing stands where they are written.
+
+    Raises:
+        UsageError: one is a file where another needs a folder.
+    """
+    folders = {folder: path for path in others for folder in branches.above(path)}
+    for path in own:
+        file = next((folder for folder in branches.above(path) if folder in others), "")
+        if file or path in folders:
+            held = f"`{file}`, a file of the run" if file else f"the folder of `{folders[path]}`, a file of the run"
+            raise UsageError(
+                f"your file `{path}` takes the place of {held}", place=str(repository.path),
+                hint=f"give it another name: git mv {file or path} NAME; then give the redo again",
+            )  # fmt: skip
+    branches.in_the_way(repository, {*own, *others})
+
+
+def _unread(
+    edits: Mapping[str, Edit], earlier: Mapping[str, Edit], objects: Objects, procedure: Procedure, documents: str
+) -> Iterator[str]:
+    """What to say of newly edited documents, whose JSON lies in `documents`, that no step of the procedure reads."""
+    steps = {step.path for step in procedure.walk()}
+    for ident, edit in edits.items():
+        path = parts_of(ident)[0]
+        files = objects.get(edit.made["files"])["value"]
+        is_document = any(name.startswith(documents) for name in files)
+        if edit != earlier.get(ident) and is_document and path in steps and not within(path, procedure.reads):
+            yield (
+                f"no step of the procedure reads what `{path.removesuffix('.do')}` made: your change of {', '.join(files)} is kept "
+                "and committed as yours, and nothing is made anew from it"
+            )
 
 
 def _procedure(
@@ -182,17 +288,18 @@ def _is_in(ident: str, name: str) -> bool:
     return path == name or path.startswith(f"{name}.")
 
 
-def _texts(files: Mapping[str, bytes | None], branch: str) -> tuple[dict[str, str | None], list[str]]:
+def _texts(files: Mapping[str, bytes | None], where: Callable[[str], str]) -> tuple[dict[str, str | None], list[str]]:
     """The files that are text, and what to say of the others."""
     found: dict[str, str | None] = {}
     notes = []
     for path, content in files.items():
         try:
-            safe_path(path)
-            found[path] = None if content is None else content.decode()
+            text = None if content is None else content.decode()
+            if safe_path(path) != path:
+                raise UnsafePath("its letters are composed in another way")
+            found[path] = text
         except (UnicodeDecodeError, UnsafePath):
             notes.append(
-                f"{path} is no text with a plain path, and a run takes over nothing else: it stays where it was committed, "
-                f"on {branch}, or under refs/company/edits"
+                f"{shown(path)} is no text with a plain path, and a run takes over nothing else: your change stays {where(path)}"
             )
     return found, notes

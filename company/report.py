@@ -5,11 +5,16 @@ The events: `events.py`. Who shows them: `terminal.py`, `cli.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from company.events import Event
+
+
+def decides(step: str, judges: Sequence[str] | None) -> bool:
+    """Whether a step's verdict is the run's: the acceptance reads it, or something that it is in; any without acceptance."""
+    return judges is None or any(step == judge or step.startswith(f"{judge}.") for judge in judges)
 
 
 @dataclass
@@ -42,6 +47,8 @@ class Report:
     reason: str = ""
     hint: str = ""
     accepted: bool = False
+    judges: list[str] | None = None
+    """Paths of the steps that the acceptance reads; None where there is none, or an earlier version kept none."""
     verdicts: dict[str, tuple[str, bool]] = field(default_factory=dict)
     """Id of a test run → itself in one line, and whether it passed; in order, also where one was done again later."""
     started: float = 0.0
@@ -105,6 +112,7 @@ class Report:
             self.sitting, self._open = now, {}
             self.started = self.started or now
             self.run, self.status, self.reason = event["run"], "", ""
+            self.judges = event.get("judges")
         self.seconds = self._before + max(0.0, now - self.sitting)
         if name == "call_started":
             self._busy_since = now if not self._open else self._busy_since
@@ -178,8 +186,9 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """The last test run in one line; empty without one."""
-        return [summary for summary, _ in self.verdicts.values()][-1] if self.verdicts else ""
+        """The last test run that the acceptance rests on, in one line; empty without one."""
+        own = [ident for ident in self.verdicts if decides(ident.partition("#")[0].partition("[")[0], self.judges)]
+        return self.verdicts[own[-1]][0] if own else ""
 
     @property
     def calls(self) -> int:

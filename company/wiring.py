@@ -45,7 +45,7 @@ from company.people import Person
 from company.postgres import Postgres
 from company.prompts import Prompts
 from company.records import Request, RunRecord, find, keep, latest, newest_open, own_file, read_request, record_of
-from company.redo import plan
+from company.redo import kept_at, plan, shown
 from company.report import Report
 from company.sandbox import Sandbox, choose
 from company.sop.library import Library, own_folder
@@ -258,10 +258,8 @@ async def redo(
                     providers.check_name(called, settings)
                 honoured(procedure, names, settings)
                 sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
-                if made.changed:
-                    branches.keep(
-                        repository, f"refs/company/edits/{identity}", made.changed, f"edits after the run {base.run}"
-                    )
+                if made.work:
+                    branches.keep(repository, kept_at(identity), made.work, f"edits after the run {base.run}")
                 with disk_errors("write the run's request", store.home):
                     keep(store, request, procedure)
             notices = Notices()
@@ -355,14 +353,14 @@ def _stand_on(repository: Repository, request: Request) -> Iterator[str]:
     """See that the repository stands on the run's branch; that of a run which goes back to another is begun here. What to say of it."""
     branch = repository.branch()
     if branch != request.branch and request.fork and repository.tip(request.branch) in ("", request.fork):
-        kept = f"refs/company/edits/{request.run}"
-        later = branches.beyond(repository, kept)
+        work = branches.edited(repository)
+        later = branches.beyond(repository, kept_at(request.run), work)
         if later:  # edited since the run was asked for: no part of it, and not to be lost
-            kept = f"{kept}-{time.time_ns()}"
+            kept = f"{kept_at(request.run)}-{time.time_ns()}"
             branches.keep(repository, kept, later, f"edits after the run {request.run} was asked for")
-            yield f"{', '.join(sorted(later))} changed since and is no part of this run; git keeps it: git log -p {kept} -1"
-        repository.restore()
-        branches.switch(repository, request.branch, request.fork)
+            paths = ", ".join(map(shown, sorted({*later.entries, *later.staged})))
+            yield f"{paths} changed since and is no part of this run; git keeps it: git log -p {kept}"
+        branches.switch(repository, request.branch, request.fork, work.entries)
     elif branch != request.branch:
         raise UsageError(
             f"the repository stands on {f'the branch `{branch}`' if branch else 'no branch'}, and the run goes on on "

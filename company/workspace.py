@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from company import gitdoor
 from company.errors import WorkspaceError
-from company.gitdoor import EXECUTABLE, FOLDER, NO_COMMIT, REGULAR, Commit, Entry, git_errors, hardened
+from company.gitdoor import EXECUTABLE, NO_COMMIT, REGULAR, Commit, Entry, git_errors, hardened
 from company.lock import Lock
 from company.paths import WorkingTree, disk_errors, safe_path, write_atomic
 
@@ -116,11 +116,9 @@ class Repository:
         files: Mapping[str, bytes | None],
         *,
         subject: str,
-        body: str = "",
         author: str,
         email_slug: str,
         trailers: Mapping[str, str],
-        allow_empty: bool = False,
         instead: str = "",
         made: int | None = None,
     ) -> Commit | None:
@@ -134,7 +132,7 @@ class Repository:
             instead: a commit that is taken over if it is this one but for author, message and time.
 
         Returns:
-            The commit, or None when nothing would change and `allow_empty` is false.
+            The commit, or None when nothing would change.
 
         Raises:
             UnsafePath: a path is refused, or what stands at it is no place for a file. Nothing was changed.
@@ -150,12 +148,12 @@ class Repository:
             }
             entries: dict[str, Entry | None] = {}
             tree = gitdoor.change_tree(repo, base, nested(blobs), entries)
-            if tree == (base or gitdoor.EMPTY_TREE) and not allow_empty:
+            if tree == (base or gitdoor.EMPTY_TREE):
                 return None
             made = int(time.time()) if made is None else made
             name = gitdoor.line(author, "<>") or "company"
             email = f"{gitdoor.line(email_slug, '<> ')}@company.invalid"
-            raw = commit_object(tree, parent, name, email, made, gitdoor.message(subject, body, trailers))
+            raw = commit_object(tree, parent, name, email, made, gitdoor.message(subject, trailers))
             known = gitdoor.commit_of(repo, instead) if instead else None
             if known and gitdoor.parent_of(known) == parent and gitdoor.tree_of(known) == tree:
                 raw = known
@@ -186,11 +184,12 @@ class Repository:
             UnsafePath: a link or a folder stands where a tracked file belongs.
         """
         with nullcontext() if Lock.is_held(self.path) else Lock(self.path), self.opened() as repo:
-            mended = [self._unlock(stale) for pattern in _STALE for stale in self._dot_git.glob(pattern)]
+            mended = self.unlock()
             self.tree.clear_staging()
             sha, tree = gitdoor.head(repo)
             tracked = gitdoor.walk(repo, tree)
             index = gitdoor.index_entries(repo)
+            mended += self._finish_deletions(repo, sha, tracked, index)  # a file may take the place of a folder
             status: _Status = {}
             for path, entry in tracked.items():
                 found = self.tree.read(path) if entry.mode in REGULAR else None
@@ -201,24 +200,12 @@ class Repository:
                     status[path] = (entry, self.tree.place(staged, path))
                 else:
                     status[path] = (entry, found[1] if found else None)
-            mended += self._finish_deletions(repo, sha, tracked, index)
             indexed = {path: Entry(old.mode, old.binsha) for (path, _), old in (index or {}).items()}
             if mended or indexed != tracked:
                 self._refresh_index(repo, status, anew=True)
                 mended = mended or [".git/index"]
             self.left.unlink(missing_ok=True)
         return mended
-
-    def read(self, path: str) -> bytes | None:
-        """The content of a regular file at HEAD; None when HEAD has none there."""
-        *folders, name = safe_path(path).split("/")
-        with self.opened() as repo:
-            _, tree = gitdoor.head(repo)
-            for folder in folders:
-                entry = gitdoor.entries(repo, tree).get(folder)
-                tree = entry.sha if entry and entry.mode == FOLDER else None
-            entry = gitdoor.entries(repo, tree).get(name)
-            return gitdoor.data(repo, entry.sha) if entry and entry.mode in REGULAR else None
 
     def files(self, at: str = "HEAD") -> Mapping[str, bytes]:
         """Every regular file of a commit: path → content. Links and submodules are left out."""
@@ -249,12 +236,6 @@ class Repository:
         """The commits from `tip`, by default HEAD, back along first parents, newest first."""
         with self.opened() as repo:
             return list(self._history(repo, tip))
-
-    def find(self, trailer: str, value: str) -> Commit | None:
-        """The newest commit with this trailer, or None."""
-        with self.opened() as repo:
-            history = self._history(repo)
-            return next((made for made in history if made.trailers.get(trailer) == gitdoor.line(value)), None)
 
     def head(self) -> str | None:
         """The id of the commit at HEAD; None before the first one."""
@@ -319,9 +300,12 @@ class Repository:
                 index.entries[path, 0] = gitdoor.index_entry(path, *known)
         index.write(ignore_extension_data=True)
 
-    def _unlock(self, stale: Path) -> str:
-        stale.unlink(missing_ok=True)
-        return stale.relative_to(self.path).as_posix()
+    def unlock(self) -> list[str]:
+        """Remove the locks that a killed git left; which they were."""
+        found = [stale for pattern in _STALE for stale in self._dot_git.glob(pattern)]
+        for stale in found:
+            stale.unlink(missing_ok=True)
+        return [stale.relative_to(self.path).as_posix() for stale in found]
 
     def _keep(self, repo: git.Repo, content: bytes) -> str:
         """See that git has this content; says under which id if it had not."""

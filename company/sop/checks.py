@@ -6,7 +6,7 @@ Called by `linker.py` once the steps are linked. What a step reads and writes: `
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from company.artifacts import MOST_FILES, MOST_PARTS
 from company.sop.diagnostics import Diagnostics, Span
@@ -39,17 +39,17 @@ def until(
         grown = moving | {
             f"{path}.{name}"
             for name, uses in zip(names, parts, strict=True)
-            if uses.prev or any(_within(read, moving) for read in uses.reads)
+            if uses.prev or any(within(read, moving) for read in uses.reads)
         }
         if grown == moving:
             break
         moving = grown
-    if not deciding.prev and not any(_within(read, moving) for read in inside):
+    if not deciding.prev and not any(within(read, moving) for read in inside):
         message = f"every round asks the same: what `{expression.text}` depends on never changes"
         report.warning("SOP604", message, expression.span, "", way)
 
 
-def _within(path: str, places: set[str]) -> bool:
+def within(path: str, places: Set[str]) -> bool:
     """Whether a path, an owner of it, or a part of it is among the places."""
     while path:
         if path in places:
@@ -60,20 +60,18 @@ def _within(path: str, places: set[str]) -> bool:
 
 def unused(
     steps: Sequence[Step],
-    by_path: Mapping[str, Uses],
-    top: Uses,
+    reads: Set[str],
     roles: Sequence[tuple[str, Span]],
     report: Diagnostics,
 ) -> None:
     """Warn of results that nobody reads and that reach no file, and of roles that no step has."""
     for name, span in roles:
         report.warning("SOP609", f"no step has the role `{name}`", span)
-    reads = {read.replace("@prev.", "") for uses in (top, *by_path.values()) for read in uses.reads}
     last = {steps[-1].path} if steps else set()
     every = [step for top_step in steps for step in top_step.walk()]
     last |= {step.body[-1].path for step in every if step.kind == "for_each" and step.body}
     for step in every:
-        if step.kind not in ("role", "run") or step.updates or step.path in last or _within(step.path, reads):
+        if step.kind not in ("role", "run") or step.updates or step.path in last or within(step.path, reads):
             continue
         if step.kind == "run" and step.out != TEST_RUN and step.when is None:
             continue  # a command may be there for what it does: its failure stops the run

@@ -88,10 +88,12 @@ class _Linker:
         if deliver and deliver.is_map:
             accept = unit.resolve.condition(deliver.get("accept"), scope, "deliver", judged)
             uses.add(judged)
+        every = (uses, *linker.uses.values())
+        reads = frozenset(read.replace("@prev.", "") for one in every for read in one.reads)
         roles = [unit.roles, *(used.roles for used in linker.units.values())]
         if not report.failed:
             idle = [one for each in roles for one in each.unused]
-            checks.unused(steps, linker.uses, uses, idle, report)
+            checks.unused(steps, reads, idle, report)
             if accept:
                 checks.stale(steps, accept, judged, linker.uses, report)
         bounds = Limits(**limits.model_dump()) if limits else Limits()
@@ -115,6 +117,8 @@ class _Linker:
             accept=accept,
             roles={role.name: role for top in steps for step in top.walk() for role in _roles_of(step)},
             artifacts=self._units.artifacts,
+            reads=reads.union(*(one.writes for one in every)),
+            judges=frozenset(judged.reads),
             histories=frozenset(uses.histories),
             worst_calls=worst,
             warnings=tuple(report.warnings()),

@@ -196,6 +196,10 @@ class Procedure:
     """The roles that its steps use, by name."""
     artifacts: Mapping[str, type[Artifact]]
     """The artifacts that it and the procedures it uses declare, by name."""
+    reads: frozenset[str]
+    """Paths of the steps whose results somebody reads or changes, the acceptance included."""
+    judges: frozenset[str]
+    """Paths of the steps that `accept` reads."""
     histories: frozenset[str]
     """Paths of the loops whose earlier rounds somebody reads."""
     worst_calls: int | None

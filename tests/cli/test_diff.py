@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import yaml
 
 from company import wiring
 from company.artifacts import TestRun
-from company.cli_diff import diff
+from company.cli_diff import _asked, diff
 from company.cli_runs import show
 from company.differences import _files
 from company.engine import NewRun
 from company.errors import UsageError
+from company.events import Journal
 from company.executions import executions
+from company.records import Request
 from company.settings import Settings
 from tests.engine.running import CHECKS, INTERFACE, OUTLINE, REQUIREMENT, RIGHT, WRONG, start
 
@@ -70,7 +73,7 @@ def test_a_redo_against_its_run(made: tuple[Path, str, str, str], capsys: pytest
     head, _, texts = text.partition("\n--- a/docs/check.md\n")
     assert f"+ {second}  own → out (company/{second}), goes back to {first}\n" in head
     for line in (
-        "asked    --from code: none → 1",
+        "asked    --from code: not asked for → asked for once",
         "came to  status: delivered → unaccepted",
         "         accepted: yes → no",
         "steps    code#1: made anew, ",
@@ -86,6 +89,15 @@ def test_a_redo_against_its_run(made: tuple[Path, str, str, str], capsys: pytest
     assert "+    # \ufffd[2J\ufffd]0;owned\ufffd\n" in texts
     assert "docs/design.md" not in text
     assert "--- " not in said(capsys, workspace, first, second, stat=True)
+
+
+def test_what_was_asked_is_said_in_words() -> None:
+    said = [
+        ("limit usd", 0.1 + 0.2, "0.3"), ("limit minutes", 60.0, "60"), ("limit tokens", 1234567, "1234567"),
+        ("limit calls", None, "no limit"), ("--from a", 2, "asked for 2 times"), ("model", "openai:m", "openai:m"),
+        ("edit of code.do[a.py]#1", True, "taken over"), ("edits of other files", None, "none"),
+    ]  # fmt: skip
+    assert [_asked(name, value) for name, value, _ in said] == [words for _, _, words in said]
 
 
 def test_a_run_against_itself_differs_in_nothing(
@@ -153,6 +165,28 @@ def test_what_a_step_was(made: tuple[Path, str, str, str], capsys: pytest.Captur
     assert "  code#1                           step, made\n" in capsys.readouterr().out
     with pytest.raises(UsageError, match="no artifact and no step `cod`"):
         show(second, "cod", workspace)
+
+
+@pytest.mark.parametrize("name", ["code.do[a/b[1].py]#1", "code.do[a/b[1].py]", "code[a/b[1].py]", "code[a/b[1].py]#1"])
+def test_an_item_of_a_step_is_shown_by_whatever_name_is_printed(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = Request("20260101-000000-aaaa", "out", "own", "m", {}, {}, unsafe_no_sandbox=False)
+    folder = tmp_path / ".company/runs" / request.run
+    folder.mkdir(parents=True)
+    (folder / "request.json").write_text(json.dumps(asdict(request)))
+    journal = Journal(folder / "events.jsonl")
+    for item in ("a/b[1].py", "c.py"):
+        where = {"step": "code.do", "item": item, "round": "1", "id": f"code.do[{item}]#1"}
+        journal.emit("step_started", **where, kind="role", role="engineer", why="it was never done here", made_of={})
+    journal.close()
+    show(request.run, name, tmp_path)
+    assert capsys.readouterr().out.startswith("code.do[a/b[1].py]#1: begun\n  by       engineer\n")
+    show(request.run, "code", tmp_path)
+    assert capsys.readouterr().out.count(": begun\n") == 2
+    with pytest.raises(UsageError, match=r"no step `code\[d.py\]`") as error:
+        show(request.run, "code[d.py]", tmp_path)
+    assert error.value.hint == "did you mean `code[c.py]`?"
 
 
 def changes(before: dict[str, bytes], after: dict[str, bytes]) -> list[tuple[str, str, str]]:

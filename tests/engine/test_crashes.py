@@ -113,3 +113,14 @@ def test_a_test_run_that_is_done_again_is_not_the_last_one() -> None:
         for ident, summary, passed in told
     ]
     assert Report.of(events).verdict == "2 of 2"
+
+
+@pytest.mark.parametrize(
+    ("judges", "verdict"), [(None, "late"), (["verify.test"], "3 of 4"), (["verify"], "3 of 4"), (["retest"], "")]
+)
+def test_the_verdict_of_a_run_is_of_the_steps_that_its_acceptance_reads(judges: list[str] | None, verdict: str) -> None:
+    ids = {"before#1": "1 of 1", "verify.test[a#1]#2": "3 of 4", "verifying#1": "late"}
+    told = [
+        {"event": "verdict", "time": 2, "id": ident, "summary": text, "passed": True} for ident, text in ids.items()
+    ]
+    assert Report.of([{"event": "run_started", "time": 1, "run": "r", "judges": judges}, *told]).verdict == verdict

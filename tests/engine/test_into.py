@@ -15,6 +15,7 @@ from running import events, git, go_on
 from company import wiring
 from company.engine import NewRun, Outcome
 from company.errors import UsageError
+from company.events import read
 from company.settings import Settings
 
 REQUIREMENT = (
@@ -275,7 +276,7 @@ def test_what_was_delivered_is_gone_on_with_by_the_same_command(tmp_path: Path) 
 def test_a_run_that_was_stopped_leaves_its_branch_and_is_resumed(tmp_path: Path) -> None:
     repo = repository(tmp_path / "repo")
     outcome = into(tmp_path, repo, steps(RIGHT), limits={"calls": 2})
-    assert outcome.status == "limited"
+    assert (outcome.status, outcome.verdict) == ("limited", ""), "what was tested before the run is not its verdict"
     stopped = git(repo, "rev-parse", outcome.branch).strip()
     assert "discount" in git(repo, "show", f"{outcome.branch}:shop/cart.py")
     git(repo, "checkout", "-q", outcome.branch)
@@ -317,9 +318,14 @@ def test_other_procedures_work_in_a_repository_too(tmp_path: Path) -> None:
 
 def test_a_redo_of_such_a_run_leaves_a_branch_of_its_own_and_keeps_what_was_edited(tmp_path: Path) -> None:
     repo = repository(tmp_path / "repo")
+    os.symlink("README.md", repo / "link")
+    commit_all(repo)
     first = into(tmp_path, repo, steps(RIGHT))
     assert first.accepted, first.reason
     clone = first.repo
+    (clone / "link").unlink()
+    (clone / "link").symlink_to("docs")
+    (clone / "docs/plan.md").chmod(0o755)
     cart = clone / "shop/cart.py"
     cart.write_text(cart.read_text().replace("# whole numbers only", "# whole numbers, as agreed"))
     again = asyncio.run(wiring.redo(tmp_path / "ws", first.run, Settings()))
@@ -329,3 +335,10 @@ def test_a_redo_of_such_a_run_leaves_a_branch_of_its_own_and_keeps_what_was_edit
     assert "as agreed" not in git(repo, "show", f"company/{first.run}:shop/cart.py")
     assert git(repo, "status", "--porcelain") == ""
     assert git(repo, "ls-tree", "--name-only", again.branch, ".company/").split() == [f".company/{first.run}"]
+    kept = f"refs/company/edits/{again.run}"
+    assert (git(clone, "show", f"{kept}:link"), os.readlink(clone / "link")) == ("docs", "README.md")
+    assert "100755" in git(clone, "ls-tree", kept, "docs/plan.md")
+    assert git(clone, "status", "--porcelain") == ""
+    journal = read(tmp_path / "ws/.company/runs" / again.run / "events.jsonl")
+    said = [event["text"] for event in journal if event["event"] == "notice" and kept in event["text"]]
+    assert [text.partition(",")[0] for text in said] == ["docs/plan.md is executable", "link is a symbolic link"]

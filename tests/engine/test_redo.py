@@ -89,6 +89,9 @@ def test_an_edited_document_is_taken_over_in_both_its_forms(tmp_path: Path, firs
         "Person prd: change .company/artifacts/prd.json, docs/prd.md\n"
     )
     assert "say things loudly" in git(first.repo, "show", f"main:{path}")
+    (note,) = [event["text"] for event in journal(tmp_path, again.run) if "reads what" in event.get("text", "")]
+    assert note.startswith("no step of the procedure reads what `prd` made: your change of ")
+    assert path in note
     assert git(first.repo, "status", "--porcelain") == ""
 
 
@@ -100,6 +103,7 @@ def test_an_edited_design_makes_again_what_reads_it(tmp_path: Path, first: Outco
     assert sorted(set(made(tmp_path, again.run)) - {"design"}) == ["code.do[shout.py]", "tests", "verify.test"]
     data = json.loads((first.repo / ".company/artifacts/design.json").read_text())
     assert data["files"][0]["parts"][0]["purpose"] == "Capitals, then a mark."
+    assert not [event for event in journal(tmp_path, again.run) if "reads what" in event.get("text", "")]
 
 
 def test_edited_code_is_tested_and_a_second_redo_still_has_it(tmp_path: Path, first: Outcome) -> None:

@@ -41,7 +41,7 @@ def procedure(*steps: Step, **more: Any) -> Procedure:
     fields: dict[str, Any] = {
         "name": "made", "description": "Made by hand.", "path": Path("made.yaml"), "text": "", "digest": "", "sources": {},
         "inputs": {"requirement": STR}, "limits": Limits(), "accept": None, "roles": {}, "worst_calls": 0,
-        "artifacts": {}, "histories": frozenset(),
+        "artifacts": {}, "histories": frozenset(), "reads": frozenset(), "judges": frozenset(),
     }  # fmt: skip
     return Procedure(steps=steps, **{**fields, **more})
 

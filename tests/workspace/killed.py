@@ -64,7 +64,7 @@ def on_disk(repo: Repository) -> dict[str, bytes]:
 def judge(repo: Repository) -> str:
     """What `restore` mended, after it has been seen that nothing is lost, halved or doubled."""
     mended = repo.restore()
-    done = repo.find("Company-Step", "new")
+    done = "Company-Step: new" in git(repo.path, "log", "--format=%B")
     want = AFTER if done else OLD
     assert on_disk(repo) == want == repo.files(), (on_disk(repo), done)
     assert is_sound(repo.path)
