@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from company import branches, gitdoor
+from company import branches, gitdoor, index
 from company.errors import CompanyError
 from company.gitdoor import git_errors, hardened
 from company.paths import disk_errors
@@ -87,8 +87,8 @@ def _changes(path: Path, repo: git.Repo) -> str:
     if edited := sorted(branches.edited(Repository.open(path))):
         return f"it has changes that are not committed ({edited[0]})"
     tracked = gitdoor.walk(repo, gitdoor.head(repo)[1])
-    for (name, stage), entry in (gitdoor.index_entries(repo) or {}).items():
-        if stage or name not in tracked or entry.binsha != tracked[name].sha:
+    for (name, stage), entry in index.entries(index.read(path / ".git/index") or {}).items():
+        if stage or name not in tracked or entry.sha != tracked[name].sha:
             return f"it has changes that are staged and not committed ({name})"
     for name in _lying(path):
         if name not in tracked:
