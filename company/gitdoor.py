@@ -10,7 +10,6 @@ import hashlib
 import os
 import re
 import shutil
-import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +38,8 @@ EMPTY_TREE = bytes.fromhex("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
 _PAGES = 64 * 1024
 """Bytes; a disk with less is full as far as git is concerned."""
 _environment = Lock()
+_ROW = re.compile(rb"([0-7]+ ([^\0]+)\0.{20})", re.DOTALL)
+"""What a raw tree says of one name: mode, name, id."""
 _TRAILER = re.compile(r"([A-Za-z][A-Za-z0-9-]*): (.*)")
 
 
@@ -51,7 +52,6 @@ class Entry(NamedTuple):
 
 Changes = dict[str, Union[bytes, "Changes", None]]
 """A folder's changes: name → a blob's id, the changes of a folder in it, or None to delete."""
-Index = dict[tuple[str, int], "git.IndexEntry"]
 
 
 @dataclass(frozen=True)
@@ -220,14 +220,20 @@ def data(repo: git.Repo, sha: bytes) -> bytes:
 
 def entries(repo: git.Repo, tree: bytes | None) -> dict[str, Entry]:
     """What lies in one folder; nothing for None."""
-    raw, found, place = data(repo, tree) if tree else b"", {}, 0
-    while place < len(raw):  # GitPython's own reading raises at odd names: we say which they are
-        space = raw.index(b" ", place)
-        end = raw.index(b"\0", space)
-        name = raw[space + 1 : end].decode("utf-8", "surrogateescape")
-        found[name] = Entry(int(raw[place:space], 8), raw[end + 1 : end + 21])
-        place = end + 21
-    return found
+    return {name.decode("utf-8", "surrogateescape"): _entry(row) for name, row in _rows(repo, tree).items()}
+
+
+def _rows(repo: git.Repo, tree: bytes | None) -> dict[bytes, bytes]:
+    """The rows of a raw tree by name. GitPython's own reading raises at odd names: we say which they are."""
+    raw = data(repo, tree) if tree else b""
+    rows = {name: row for row, name in _ROW.findall(raw)}
+    if b"".join(rows.values()) != raw:
+        raise ValueError(f"the tree {(tree or b'').hex()} is damaged")
+    return rows
+
+
+def _entry(row: bytes) -> Entry:
+    return Entry(int(row.partition(b" ")[0], 8), row[-20:])
 
 
 def walk(repo: git.Repo, tree: bytes | None) -> dict[str, Entry]:
@@ -242,34 +248,6 @@ def walk(repo: git.Repo, tree: bytes | None) -> dict[str, Entry]:
             else:
                 found[at + name] = entry
     return found
-
-
-def index_entries(repo: git.Repo) -> Index | None:
-    """The index as it lies there: (path, stage) → entry; None when it is missing or does not parse."""
-    import git
-
-    index = git.IndexFile(repo)
-    if not Path(index.path).exists():
-        return None
-    try:
-        return {(str(path), stage): entry for (path, stage), entry in index.entries.items()}
-    except (AssertionError, ValueError, IndexError, struct.error):
-        return None
-
-
-def index_entry(path: str, entry: Entry, status: os.stat_result | None) -> git.IndexEntry:
-    """The index's record of a file; given its status, git need not read it to see that it is unchanged."""
-    from git import IndexEntry
-
-    if status is None:
-        return IndexEntry((entry.mode, entry.sha, 0, path, bytes(8), bytes(8), 0, 0, 0, 0, 0))
-    times = [
-        struct.pack(">LL", nanoseconds // 10**9 & 0xFFFFFFFF, nanoseconds % 10**9)
-        for nanoseconds in (status.st_ctime_ns, status.st_mtime_ns)
-    ]
-    numbers = (status.st_dev, status.st_ino, status.st_uid, status.st_gid, status.st_size)
-    device, inode, user, group, size = (number & 0xFFFFFFFF for number in numbers)
-    return IndexEntry((entry.mode, entry.sha, 0, path, times[0], times[1], device, inode, user, group, size))
 
 
 def store(repo: git.Repo, kind: str, content: bytes) -> bytes:
@@ -289,23 +267,25 @@ def change_tree(
     Raises:
         UnsafePath: a folder, a link or a submodule is where a file should be, or the other way about.
     """
-    here = entries(repo, base)
+    here = _rows(repo, base)
     for name, change in changes.items():
-        path, old = at + name, here.pop(name, None)
+        path, key = at + name, name.encode()
+        old = _entry(here.pop(key)) if key in here else None
         if old and old.mode not in ((FOLDER,) if isinstance(change, dict) else REGULAR):
             raise conflict(path, f"is {KINDS.get(old.mode, 'a file')} in this repository")
         if isinstance(change, dict):
             inner = change_tree(repo, old.sha if old else None, change, done, f"{path}/")
             if inner != EMPTY_TREE:
-                here[name] = Entry(FOLDER, inner)
+                here[key] = b"%o %s\0%s" % (FOLDER, key, inner)
         elif change:
-            here[name] = done[path] = Entry(old.mode if old else FILE, change)
+            new = done[path] = Entry(old.mode if old else FILE, change)
+            here[key] = b"%o %s\0%s" % (new.mode, key, new.sha)
         elif old:
             done[path] = None
-    names = {name.casefold() for name in here}
+    names = set(b"\0".join(here).decode("utf-8", "surrogateescape").casefold().split("\0"))
     if "head" in names and (names >= {"objects", "refs"} or "commondir" in names):
         raise conflict(at or ".", "would be a git repository inside the repository")
-    return _store_tree(repo, here)
+    return _store_rows(repo, here)
 
 
 def overlaid(repo: git.Repo, base: bytes | None, changes: Mapping[str, Entry | None]) -> bytes:
@@ -326,14 +306,14 @@ def overlaid(repo: git.Repo, base: bytes | None, changes: Mapping[str, Entry | N
             here[path] = change
         elif "/" not in path and path not in inside:
             here.pop(path, None)
-    return _store_tree(repo, here)
+    encoded = {name.encode("utf-8", "surrogateescape"): entry for name, entry in here.items()}
+    return _store_rows(repo, {name: b"%o %s\0%s" % (entry.mode, name, entry.sha) for name, entry in encoded.items()})
 
 
-def _store_tree(repo: git.Repo, here: Mapping[str, Entry]) -> bytes:
-    """Names are bytes to git, whatever they are in."""
-    named = [(name.encode("utf-8", "surrogateescape"), entry) for name, entry in here.items()]
-    order = sorted(named, key=lambda item: item[0] + b"/" * (item[1].mode == FOLDER))
-    return store(repo, "tree", b"".join(b"%o %s\0%s" % (entry.mode, name, entry.sha) for name, entry in order))
+def _store_rows(repo: git.Repo, here: Mapping[bytes, bytes]) -> bytes:
+    """Store a tree of these rows, by name; to git a folder's name ends with a slash when they are sorted."""
+    rows = sorted(here.items(), key=lambda item: item[0] + b"/" * (item[1].lstrip(b"0")[:1] == b"4"))
+    return store(repo, "tree", b"".join([row for _, row in rows]))
 
 
 def conflict(path: str, fact: str) -> UnsafePath:

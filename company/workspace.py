@@ -17,7 +17,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from company import gitdoor
+from company import gitdoor, index
 from company.errors import WorkspaceError
 from company.gitdoor import EXECUTABLE, NO_COMMIT, REGULAR, Commit, Entry, git_errors, hardened
 from company.lock import Lock
@@ -31,8 +31,6 @@ __all__ = ["Commit", "Repository", "safe_path", "write_atomic"]
 _ATTRIBUTES = b"* -text -ident !filter !diff !merge !eol !working-tree-encoding\n"
 """Overrules any generated .gitattributes in this clone: content is what was committed, byte for byte."""
 _STALE = ("*.lock", "refs/**/*.lock", "objects/*/*.lock")
-_Status = dict[str, tuple[Entry, os.stat_result | None] | None]
-"""What the index is to hold: path → entry, and the file's status if it was seen to be the same."""
 
 
 class Repository:
@@ -188,9 +186,9 @@ class Repository:
             self.tree.clear_staging()
             sha, tree = gitdoor.head(repo)
             tracked = gitdoor.walk(repo, tree)
-            index = gitdoor.index_entries(repo)
-            mended += self._finish_deletions(repo, sha, tracked, index)  # a file may take the place of a folder
-            status: _Status = {}
+            indexed = index.entries(index.read(self._dot_git / "index") or {})
+            mended += self._finish_deletions(repo, sha, tracked, indexed)  # a file may take the place of a folder
+            status: index.Changes = {}
             for path, entry in tracked.items():
                 found = self.tree.read(path) if entry.mode in REGULAR else None
                 if entry.mode in REGULAR and not (found and same(entry, *found)):
@@ -200,8 +198,7 @@ class Repository:
                     status[path] = (entry, self.tree.place(staged, path))
                 else:
                     status[path] = (entry, found[1] if found else None)
-            indexed = {path: Entry(old.mode, old.binsha) for (path, _), old in (index or {}).items()}
-            if mended or indexed != tracked:
+            if mended or indexed != {(path, 0): entry for path, entry in tracked.items()}:
                 self._refresh_index(repo, status, anew=True)
                 mended = mended or [".git/index"]
             self.left.unlink(missing_ok=True)
@@ -263,19 +260,22 @@ class Repository:
 
     def _refuse_if_locked(self) -> None:
         if (self._dot_git / "index.lock").exists():
-            raise WorkspaceError(
-                "another git command is at work in the repository, or was killed in it (.git/index.lock)",
-                place=str(self.path),
-                hint="wait for it to end, then run `company resume`, which clears what a killed one left",
-            )
+            raise self._locked()
+
+    def _locked(self) -> WorkspaceError:
+        return WorkspaceError(
+            "another git command is at work in the repository, or was killed in it (.git/index.lock)",
+            place=str(self.path),
+            hint="wait for it to end, then run `company resume`, which clears what a killed one left",
+        )
 
     def move_head(self, repo: git.Repo, sha: str, parent: str | None, name: str, email: str) -> None:
         """Compare and swap: the branch moves only if it still stands at `parent`."""
         who = {"GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": email}
         repo.git.update_ref("-m", "company", "HEAD", sha, parent or NO_COMMIT, env=who)
 
-    def _place(self, staged: Mapping[str, Path | None], entries: Mapping[str, Entry | None]) -> _Status:
-        status: _Status = {}
+    def _place(self, staged: Mapping[str, Path | None], entries: Mapping[str, Entry | None]) -> index.Changes:
+        status: index.Changes = {}
         for path, content in sorted(staged.items(), key=lambda item: item[1] is not None):
             entry = entries[path]
             if content and entry:
@@ -285,20 +285,17 @@ class Repository:
                 status[path] = None
         return status
 
-    def _refresh_index(self, repo: git.Repo, status: _Status, *, anew: bool = False) -> None:
+    def _refresh_index(self, repo: git.Repo, status: index.Changes, *, anew: bool = False) -> None:
         """Tell the index what was put in place: `git status` is clean. A damaged index is made anew."""
-        from git import IndexFile
-
-        old = {} if anew else gitdoor.index_entries(repo)
-        if old is None:
+        known = {} if anew else index.read(self._dot_git / "index")
+        if known is None:
             _, tree = gitdoor.head(repo)
-            status = {path: (entry, None) for path, entry in gitdoor.walk(repo, tree).items()} | status
-        index = IndexFile(repo)
-        index.entries = {key: entry for key, entry in (old or {}).items() if key[0] not in status}
-        for path, known in status.items():
-            if known:
-                index.entries[path, 0] = gitdoor.index_entry(path, *known)
-        index.write(ignore_extension_data=True)
+            known, status = {}, {path: (entry, None) for path, entry in gitdoor.walk(repo, tree).items()} | status
+        index.change(known, status)
+        try:
+            index.write(self._dot_git / "index", known)
+        except FileExistsError:
+            raise self._locked() from None
 
     def unlock(self) -> list[str]:
         """Remove the locks that a killed git left; which they were."""
@@ -321,7 +318,7 @@ class Repository:
         return ""
 
     def _finish_deletions(
-        self, repo: git.Repo, sha: str | None, tracked: Mapping[str, Entry], index: gitdoor.Index | None
+        self, repo: git.Repo, sha: str | None, tracked: Mapping[str, Entry], indexed: Mapping[tuple[str, int], Entry]
     ) -> list[str]:
         """Remove files that HEAD's commit deleted, or another branch does not have, and the index still has."""
         parent = self._parent(sha, gitdoor.data(repo, bytes.fromhex(sha))) if sha else None
@@ -332,9 +329,9 @@ class Repository:
         gone = []
         before = gitdoor.walk(repo, gitdoor.tree_of(gitdoor.data(repo, bytes.fromhex(parent))))
         for path in sorted(before.keys() - tracked.keys()):
-            known = (index or {}).get((path, 0))
+            known = indexed.get((path, 0))
             found = self.tree.read(path)
-            if known and found and known.binsha == before[path].sha and same(before[path], *found):
+            if known and found and known.sha == before[path].sha and same(before[path], *found):
                 self.tree.remove(path)
                 gone.append(path)
         return gone
