@@ -13,8 +13,10 @@ import yaml
 from running import events, git, go_on
 
 from company import wiring
+from company.clones import Source
 from company.engine import NewRun, Outcome
 from company.errors import UsageError
+from company.events import read
 from company.settings import Settings
 
 REQUIREMENT = (
@@ -329,3 +331,16 @@ def test_a_redo_of_such_a_run_leaves_a_branch_of_its_own_and_keeps_what_was_edit
     assert "as agreed" not in git(repo, "show", f"company/{first.run}:shop/cart.py")
     assert git(repo, "status", "--porcelain") == ""
     assert git(repo, "ls-tree", "--name-only", again.branch, ".company/").split() == [f".company/{first.run}"]
+
+
+def test_a_workspace_inside_the_repository_is_no_work_of_theirs(tmp_path: Path) -> None:
+    repo = repository(tmp_path / "repo")
+    outcome = into(tmp_path, repo, steps(RIGHT), workspace=repo / "workspace")
+    assert outcome.status == "delivered"
+    journals = [*(repo / "workspace/.company/runs").glob("*/events.jsonl")]
+    notices = [event["text"] for path in journals for event in read(path) if event["event"] == "notice"]
+    assert len(notices) == 1  # where its branch is
+    assert git(repo, "status", "--porcelain") == ""
+    (repo / "notes").mkdir()
+    (repo / "notes/later.txt").write_text("x\n")
+    assert Source.at(repo).uncommitted() == ["notes/"]
