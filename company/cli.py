@@ -12,8 +12,9 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -54,6 +55,8 @@ def main() -> None:
             sys.stdout.flush()  # here, where a full disk or a closed pipe is still an error that we can name
     except CompanyError as error:
         show_error(error)
+        found = [each.data() for each in error.diagnostics] if isinstance(error, SopError) else []
+        _error_as_json(error.message, error.place, error.hint, found)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read us has enough
@@ -61,9 +64,11 @@ def main() -> None:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         print(f"error: {place}{error.strerror or error}", file=sys.stderr)
+        _error_as_json(str(error.strerror or error), str(error.filename or ""))
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
+        _error_as_json("interrupted")
         sys.exit(130)
 
 
@@ -76,6 +81,17 @@ def show_error(error: CompanyError) -> None:
     print(harmless(f"error: {error}"), file=sys.stderr)
     if error.hint:
         print(harmless(f"\nhint: {error.hint}"), file=sys.stderr)
+
+
+def _error_as_json(error: str, place: str = "", hint: str = "", diagnostics: Iterable[dict[str, Any]] = ()) -> None:
+    """With `--json` an error is the object that standard output ends with; a program reads no text for people."""
+    if "--json" not in sys.argv[1:]:
+        return
+    told = {"error": error, "place": place, "hint": hint} | (
+        {"diagnostics": found} if (found := [*diagnostics]) else {}
+    )
+    with suppress(OSError):  # nobody may be there to read it, and the exit status says the same
+        print(json.dumps(told, ensure_ascii=False), flush=True)
 
 
 def _version(wanted: bool) -> None:

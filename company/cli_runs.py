@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", help="Folder in which the repositories lie.")]
 WORKSPACE = Path("workspace")
+_NAME, _NARROWEST = 4, 12
+"""Which column of `company runs` is the repository's name, and how far it and the last one are cut on a narrow terminal."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -129,6 +132,7 @@ def runs(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """List the runs of a workspace, or of the team's database, newest first, with their room; delete what no run needs."""
+    import shutil
     import time
     from dataclasses import asdict
 
@@ -137,7 +141,7 @@ def runs(
     from company.housekeeping import kept_sizes, size
     from company.progress import clean as one_line
     from company.settings import load_settings
-    from company.terminal import duration
+    from company.terminal import duration, harmless
 
     if not clean and (names or older_than is not None or yes):
         raise UsageError("RUN, --older-than and --yes are for --clean", hint="`company show RUN` shows one run")
@@ -158,21 +162,46 @@ def runs(
         print(f"there are no runs in {'the database' if shared else workspace}", file=sys.stderr)
         return
     counted = {record.repo: record.run for record in found}  # of runs that share a repository, the first one
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    rows = []
     for record in found:
         room = size(workspace / ".company" / "runs" / record.run)
-        room += size(record.repo) if counted[record.repo] == record.run else 0
+        room += size(record.repo) if record.name and counted[record.repo] == record.run else 0
         if as_json:
             print(json.dumps({**asdict(record), "repo": str(record.repo), "bytes": room}, ensure_ascii=False))
-            continue
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.started))
         status = "dry run" if record.model == "dry" and record.status == "delivered" else record.status
-        print(
-            f"{record.run}  {when}  {status:<12} {record.sop:<14} {record.name:<28} "
-            f"{record.calls:>4} calls {record.tokens:>8} tokens  {duration(record.seconds):>12} {human(room):>8}  "
-            f"{one_line(record.requirement, 60)}"
-        )
+        when = time.strftime("%d %b %H:%M" if width else "%Y-%m-%d %H:%M", time.localtime(record.started))
+        rows.append((
+            record.run, when, status, human(room), one_line(record.name), one_line(record.sop), f"{record.calls} calls",
+            f"{record.tokens} tokens", duration(record.seconds), one_line(record.requirement, 60),
+        ))  # fmt: skip
+    if not as_json:
+        for line in _table(rows, width):
+            print(line)
+    for record in found:
+        if record.problem:
+            print(harmless(f"damaged: {record.problem}"), file=sys.stderr)
     kept = ", ".join(f"{kind} {human(count)}" for kind, count in kept_sizes(workspace).items())
-    print(f"kept for all of them: {kept}", file=sys.stderr)
+    print(f"also kept: {kept}", file=sys.stderr)
+
+
+def _table(rows: Sequence[tuple[str, ...]], width: int | None) -> Iterator[str]:
+    """Aligned lines: all columns, or as many as fit a terminal of this width, where the name and the last one may be cut."""
+    from rich.cells import cell_len, set_cell_size
+
+    widest = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    if width is not None:
+        left = width - sum(widest[:_NAME]) - 2 * _NAME
+        rest, widest[_NAME:] = widest[_NAME:], [min(widest[_NAME], max(left, _NARROWEST))]
+        for place, cells in enumerate(rest[1:], 1):
+            left -= widest[-1] + 2
+            if left < (min(cells, _NARROWEST) if place == len(rest) - 1 else cells):
+                break
+            widest.append(min(cells, left))
+    for row in rows:
+        shown = zip(row, widest, strict=False)
+        cut = (text if cell_len(text) <= room else set_cell_size(text, room - 1) + "…" for text, room in shown)
+        yield "  ".join(map(set_cell_size, cut, widest)).rstrip()
 
 
 def show(
@@ -219,6 +248,7 @@ def show(
 
 def print_step(done: Execution) -> None:
     """What one execution of a step was."""
+    from company.ingredients import listed
     from company.progress import clean
     from company.terminal import duration
 
@@ -230,7 +260,7 @@ def print_step(done: Execution) -> None:
         "because": done.why,
         "cost": f"{used}, {duration(done.seconds)}",
         "commit": f"{done.commit[:12]} {done.subject}".strip(),
-        "made of": ", ".join(done.made_of),
+        "made of": listed(done.made_of),
         "left": ", ".join(f"{path} ({ref[:12]})" if ref else path for path, ref in done.values.items()),
     }.items():
         if text:

@@ -96,7 +96,8 @@ class Source:
             return []
         with git_errors(self.path), disk_errors("look at the working tree", self.path):
             listed = self._git().diff_index("--cached", "--name-only", "-z", "HEAD")
-            others = self._git().ls_files("--others", "--exclude-standard", "--directory", "-z")
+            untracked = ("--others", "--exclude-standard", "--directory", "--no-empty-directory")
+            others = self._git().ls_files(*untracked, "-z")  # a folder of nothing but ignored files counts as empty
             found = [path for path in f"{listed}\0{others}".split("\0") if path]
             indexed = self._git().ls_files("--stage", "--debug", "-z")
             found += [known[3] for known in _INDEXED.findall(indexed) if _differs(self.path / known[3], known)]

@@ -14,6 +14,7 @@
     └── Broken                the machine under us
         ├── SandboxUnavailable  no safe way to run generated code here                     exit 5
         ├── WorkspaceError      disk, permission, git                                      exit 1
+        │   └── RunDamaged      what is kept of a run cannot be read
         ├── WorkspaceBusy       another run holds the lock                                 exit 1
         └── UnsafePath          a generated path would leave the repository
 
@@ -136,6 +137,10 @@ class SandboxUnavailable(Broken):
 
 class WorkspaceError(Broken):
     """Disk, permission or git failed."""
+
+
+class RunDamaged(WorkspaceError):
+    """What is kept of a run's beginning cannot be read; other runs are not touched by that."""
 
 
 class WorkspaceBusy(WorkspaceError):

@@ -23,14 +23,12 @@ from company.events import read
 from company.lock import Lock
 from company.ownership import drop_branch, keeps_branch, keeps_repository
 from company.paths import disk_errors
-from company.records import Request, read_request
+from company.records import FINISHED, Request, read_request
 from company.report import Report
 from company.store import Folder
 
 YOUNG = 3600.0
 """Seconds: what was written or used since is never deleted, since a run may be about to note that it needs it."""
-FINISHED = ("delivered", "unaccepted")
-"""Such a run is never resumed, so its checkpoints serve nobody."""
 KEPT = ("steps", "objects", "replies")
 """The folders of what is kept by hash, in the order in which they are cleared: what refers to others first."""
 _NAME = re.compile(rb'"([0-9a-f]{64})"')

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import distributions
 from typing import Any, NamedTuple
@@ -117,6 +117,8 @@ def shape(kind: Type) -> Any:
 def reason(ident: str, made_of: Ingredients, context: RunContext, kept_of: str) -> str:
     """Why a step is done, or with `kept_of` (a run) why it is not."""
     earlier = context.earlier
+    if context.dry:
+        return f"a dry run keeps nothing; a real run does this anew only after a change of {listed(made_of)}"
     if kept_of:
         return f"nothing that goes into it has changed since {kept_of}"
     before = earlier.ingredients.get(ident)
@@ -127,4 +129,9 @@ def reason(ident: str, made_of: Ingredients, context: RunContext, kept_of: str) 
         return "it was asked for with --from"
     if not changed:
         return f"{earlier.run} left no result of it"
-    return f"since {earlier.run} {', '.join(changed)} changed"
+    return f"since {earlier.run} {listed(changed)} changed"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Ingredients in one line; some names end with a comma, for the middle of a sentence."""
+    return ", ".join(name.rstrip(",") for name in names)

@@ -5,12 +5,14 @@ The JSON beside it in the repository is the source; the Markdown is made from it
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from company.artifacts import (
     Artifact,
+    Check,
     Checks,
     CommandResult,
     Design,
@@ -44,12 +46,37 @@ def render(value: Any) -> str:
     if isinstance(value, CommandResult):
         return f"Exit status {value.exit_status} ({value.status})\n\n{value.stdout}{value.stderr}"
     if isinstance(value, Checks):
-        return "\n".join(f"- {check.title}: {check.quote}" for check in value.checks)
+        return "\n".join(line for check in value.checks for line in _check(check))
     if isinstance(value, Artifact):
         return _record({name: getattr(value, name) for name in type(value).model_fields})
     if isinstance(value, dict):
         return _record({str(name): item for name, item in value.items() if item is not None})
     return "" if value is None else str(value)
+
+
+def _check(check: Check) -> Iterator[str]:
+    """What is expected and what says so: one line where it is a call alone, else a heading and what is done below it."""
+    calls = [f"{_code(call.expression)} {_expected(call.expected)}" for call in check.calls]
+    if len(calls) == 1 and not check.quote and not check.commands:
+        yield f"- {calls[0]}"
+        return
+    yield f"- {check.title}" + (f": {check.quote}" if check.quote else "")
+    for call in calls:
+        yield f"  - {call}"
+    for command in check.commands:
+        typed = f", given {_code(json.dumps(command.stdin, ensure_ascii=False))}," if command.stdin else ""
+        prints = _code(json.dumps(command.stdout, ensure_ascii=False)) if command.stdout else "nothing"
+        yield f"  - {_code(command.command)}{typed} prints {prints}, exit status {command.exit_status}"
+
+
+def _expected(value: str) -> str:
+    return value if value.startswith("raises ") else f"gives {_code(value)}"
+
+
+def _code(text: str) -> str:
+    """Text as inline code, on one line."""
+    line = " ".join(text.split())
+    return f"`` {line} ``" if "`" in line else f"`{line}`"
 
 
 def _record(fields: dict[str, Any]) -> str:

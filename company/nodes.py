@@ -87,7 +87,7 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
     if edit:
         values = {**values, **edit.values}
         await commit_again(context, f"{ident}@edit", edit.made, {})
-    elif made_of and not kept:
+    elif made_of and not kept and not context.dry:
         model, _ = context.tokens.get(ident, ("", 0))
         entry = {
             "run": context.run,
@@ -118,12 +118,17 @@ def _looked_up(
     who: tuple[Role | None, str],
     files: Mapping[str, bytes],
 ) -> tuple[dict[str, Any] | None, Ingredients]:
-    """What is kept of a step that was made of the very same, and what it is made of; nothing for a step without a key."""
+    """What is kept of a step that was made of the very same, and what it is made of; nothing for a step without a key.
+
+    In a dry run nothing is looked for.
+    """
     step, ident = site.step, step_id(site, state)
-    if step.kind not in KEYED or context.dry:
+    if step.kind not in KEYED:
         return None, {}
     given = {entry.name: entry.expr.evaluate(scope) for entry in step.inputs}
     made_of = ingredients(site, state, context, who, given, files)
+    if context.dry:
+        return None, made_of
     context.keys[ident] = digest(made_of)
     kept = context.results.get(context.keys[ident])
     if kept and kept["run"] == context.run:  # a journal that lost it is told again what it cost

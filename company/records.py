@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from company.cache import Objects
-from company.errors import CompanyError, UsageError, WorkspaceError
+from company.errors import CompanyError, RunDamaged, UsageError, WorkspaceError
 from company.report import Report
 from company.sop.procedure import Procedure
 from company.store import Store
 from company.workspace import Repository
 
+FINISHED = ("delivered", "unaccepted")
+"""Such a run is never resumed."""
 _LOOKED_AT = 50
 """How many of the newest runs are looked through for one of a procedure."""
 
@@ -37,11 +39,13 @@ class RunRecord:
     started: float
     """Seconds since the epoch."""
     status: str
-    """As its outcome; ``running`` while its process lives, ``interrupted`` if it was killed."""
+    """As its outcome; ``running`` while its process lives, ``interrupted`` if it was killed; ``damaged`` if its request cannot be read."""
     accepted: bool | None
     calls: int
     tokens: int
     seconds: float
+    problem: str = ""
+    """What is damaged, and the way out; empty where nothing is."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,13 @@ class Request:
 
 
 def runs(store: Store) -> list[RunRecord]:
-    """The runs of a store, newest first."""
-    records = [record_of(store, run) for run in store.runs()]
+    """The runs of a store, newest first, damaged ones with what their journals say."""
+    records = []
+    for run in store.runs():
+        try:
+            records.append(record_of(store, run))
+        except RunDamaged as error:
+            records.append(_damaged(store, run, error))
     return sorted(records, key=lambda record: record.started, reverse=True)
 
 
@@ -112,10 +121,32 @@ def record_of(store: Store, run: str) -> RunRecord:
         requirement=str(request.inputs.get("requirement", "")),
         started=report.started or _begun(run),
         status=report.status or ("running" if store.is_driven(run, repo) else "interrupted"),
-        accepted=report.accepted if report.status in ("delivered", "unaccepted") else None,
+        accepted=report.accepted if report.status in FINISHED else None,
         calls=report.calls,
         tokens=report.prompt_tokens + report.completion_tokens,
         seconds=report.seconds,
+    )
+
+
+def _damaged(store: Store, run: str, error: RunDamaged) -> RunRecord:
+    """A run whose request cannot be read, as its journal tells of it."""
+    events = list(store.events(run))
+    report, told = Report.of(events), next((event for event in events if event["event"] == "run_started"), {})
+    name = str(told.get("name", ""))
+    return RunRecord(
+        run=run,
+        name=name,
+        repo=store.home.parent / name,
+        sop=str(told.get("sop", "")),
+        model=str(told.get("model", "")),
+        requirement=str(told.get("requirement", "")),
+        started=report.started or _begun(run),
+        status="damaged",
+        accepted=report.accepted if report.status in FINISHED else None,
+        calls=report.calls,
+        tokens=report.prompt_tokens + report.completion_tokens,
+        seconds=report.seconds,
+        problem=f"{error}; {error.hint}",
     )
 
 
@@ -148,7 +179,7 @@ def newest_open(store: Store) -> RunRecord:
     """
     records = runs(store)
     for record in records:
-        if record.status not in ("delivered", "unaccepted", "running"):
+        if record.accepted is None and record.status != "running":
             return record
     if running := [record for record in records if record.status == "running"]:
         raise UsageError(
@@ -205,4 +236,8 @@ def read_request(store: Store, run: str) -> Request:
             raise ValueError("it is of another run")
         return request
     except (ValueError, TypeError) as error:
-        raise WorkspaceError(f"the run's request is damaged: {error}", place=str(store.home / name)) from error
+        raise RunDamaged(
+            f"the run's request is damaged: {error}",
+            place=str(store.home / name),
+            hint=f"put it back from a copy, or move the folder {run} away; its repository and all other runs stay",
+        ) from error

@@ -1,10 +1,15 @@
 """What the documents show works: every procedure in them checks against the shipped library."""
 
 import asyncio
+import json
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from company import wiring
 from company.engine import NewRun
@@ -104,6 +109,21 @@ def _blocks(text: str) -> dict[str, str]:
         if name:
             found[name] = found.get(name, "") + (line if line.endswith("\n") else line + "\n")
     return found
+
+
+def test_the_runs_from_a_file_that_the_documents_show_go_through(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "models.md").read_text("utf-8")
+    commands = [shlex.split(line) for line in re.findall(r"^company run .*script:.*$", text, re.MULTILINE)]
+    assert [Path(words[-1]).name for words in commands] == ["waterfall.script.yaml", "feature.script.yaml"]
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    for words, calls in zip(commands, (6, 3), strict=True):
+        command = [sys.executable, "-m", *words, "--json"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        outcome = json.loads(done.stdout)
+        entries = len(yaml.safe_load((ROOT / words[-1].removeprefix("script:")).read_text("utf-8")))
+        assert (outcome["accepted"], outcome["calls"]) == (True, calls)
+        assert outcome["replies"] == {"first": entries, "repaired": 0, "failed": 0}
 
 
 def test_there_are_examples_in_both() -> None:

@@ -105,7 +105,8 @@ async def mend_part(
         schema = schema_for(_Choice)
         schema["properties"]["change"] = {"enum": list(places)}
         answer = await gateway.ask(
-            question(None, "", 1, run).under(schema, "Choice"), lambda text: parse_document(text, _Choice)
+            question(None, "", 1, run).under(schema, "Choice"),
+            lambda text: parse_document(text, _Choice, "choice of what to change"),
         )
         chosen = answer.change
     file, part = places.get(chosen) or next(iter(places.values()))

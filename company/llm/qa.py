@@ -44,7 +44,7 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
     dropped: list[str] = []
 
     def read(text: str) -> list[Check]:
-        asked = _as_checks(parse_document(text, _Answer), requirement)
+        asked = _as_checks(parse_document(text, _Answer, "list of calls and commands for Checks"), requirement)
         kept, dropped[:] = usable_checks(Checks(checks=asked), modules, parts)
         if not kept:
             reasons = "\n".join(f"- {reason}" for reason in dropped[:6] or ["there is none"])

@@ -95,13 +95,16 @@ def _strict(node: Any, definitions: dict[str, Any], recursive: set[str]) -> Any:
     return made
 
 
-def parse_document(text: str, cls: type[Document]) -> Document:
+def parse_document(text: str, cls: type[Document], what: str = "") -> Document:
     """The document in a reply: alone, in a fence, or with prose around it; trailing commas are forgiven.
+
+    Args:
+        what: what people call it; the class's name by default.
 
     Raises:
         ReplyError: there is none, it is cut, or it does not fit; `reason` names each field for the model.
     """
-    return parse_json(text, cls.__name__, lambda data: _validate(_unnamed(data, cls), cls, ""))
+    return parse_json(text, what or cls.__name__, lambda data: _validate(_unnamed(data, cls), cls, ""))
 
 
 def parse_list(text: str, cls: type[Document]) -> list[Document]:
@@ -262,6 +265,8 @@ def _fault(detail: Any) -> str:
         return f"{place}: missing"
     if detail["type"] == "extra_forbidden":
         return f"{place}: there is no such field; leave it out"
+    if detail["type"] == "model_type":  # pydantic would name our class
+        detail = {**detail, "msg": "Input should be an object"}
     given = " ".join(json.dumps(detail["input"], ensure_ascii=False, default=str).split())
     shown = given if len(given) <= 60 else given[:60] + " …"
     return f"{place or 'the top level'}: {detail['msg']}; you gave {shown}"

@@ -90,7 +90,7 @@ async def obtain(
     if out == STR:
         return await gateway.ask(ask, lambda text: text.strip())
     answer: type[BaseModel] = create_model("Answer", value=(out.annotation, ...))
-    return (await document(gateway, ask, answer)).value  # type: ignore[attr-defined]  # made one line above
+    return (await document(gateway, ask, answer, f"{out}")).value  # type: ignore[attr-defined]  # made one line above
 
 
 def _checked(answer: T, text: str, check: Callable[[Any], None]) -> T:
@@ -102,9 +102,10 @@ def _checked(answer: T, text: str, check: Callable[[Any], None]) -> T:
     return answer
 
 
-async def document(gateway: Gateway, ask: Ask, model: type[Document]) -> Document:
-    """One document, held to its schema where the endpoint can."""
-    return await gateway.ask(ask.under(schema_for(model), model.__name__), lambda text: parse_document(text, model))
+async def document(gateway: Gateway, ask: Ask, model: type[Document], what: str = "") -> Document:
+    """One document, held to its schema where the endpoint can. `what` is what people call it, if not by its class."""
+    named = ask.under(schema_for(model), model.__name__.lstrip("_"))
+    return await gateway.ask(named, lambda text: parse_document(text, model, what))
 
 
 # --- code -------------------------------------------------------------------------------------------
@@ -176,9 +177,9 @@ async def _design(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: 
         )
     outline: _Outline
     if paths:
-        outline = await document(gateway, ask, _Outline)
+        outline = await document(gateway, ask, _Outline, "outline of a Design")
     else:
-        opened = await document(gateway, ask, _OpenOutline)
+        opened = await document(gateway, ask, _OpenOutline, "outline of a Design")
         outline, paths = opened, list(dict.fromkeys(file.path for file in opened.files if not is_test(file.path)))
         paths = paths or ["main.py"]
     said = Message("assistant", outline.model_dump_json(indent=1))
@@ -223,7 +224,7 @@ async def _interface(
     elsewhere = {name for words in about_others for name in (*classes_in(words), *functions_in(words))}
 
     def read(text: str) -> FileSpec:
-        answer = parse_document(text, _FileAnswer)
+        answer = parse_document(text, _FileAnswer, f"FileSpec of `{path}`")
         found = [_as_written(part, functions_in(section), requirement, text) for part in answer.parts]
         depends = [other for other in dict.fromkeys(answer.depends_on) if other in others]
         parts = _as_stated(found, section, elsewhere)

@@ -148,14 +148,19 @@ def questions(step: Step) -> tuple[int, int]:
     return least * step.sample, most * step.sample
 
 
+def turns(step: Step) -> tuple[int, int]:
+    """How often the steps inside one are done at the fewest and at the most, each time that it is."""
+    if step.kind == "loop":  # one that a gate makes ends where the gate lets pass
+        return (1 if step.until or step.transparent else step.max), step.max
+    return (min(step.least, step.max), step.max) if step.kind == "for_each" else (1, 1)
+
+
 def _worst(step: Step) -> int:
-    repeated = step.max if step.kind in ("loop", "for_each") else 1
-    once = questions(step)[1] if step.kind == "role" else repeated * sum(map(_worst, step.body))
+    once = questions(step)[1] if step.kind == "role" else turns(step)[1] * sum(map(_worst, step.body))
     return once * (1 + step.retry)
 
 
 def _least(step: Step) -> int:
-    if step.when or step.kind == "for_each":
+    if step.when:
         return 0
-    rounds = step.max if step.kind == "loop" and not step.until else 1
-    return questions(step)[0] if step.kind == "role" else rounds * sum(map(_least, step.body))
+    return questions(step)[0] if step.kind == "role" else turns(step)[0] * sum(map(_least, step.body))

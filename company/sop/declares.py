@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Annotated, Any
 
@@ -83,6 +84,8 @@ class Declares:
         found: Type = UNKNOWN
         if kind == "role" and (out := node.get("out")):
             found = self._out(out)
+            if isinstance(found, ListOf) and isinstance(found.item, ArtifactType):
+                found = replace(found, least=1)  # no reply may be an empty list of documents or files
             sample = node.get("sample")
             found = ListOf(found) if sample and sample.value != 1 else found
         elif kind == "run" and (command := node.get("run")):

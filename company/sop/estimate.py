@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from company.sop.checks import questions
+from company.sop.checks import questions, turns
 from company.sop.procedure import Procedure, Step
 from company.sop.types import (
     STR,
@@ -82,8 +82,9 @@ class Estimate:
 def estimate(procedure: Procedure) -> dict[str | None, Estimate]:
     """By what the steps call their model (`Step.model`; None is the run's), in the order of the steps.
 
-    The shortest run skips every step with a `when:`, has empty lists and loops of one round; the longest takes every step,
-    full lists, all rounds and retries, and each function of a file alone where `grain: function` says so.
+    The shortest run skips every step with a `when:`, and has loops of one round, files of one function and lists as short as
+    their types allow: one file in a design, one change in a plan, none in a list without a rule. The longest takes every
+    step, full lists, all rounds and retries, and each function of a file alone where `grain: function` says so.
     """
     found: dict[str | None, Estimate] = {}
     for step, runs, names in _work(procedure.steps, Range(1, 1), dict(procedure.inputs)):
@@ -121,10 +122,7 @@ def _work(
                 inside["deps"] = inside["done"] = step.out or Unknown()
             elif step.kind == "use":
                 inside = {item.name: item.expr.check(names)[0] for item in step.inputs}
-            repeated = step.kind in ("loop", "for_each")
-            least = 0 if step.kind == "for_each" else step.max if step.kind == "loop" and not step.until else 1
-            rounds = Range(least, step.max if repeated else 1)
-            yield from _work(step.body, runs.times(rounds), inside)
+            yield from _work(step.body, runs.times(Range(*turns(step))), inside)
 
 
 def _results(steps: tuple[Step, ...]) -> dict[str, Type]:

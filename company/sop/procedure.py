@@ -118,6 +118,8 @@ class Step:
     parallel: int = 1
     max: int = 1
     """Most items of a for_each, most rounds of a loop."""
+    least: int = 0
+    """Fewest items of a for_each, as far as the type of its list tells."""
     on_error: str = "stop"
     until: Expression | None = None
     """None: a loop runs all its rounds."""

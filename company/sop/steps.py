@@ -183,7 +183,7 @@ class StepLinker:
             uses.inputs = True
             fields["over"] = over
             if isinstance(found, ListOf):
-                item = found.item
+                item, fields["least"] = found.item, found.least
             elif not isinstance(found, Unknown):
                 self._not_a_list(over, found)
         single = do is not None and is_single(do)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import types as python_types
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -63,6 +63,8 @@ class ListOf(Type):
     """A list: ``[SourceFile]``."""
 
     item: Type
+    least: int = field(default=0, compare=False)
+    """Fewest items, as far as the type tells."""
 
     def __str__(self) -> str:
         return f"[{self.item}]"
@@ -260,6 +262,10 @@ def updatable(target: Type, out: Type) -> bool:
 @cache
 def _fields(model: type[BaseModel]) -> Mapping[str, Type]:
     found = {name: _of_annotation(info.annotation) for name, info in model.model_fields.items()}
+    for name, info in model.model_fields.items():
+        if isinstance(kind := found[name], ListOf):
+            shortest = max((getattr(rule, "min_length", 0) for rule in info.metadata), default=0)
+            found[name] = replace(kind, least=shortest)
     for cls in reversed(model.__mro__):
         if cls in (object, BaseModel) or not issubclass(cls, BaseModel):
             continue

@@ -128,6 +128,58 @@ def test_bad_input_is_one_clear_error_and_makes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "status", "error", "place"),
+    [
+        (["run", "", "--json"], 2, "the requirement is empty", ""),
+        (["run", "x", "--json", "--model", "script:none.yaml"], 2, "cannot read the script", "none.yaml"),
+        (["resume", "--json"], 2, "there is no run to go on with here", ""),
+        (["redo", "nosuch", "--json"], 2, "there is no run `nosuch` here", ""),
+        (["runs", "--json", "--workspace", "nosuch"], 2, "there is no such folder", "nosuch"),
+        (["diff", "a", "b", "--json"], 2, "there is no run `a` here", ""),
+    ],
+)
+def test_with_json_an_error_is_an_object_too(
+    tmp_path: Path, words: list[str], status: int, error: str, place: str
+) -> None:
+    done = company(tmp_path, *words)
+    assert done.returncode == status
+    (line,) = done.stdout.splitlines()
+    told = json.loads(line)
+    assert (told.keys(), told["place"]) == ({"error", "place", "hint"}, place)
+    assert told["error"].startswith(error)
+    assert f"error: {place}{': ' if place else ''}{told['error']}" in done.stderr
+    assert not told["hint"] or f"hint: {told['hint']}" in done.stderr
+
+
+def test_with_json_a_procedure_that_does_not_check_gives_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("sop: 1\nsteps:\n  a: {role: enginer, in: requirement, out: [SourceFile]}\n")
+    told = json.loads(company(tmp_path, "run", "x", "--sop", "bad.yaml", "--json").stdout)
+    assert (told["error"], told["place"]) == ("the procedure has 1 mistake", "bad.yaml")
+    assert [(found["code"], found["line"]) for found in told["diagnostics"]] == [("SOP401", 3)]
+
+
+def test_with_json_a_disk_that_cannot_be_written_is_an_object(tmp_path: Path, script: str) -> None:
+    (tmp_path / "workspace").write_text("a file, not a folder")
+    done = company(tmp_path, "run", "x", "--sop", "zero_shot", "--model", script, "--json")
+    assert done.returncode == 1
+    assert "could not create the workspace" in json.loads(done.stdout)["error"]
+
+
+def test_a_dry_run_explains_what_each_step_is_made_of_and_keeps_nothing(tmp_path: Path, script: str) -> None:
+    done = company(tmp_path, "run", "a module shout.py", "--sop", "zero_shot", "--dry-run", "--explain", "--name", "d")
+    assert done.returncode == 0, done.stderr
+    code, compiled = (line for line in done.stderr.splitlines() if line.startswith("  because "))
+    for made_of in ("the input `requirement`", "the role", "the prompt", "the model"):
+        assert made_of in code
+    assert "the command" in compiled
+    assert "the input `code`" in compiled
+    assert "made of  the step, the input `requirement`" in company(tmp_path, "show", "d", "code").stdout
+    assert not list((tmp_path / "workspace/.company").glob("steps/*/*"))
+    words = ("run", "a module shout.py", "--sop", "zero_shot", "--model", script, "--explain", "--name", "s")
+    assert "because it was never done here" in company(tmp_path, *words).stderr
+
+
 def test_a_procedure_with_mistakes_shows_them_all(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(
         "sop: 1\nsteps:\n  a: {role: enginer, in: requirement, out: [SourceFile]}\n  b: {rol: qa}\n"

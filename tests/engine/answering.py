@@ -10,7 +10,7 @@ from typing import Any
 
 from running import CHECKS, INTERFACE, OUTLINE, PRD, RIGHT, WRONG
 
-DOCUMENTS = {"Prd": PRD, "_Outline": OUTLINE, "FileSpec": INTERFACE, "Checks": CHECKS}
+DOCUMENTS = {"Prd": PRD, "Outline": OUTLINE, "FileSpec": INTERFACE, "Checks": CHECKS}
 
 
 class Answering:

@@ -149,7 +149,7 @@ def answer(request: Request) -> Any:
     if kind == "Mark":
         score = {1: 2.0, 2: 1.0, 3: 3.0}[label.round] + seed / 1e9
         return {"good": label.round == (2 if name == "mark" else 9) and label.item in ("", "a"), "score": score}
-    documents = {"Prd": {**PRD, "title": said}, "_Outline": OUTLINE, "FileSpec": INTERFACE, "Checks": CHECKS}
+    documents = {"Prd": {**PRD, "title": said}, "Outline": OUTLINE, "FileSpec": INTERFACE, "Checks": CHECKS}
     if kind in documents:
         return documents[kind]
     if label.item == "shout.py" or label.step == "verify.fix":

@@ -13,6 +13,7 @@ import yaml
 from running import events, git, go_on
 
 from company import wiring
+from company.clones import Source
 from company.engine import NewRun, Outcome
 from company.errors import UsageError
 from company.events import read
@@ -342,3 +343,16 @@ def test_a_redo_of_such_a_run_leaves_a_branch_of_its_own_and_keeps_what_was_edit
     journal = read(tmp_path / "ws/.company/runs" / again.run / "events.jsonl")
     said = [event["text"] for event in journal if event["event"] == "notice" and kept in event["text"]]
     assert [text.partition(",")[0] for text in said] == ["docs/plan.md is executable", "link is a symbolic link"]
+
+
+def test_a_workspace_inside_the_repository_is_no_work_of_theirs(tmp_path: Path) -> None:
+    repo = repository(tmp_path / "repo")
+    outcome = into(tmp_path, repo, steps(RIGHT), workspace=repo / "workspace")
+    assert outcome.status == "delivered"
+    journals = [*(repo / "workspace/.company/runs").glob("*/events.jsonl")]
+    notices = [event["text"] for path in journals for event in read(path) if event["event"] == "notice"]
+    assert len(notices) == 1  # where its branch is
+    assert git(repo, "status", "--porcelain") == ""
+    (repo / "notes").mkdir()
+    (repo / "notes/later.txt").write_text("x\n")
+    assert Source.at(repo).uncommitted() == ["notes/"]

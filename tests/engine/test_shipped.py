@@ -118,3 +118,53 @@ def test_a_dry_run_of_each_goes_through(tmp_path: Path) -> None:
         (tmp_path / str(number)).mkdir()
         outcome = start(tmp_path / str(number), sop, [], dry_run=True)
         assert outcome.status in ("delivered", "unaccepted"), (sop, outcome.reason)
+
+
+def test_what_people_are_told_of_a_reply_names_what_was_asked_for(tmp_path: Path) -> None:
+    part = "def shout(text)"
+    script = [
+        {"step": "prd", "reply": PRD},
+        {"step": "design", "reply": {"approach": ""}},
+        {"step": "design", "reply": OUTLINE},
+        {"step": "design", "reply": {**INTERFACE, "parts": [part]}},
+        {"step": "design", "reply": INTERFACE},
+        {"step": "tests", "reply": "calls and commands"},
+        {"step": "tests", "reply": CHECKS},
+        {"step": "code", "reply": RIGHT},
+    ]
+    assert start(tmp_path, "waterfall", script).status == "delivered"
+    reasons = [event["reason"] for event in events(tmp_path) if event["event"] == "reply_rejected"]
+    assert sorted(reasons) == [
+        'the reply is no FileSpec of `shout.py`: parts[0]: Input should be an object; you gave "def shout(text)"',
+        "the reply is no list of calls and commands for Checks: there is no JSON in it",
+        'the reply is no outline of a Design: approach: String should have at least 1 character; you gave ""',
+    ]
+
+
+def test_the_documents_say_what_each_check_expects(tmp_path: Path) -> None:
+    said = {"command": "python shout.py hi", "stdin": "", "stdout": "HI!", "exit_status": 0}
+    asked = {**said, "command": "python shout.py", "stdin": "a\n", "stdout": ""}
+    calls = [
+        *CHECKS["calls"],
+        {"imports": "from shout import shout", "expression": "shout(1)", "expected": "raises TypeError"},
+    ]
+    script = [
+        *WATERFALL[:-1],
+        {"step": "tests", "reply": {"calls": calls, "commands": [said, asked]}},
+        {"step": "code", "reply": RIGHT},
+        *({"step": "verify.fix", "reply": RIGHT} for _ in range(20)),
+    ]
+    outcome = start(tmp_path, "waterfall", script)
+    assert (
+        (outcome.repo / "docs/tests.md").read_text()
+        == """# tests
+
+- example of shout: shout("hi") returns "HI!".
+  - `shout("hi")` gives `"HI!"`
+- `shout("")` gives `"!"`
+- `shout(1)` raises TypeError
+- a session
+  - `python shout.py hi` prints `"HI!"`, exit status 0
+  - `python shout.py`, given `"a\\n"`, prints nothing, exit status 0
+"""
+    )

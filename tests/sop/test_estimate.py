@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from support import library
 from synthetic import blocks, expr, procedure, step
 
-from company.sop.checks import calls
+from company.sop.checks import calls, turns
 from company.sop.diagnostics import Diagnostics, Span
 from company.sop.estimate import ITEMS, PART, TEXT, TYPICAL, Estimate, Range, estimate
 from company.sop.library import Library
@@ -59,6 +61,25 @@ def test_what_multiplies() -> None:
     found = whole(procedure(*parts))
     assert found.calls == Range(2, 12 + 2)
     assert found.reply.most == 14 * PART
+
+
+def test_the_fewest_items_are_those_that_the_list_may_have(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    asks = "role: engineer, prompt: draft, in: requirement"
+    each = "max: 8, do: {role: engineer, prompt: draft, in: {requirement: requirement, plan: one}, out: str}"
+    path.write_text(f"""
+sop: 1
+artifacts: {{Notes: {{lines: [str]}}}}
+steps:
+  design: {{role: architect, in: requirement, out: Design}}
+  notes:  {{{asks}, out: Notes}}
+  list:   {{{asks}, out: [Notes]}}
+  each_file: {{for_each: design.files, as: one, {each}}}
+  each_line: {{for_each: notes.lines, as: one, {each}}}
+  each_note: {{for_each: list, as: one, {each}}}
+""")
+    steps = {one.name: one for one in load_procedure(str(path), Library(None)).steps}
+    assert [turns(steps[name]) for name in ("each_file", "each_line", "each_note")] == [(1, 8), (0, 8), (1, 8)]
 
 
 def test_sizes_go_by_type() -> None:
