@@ -250,6 +250,8 @@ class TestRun(Artifact):
     """
     sandbox: str
     """The back end that ran them."""
+    proves: bool = True
+    """Whether a required test failed before the change; true where there was nothing before."""
 
 
 class CommandResult(Artifact):

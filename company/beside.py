@@ -59,4 +59,6 @@ async def run_beside(
         for line in not_runnable(run)[:5]:
             context.journal.emit("notice", text=line)
         return run
-    return compared(before, run, new.keys())
+    steering = {path: data for path, data in own.items() if path.endswith("conftest.py") or path in SETTINGS}
+    unchanged = await run_tests(context.sandbox, base, {**steering, **new}, optional=optional, limits=limits, base=base)
+    return compared(before, run, new.keys(), unchanged)

@@ -10,7 +10,7 @@ import builtins
 import doctest
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from company.artifacts import Call, Check, Command
@@ -59,11 +59,13 @@ def started_file(requirement: str) -> str:
     return match[2] or match[1].replace(".", "/") + "/__main__.py"
 
 
-def calls_in(requirement: str, modules: Mapping[str, str]) -> list[Check]:
+def calls_in(requirement: str, modules: Mapping[str, str], plain: Collection[str] = ()) -> list[Check]:
     """Calls with their stated results: ``slug("A b")`` returns ``"a-b"``, and what a Python session shows after ``>>>``.
 
     Args:
         modules: name of a function or class → the module that defines it.
+        plain: classes that are made without arguments. A session that begins with an object of nobody is about one of
+            those, if the text names one alone: people leave out how they got it.
     """
     found: dict[tuple[str, str], Check] = {}
     for match in CALL.finditer(requirement):
@@ -82,11 +84,12 @@ def calls_in(requirement: str, modules: Mapping[str, str]) -> list[Check]:
                     calls=[call], commands=[],
                 )  # fmt: skip
             break
-    return [*found.values(), *_shown(requirement, modules)]
+    return [*found.values(), *_shown(requirement, modules, plain)]
 
 
-def _shown(requirement: str, modules: Mapping[str, str]) -> Iterator[Check]:
+def _shown(requirement: str, modules: Mapping[str, str], plain: Collection[str]) -> Iterator[Check]:
     """What the sessions of Python in the text show: one check for each value, with the lines before it."""
+    meant = [name for name in plain if name in modules and re.search(rf"\b{name}\b", requirement)]
     for block in _PROMPT.finditer(requirement):
         try:
             lines = doctest.DocTestParser().get_examples(block[0])
@@ -107,8 +110,13 @@ def _shown(requirement: str, modules: Mapping[str, str]) -> Iterator[Check]:
             names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
             bound |= {node.id for node in names if not isinstance(node.ctx, ast.Load)}
             asked = [node.id for node in names if node.id not in bound | imports.keys()]
-            if any(name not in modules for name in asked):
+            strange = {*asked} - modules.keys()
+            if strange and (before or len(strange) > 1 or len(meant) != 1):
                 break  # it begins in the middle: nobody can run it
+            if strange:
+                before.append(f"{min(strange)} = {meant[0]}()")
+                bound |= strange
+                asked = [meant[0] if name in strange else name for name in asked]
             imports |= {name: f"from {modules[name]} import {name}" for name in asked}
             expected = _first_literal(line)
             error = expected.removeprefix("raises ") if expected.startswith("raises ") else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from company import publish
-from company.artifacts import Patch, SourceFile, flat
+from company.artifacts import Patch, SourceFile, TestRun, flat
 from company.asking import who_works
 from company.commits import commit, commit_files
 from company.errors import StepFailed
@@ -155,6 +155,13 @@ async def _keep_best(site: Site, state: RunState, context: RunContext, score: An
     what = "answer" if loop.is_cascade else "round"
     name = loop.name.partition("@")[0] if loop.is_cascade else loop.path
     context.journal.emit("notice", text=f"{name}: {what} {state['rounds'][loop.path]} was no better and is undone")
+    for path in own:  # what is tested so is what stands again
+        run = None if path.endswith(SKIPPED) or loop.is_cascade else unpack(context.objects, back[path])
+        if isinstance(run, TestRun):
+            again = f"{path}{f'[{item}]' if item else ''}#{round_of(site, state)}@best"
+            context.journal.emit(
+                "verdict", step=path, id=again, passed=run.passed, summary=run.summary, sandbox=run.sandbox
+            )
     return {"values": back, "rounds": {}}
 
 

@@ -39,7 +39,8 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
     owners |= {name: module_of(file.path.removeprefix("src/")) for file in code for name in _defined(file)}
     commands = commands_in(requirement)[:MOST_EXAMPLES]
     session = [Check(title="examples of commands", quote="", calls=[], commands=commands)] if commands else []
-    stated = [*calls_in(requirement, owners)[:MOST_EXAMPLES], *session]
+    plain = [name for file in code for name in _plain_classes(file)]
+    stated = [*calls_in(requirement, owners, plain)[:MOST_EXAMPLES], *session]
     examples, _ = usable_checks(Checks(checks=stated), modules)
     dropped: list[str] = []
 
@@ -63,12 +64,27 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
 
 def _defined(file: SourceFile) -> list[str]:
     """The public functions and classes of a Python file."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return [node.name for node in _body(file) if isinstance(node, kinds) and not node.name.startswith("_")]
+
+
+def _plain_classes(file: SourceFile) -> Iterator[str]:
+    """The classes of a Python file that are made without arguments."""
+    for node in _body(file):
+        if isinstance(node, ast.ClassDef) and not (node.bases or node.decorator_list):
+            makers = [each.args for each in node.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"]
+            if all(len([*made.posonlyargs, *made.args]) - len(made.defaults) <= 1 for made in makers) and not any(
+                value is None for made in makers for value in made.kw_defaults
+            ):
+                yield node.name
+
+
+def _body(file: SourceFile) -> list[ast.stmt]:
+    """The statements of a Python file; none of one that does not parse, or is no Python."""
     try:
-        body = ast.parse(file.content).body if file.path.endswith(".py") else []
+        return ast.parse(file.content).body if file.path.endswith(".py") else []
     except SyntaxError:
         return []
-    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    return [node.name for node in body if isinstance(node, kinds) and not node.name.startswith("_")]
 
 
 def _each_once(checks: Sequence[Check]) -> list[Check]:

@@ -88,11 +88,12 @@ def nuance(cases: Collection[TestCase]) -> float:
     return 0.005 * sum(others) / max(1, len(others)) - 0.005 * sum(broken) / max(1, len(broken))
 
 
-def compared(before: TestRun, run: TestRun, new: Collection[str]) -> TestRun:
+def compared(before: TestRun, run: TestRun, new: Collection[str], unchanged: TestRun | None = None) -> TestRun:
     """A run judged by the one before the change: what passed there must pass, and so must at least one test of a new file.
 
     Args:
         new: paths of the test files that were not there before. Of others it keeps the cases that fail.
+        unchanged: these new tests, run on what there was: those that pass there too say nothing of the change.
     """
     passed_before = {case.id for case in before.cases if case.outcome == "passed"}
     found = {case.id: case for case in run.cases}
@@ -110,6 +111,10 @@ def compared(before: TestRun, run: TestRun, new: Collection[str]) -> TestRun:
     ran = run.status == "ran"
     passes = sum(case.outcome == "passed" for case in required)
     summary = f"{_passing(old)} of {len(old)} tests that passed before still pass, {_passing(fresh)} of {len(fresh)} new ones pass"
+    held = {case.id for case in unchanged.cases if case.outcome == "passed"} if unchanged else set()
+    proves = any(case.id not in held for case in fresh)
+    if fresh and not proves:
+        summary += ", and passed before the change too"
     if not ran:
         summary += f"; {run.summary.rpartition('; ')[2]}"
     return run.model_copy(
@@ -117,6 +122,7 @@ def compared(before: TestRun, run: TestRun, new: Collection[str]) -> TestRun:
             "passed": ran and bool(fresh) and passes == len(required),
             "cases": [*_of(cases, new), *_of(cases, new, others=True)],
             "summary": summary,
+            "proves": proves,
             "problems": [*run.problems, *not_runnable(before)],
             "score": passes / len(required) + nuance(cases) if required else 0.0,
         }

@@ -168,6 +168,27 @@ def test_what_passed_before_must_still_pass(tmp_path: Path) -> None:
     assert git(repo, "rev-parse", outcome.branch).strip() == outcome.commit
     changed = git(repo, "diff", "--name-only", "trunk", outcome.branch, "--", ".", ":!.company").split()
     assert changed == ["shop/cart.py", "tests/test_worse.py"]  # rounds that were undone left nothing besides
+    best = max((event["summary"] for event in verdicts_of(tmp_path, outcome)), key=lambda text: text.split()[0])
+    assert outcome.verdict == best, "it is of what stands, not of the last round"
+
+
+def verdicts_of(folder: Path, outcome: Outcome) -> list[dict[str, Any]]:
+    journal = read(folder / "ws/.company/runs" / outcome.run / "events.jsonl")
+    return [event for event in journal if event["event"] == "verdict" and event["step"] == "verify.test"]
+
+
+def test_new_tests_that_held_before_show_nothing(tmp_path: Path) -> None:
+    held = {"imports": "from shop.cart import total", "expression": "total([50])", "expected": "50"}
+    script = [
+        step if step["step"] != "tests" else {**step, "reply": {"calls": [held], "commands": []}}
+        for step in steps(RIGHT)
+    ]
+    words = "In shop/cart.py, total() must take off a discount in percent."
+    outcome = into(tmp_path, repository(tmp_path / "repo"), script, words)
+    assert (outcome.status, outcome.calls) == ("unaccepted", 3), "nothing fails, so nobody is asked to mend anything"
+    assert outcome.verdict == (
+        "3 of 3 tests that passed before still pass, 1 of 1 new ones pass, and passed before the change too"
+    )
 
 
 def test_the_tests_that_judge_are_those_of_the_base(tmp_path: Path) -> None:

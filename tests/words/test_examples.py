@@ -95,6 +95,27 @@ def test_an_assignment_among_calls_is_a_line_before_those_that_use_it() -> None:
     assert usable_checks(Checks(checks=made), [])[0] == made[:-1]
 
 
+@pytest.mark.parametrize(
+    ("requirement", "plain", "setups"),
+    [
+        ("Box counts.\n>>> box.add(2)\n2\n>>> box.total\n2", ["Box"], ["box = Box()", "box = Box()\nbox.add(2)"]),
+        ("Box counts.\n>>> box.add(2)\n2", [], []),
+        ("Box and Bag count.\n>>> box.add(2)\n2", ["Box", "Bag"], []),
+        ("Box and Bag count.\n>>> box.add(2)\n2", ["Box"], ["box = Box()"]),
+        ("It counts.\n>>> box.add(2)\n2", ["Box"], []),
+        ("Box counts.\n>>> box.add(other)\n2", ["Box"], []),
+        ("Box counts.\n>>> Box(1).total\n1\n>>> box.add(2)\n2", ["Box"], [""]),
+    ],
+)
+def test_a_session_of_an_object_of_nobody_is_of_the_one_class_that_is_named(
+    requirement: str, plain: list[str], setups: list[str]
+) -> None:
+    checks = calls_in(requirement, {"Box": "boxes", "Bag": "bags"}, plain)
+    assert [check.setup for check in checks] == setups
+    assert all(check.calls[0].imports == "from boxes import Box" for check in checks)
+    assert not from_checks(Checks(checks=checks), requirement).optional
+
+
 def test_an_error_of_their_own_is_imported_or_no_check_is_made_of_it() -> None:
     text = ">>> slug(3)\nTraceback (most recent call last):\nSlugError: no"
     (check,) = calls_in(text, {"slug": "pkg.slugs", "SlugError": "pkg.slugs"})
