@@ -161,12 +161,20 @@ def top_of(code: str) -> int:
     return last
 
 
-def elided(code: str, name: str, signature: str) -> str:
-    """A module with what it defines under a name at its top level left out but for its first line; it must parse."""
+def elided(code: str, name: str, signature: str, owner: str = "") -> str:
+    """A module with what it defines under a name left out but for its first line; it must parse.
+
+    Args:
+        owner: the class whose method it is; empty for what is defined at the top level.
+    """
     lines = code.split("\n")
-    for node in reversed(ast.parse(code).body):
+    body = ast.parse(code).body
+    if owner:
+        body = next(node.body for node in body if isinstance(node, ast.ClassDef) and node.name == owner)
+    for node in reversed(body):
         if isinstance(node, _Definition) and node.name == name:
-            lines[_first_line(node) - 1 : node.end_lineno] = [f"{signature}:", "    ...  # left out"]
+            margin = " " * node.col_offset
+            lines[_first_line(node) - 1 : node.end_lineno] = [f"{margin}{signature}:", f"{margin}    ...  # left out"]
     return "\n".join(lines)
 
 

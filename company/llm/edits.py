@@ -218,33 +218,72 @@ def keeping_members(old: str, new: str) -> str:
     return "\n".join(lines)
 
 
+def with_method(old: str, new: str, owner: str, name: str) -> str:
+    """The code of a reply, with the class of `old` in which the reply's method takes the place of the one of that name.
+
+    The reply gives it by itself or inside its class; of the class's other members only new ones and ``__init__`` are taken
+    over. Both must parse.
+    """
+    tree = ast.parse(new)
+    before = next(node for node in ast.parse(old).body if isinstance(node, ast.ClassDef) and node.name == owner)
+    known = {node.name for node in before.body if isinstance(node, _Definition)}
+    given: dict[str, _Definition] = {}
+    rest = []
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == owner:
+            found: list[ast.stmt] = node.body
+        elif isinstance(node, _Function) and (node.name == name or _is_method(node)):
+            found = [node]
+        else:
+            rest.append(_source(new, node))
+            continue
+        members = [inner for inner in found if isinstance(inner, _Definition) and not _is_stub(inner)]
+        given |= {each.name: each for each in members if each.name in (name, "__init__") or each.name not in known}
+    return "\n\n\n".join([*rest, _merged(old, before, new, given)]) + "\n"
+
+
+def _is_method(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    first = [*node.args.posonlyargs, *node.args.args][:1]
+    return bool(first) and first[0].arg in ("self", "cls")
+
+
 def _class(old: str, before: ast.ClassDef, new: str, after: ast.ClassDef) -> str:
     """A class with the members that a reply gives; as the reply has it where that holds them all."""
-    ours = {node.name: node for node in before.body if isinstance(node, _Definition)}
     given = {node.name: node for node in after.body if isinstance(node, _Definition) and not _is_stub(node)}
-    if ours.keys() <= given.keys():
+    if {node.name for node in before.body if isinstance(node, _Definition)} <= given.keys():
         return _source(new, after)
+    return _merged(old, before, new, given, after.body)
+
+
+def _merged(
+    old: str, before: ast.ClassDef, new: str, given: Mapping[str, _Definition], others: Sequence[ast.stmt] = ()
+) -> str:
+    """A class with these definitions of `new` in the place of its own or at its end, and with the fields among `others`."""
+    ours = {node.name: node for node in before.body if isinstance(node, _Definition)}
     first = _first(before)
     lines = old.split("\n")[first - 1 : before.end_lineno]
-    shift = _indent(before.body[0].col_offset, after.body[0].col_offset)
+    column = before.body[0].col_offset
     known = {ast.unparse(node) for node in before.body}
     fields = [
-        _source(new, node)
-        for node in after.body
-        if isinstance(node, ast.Assign | ast.AnnAssign) and ast.unparse(node) not in known
+        node for node in others if isinstance(node, ast.Assign | ast.AnnAssign) and ast.unparse(node) not in known
     ]
-    added = [_source(new, node) for name, node in given.items() if name not in ours]
+    added = [node for name, node in given.items() if name not in ours]
     for name, node in reversed(ours.items()):
         if name in given and ast.unparse(node) != ast.unparse(given[name]):
-            lines[_first(node) - first : (node.end_lineno or node.lineno) - first + 1] = shift(
-                _source(new, given[name])
+            lines[_first(node) - first : (node.end_lineno or node.lineno) - first + 1] = _moved(
+                new, given[name], column
             )
     if fields:
         at = next(node for node in before.body if not _is_docstring(node))
-        lines[_first(at) - first : _first(at) - first] = [line for text in fields for line in shift(text)]
-    for text in added:
-        lines += ["", *shift(text)]
+        lines[_first(at) - first : _first(at) - first] = [line for node in fields for line in _moved(new, node, column)]
+    for node in added:
+        lines += ["", *_moved(new, node, column)]
     return "\n".join(lines)
+
+
+def _moved(code: str, node: ast.stmt, column: int) -> list[str]:
+    """The lines of a statement, moved to another column."""
+    return _indent(column, node.col_offset)(_source(code, node))
 
 
 def _indent(wanted: int, given: int) -> Callable[[str], list[str]]:

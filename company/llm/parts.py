@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
@@ -21,7 +22,7 @@ from company.excerpts import excerpt
 from company.interfaces import words_about, words_about_main
 from company.lint import complaints, with_imports, with_values
 from company.llm.client import Message
-from company.llm.edits import keeping_members
+from company.llm.edits import keeping_members, with_method
 from company.llm.gateway import REPAIRS, Ask, Gateway
 from company.llm.replies import parse_code, parse_document, schema_for
 from company.markdown import fenced
@@ -88,7 +89,7 @@ class _Choice(Artifact):
 async def mend_part(
     gateway: Gateway, question: Question, files: Sequence[SourceFile], requirement: str, run: TestRun | None, turn: int
 ) -> Patch:
-    """One function or class written anew; the rest of its file stays as it is.
+    """One function, method or class written anew; the rest of its file stays as it is.
 
     A small model that sees what it wrote writes it again, so the old text is left out of what it sees.
 
@@ -109,7 +110,7 @@ async def mend_part(
             lambda text: parse_document(text, _Choice, "choice of what to change"),
         )
         chosen = answer.change
-    file, part = places.get(chosen) or next(iter(places.values()))
+    file, part, owner = places.get(chosen) or next(iter(places.values()))
     told, absent = _Told(), _Told(REPAIRS)
 
     def read(text: str) -> SourceFile:
@@ -118,10 +119,17 @@ async def mend_part(
             if absent.again():
                 raise _without(part.name, text)
             return file  # a repair that never comes is a round without a change, no reason to lose the run
-        changed = graft(file.content, keeping_members(file.content, content)) if part else ""
-        return SourceFile(path=file.path, content=with_imports(changed) if part else content)
+        if not part:
+            return SourceFile(path=file.path, content=content)
+        if owner:
+            content = with_method(file.content, content, owner, part.name)
+        else:
+            content = keeping_members(file.content, content)
+        return SourceFile(path=file.path, content=with_imports(graft(file.content, content)))
 
-    shown = elided(file.content, part.name, part.signature) if part else file.content
+    shown = file.content
+    if part and not any(key.startswith(f"{chosen}.") for key in places):  # of a class with methods, one is missing
+        shown = elided(file.content, part.name, part.signature, owner)
     shown = excerpt(file.path, shown, part.name if part else "")
     asked = question(part, fenced(file.path, shown), 2, _about(run, part))
     asked = asked if part else replace(asked, expects=(file.path,))
@@ -132,6 +140,8 @@ _GOT = re.compile(r"^E +(?:\+ |AssertionError: )(.+?)\s*$", re.MULTILINE)
 _TYPED = re.compile(r"""run\(['"]python3? (?:-m )?\S+ ?([\w-]*)""")
 _TELLING = 6
 """Letters of a printed line that are enough to know it by."""
+_ABSENT = re.compile(r"AttributeError: (?:type object )?'(\w+)' (?:object )?has no attribute")
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
 _FRAME = re.compile(r"""([\w./-]+\.py)(?::\d+: in |", line \d+, in )(\w+)""")
 
 
@@ -146,7 +156,10 @@ def _suspects(run: TestRun | None, places: Mapping[str, _Place]) -> list[str]:
     for case in sorted(wrong, key=lambda case: not case.required):
         frames = [(match[1], match[2]) for match in _FRAME.finditer(case.message)]
         broke = [key for path, name in frames for key in places if _is_at(key, path, name)][-1:]
-        called = [key for key in places if re.search(rf"\b{re.escape(key.rpartition(' ')[2])}\(", case.source)]
+        if broke and (absent := _ABSENT.search(case.message)):  # a class has to get it first
+            broke = [key for key in places if key.endswith(f": {absent[1]}")] or broke
+        called = [key for key in places if re.search(rf"\b{re.escape(_name(key))}\(", case.source)]
+        called = [key for key in called if not any(other.startswith(f"{key}.") for other in called)]
         found |= dict.fromkeys(broke or _printed(case.message, places) or called or _meant(case.source, places) or [""])
     return list(found)
 
@@ -154,20 +167,25 @@ def _suspects(run: TestRun | None, places: Mapping[str, _Place]) -> list[str]:
 def _printed(message: str, places: Mapping[str, _Place]) -> list[str]:
     """The places whose text holds a line that a test got and did not want."""
     lines = [line for line in _GOT.findall(message) if len(line) >= _TELLING]
-    texts = {key: definition(file.content, part.name) for key, (file, part) in places.items() if part}
+    texts = {key: definition(file.content, part.name) for key, (file, part, _) in places.items() if part}
     return [key for key, text in texts.items() if any(line in text for line in lines)]
 
 
 def _meant(source: str, places: Mapping[str, _Place]) -> list[str]:
     """The places that a command means: what is named like its first word, and what starts the program."""
     typed = _TYPED.findall(source)[-1:]
-    named = [key for key in places for word in typed if word in key.rpartition(" ")[2].split("_")]
+    named = [key for key in places for word in typed if word in _name(key).split("_")]
     return [*named, *(key for key in places if key.endswith(": main"))] if typed else []
 
 
 def _is_at(key: str, path: str, name: str) -> bool:
-    file, _, part = key.partition(": ")
-    return part == name and (path == file or path.endswith(f"/{file}"))
+    file = key.partition(": ")[0]
+    return _name(key) == name and (path == file or path.endswith(f"/{file}"))
+
+
+def _name(key: str) -> str:
+    """The last word of a place: ``shop.py: Cart.add`` is ``add``."""
+    return key.rpartition(" ")[2].rpartition(".")[2]
 
 
 def _about(run: TestRun | None, part: Part | None) -> TestRun | None:
@@ -179,34 +197,42 @@ def _about(run: TestRun | None, part: Part | None) -> TestRun | None:
     return run.model_copy(update={"cases": cases}) if cases else run
 
 
-_Place = tuple[SourceFile, Part | None]
+class _Place(NamedTuple):
+    file: SourceFile
+    part: Part | None
+    """What is defined there; None for a file without definitions."""
+    owner: str = ""
+    """The class whose method it is."""
 
 
 def _places(files: Sequence[SourceFile], requirement: str) -> Mapping[str, _Place]:
-    """``path: name`` → where it is; a file without definitions is one place."""
+    """``path: name`` → where it is, ``path: Class.name`` for a method; a file without definitions is one place."""
     found: dict[str, _Place] = {}
     for file in files:
-        parts = _parts(file.content, requirement) if file.path.endswith(".py") else []
+        parts = list(_parts(file.content, requirement)) if file.path.endswith(".py") else []
         if not parts:
-            found[file.path] = (file, None)
-        for part in parts:
-            found[f"{file.path}: {part.name}"] = (file, part)
+            found[file.path] = _Place(file, None)
+        for part, owner in parts:
+            found[f"{file.path}: {f'{owner}.' if owner else ''}{part.name}"] = _Place(file, part, owner)
     return found
 
 
-def _parts(code: str, requirement: str) -> list[Part]:
-    try:
-        body = ast.parse(code).body
-    except SyntaxError:
-        return []
-    found = []
-    for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name.isascii():
-            bare = ast.unparse(node).split("\n")
-            first = next(line for line in bare if line.startswith(("def ", "async def ", "class ")))
-            quote = words_about_main(requirement) if node.name == "main" else words_about(node.name, requirement)[:600]
-            found.append(Part(signature=first.rstrip(":")[:300], purpose=node.name, quote=quote))
-    return found
+def _parts(code: str, requirement: str) -> Iterator[tuple[Part, str]]:
+    """What a module defines, classes before their methods; each with the class that it is in."""
+    with suppress(SyntaxError):
+        for node in ast.parse(code).body:
+            if isinstance(node, _Function | ast.ClassDef) and node.name.isascii():
+                yield _part(node, requirement), ""
+            if isinstance(node, ast.ClassDef) and node.name.isascii():
+                methods = [inner for inner in node.body if isinstance(inner, _Function) and inner.name.isascii()]
+                yield from ((_part(inner, requirement), node.name) for inner in methods)
+
+
+def _part(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, requirement: str) -> Part:
+    bare = ast.unparse(node).split("\n")
+    first = next(line for line in bare if line.startswith(("def ", "async def ", "class ")))
+    quote = words_about_main(requirement) if node.name == "main" else words_about(node.name, requirement)[:600]
+    return Part(signature=first.rstrip(":")[:300], purpose=node.name, quote=quote)
 
 
 def _names(code: str) -> set[str]:

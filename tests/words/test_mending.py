@@ -3,6 +3,8 @@
 import pytest
 
 from company.artifacts import Call, Check, Checks, Part, SourceFile, TestCase, TestRun
+from company.assemble import elided, graft
+from company.llm.edits import with_method
 from company.llm.parts import _about, _places, _suspects
 from company.testgen import usable_checks
 
@@ -33,7 +35,11 @@ def judged(*cases: tuple[str, str, bool]) -> TestRun:
         ([("assert total(2) == 1", "E  assert", True)], ["shop/cart.py: total"]),
         ([("run('python main.py')", 'File "/box/main.py", line 3, in main\n  File "/box/shop/cart.py", line 9, in total', True)],
          ["shop/cart.py: total"]),
-        ([("assert Cart().add(1)", "shop/cart.py:7: in add\nE  x", True)], ["shop/cart.py: Cart"]),
+        ([("assert Cart().add(1)", "shop/cart.py:7: in add\nE  x", True)], ["shop/cart.py: Cart.add"]),
+        ([("assert Cart().add(1)", "E  assert", True)], ["shop/cart.py: Cart.add"]),
+        ([("assert Cart().pay(1)", "E  AttributeError: 'Cart' object has no attribute 'pay'", True)], ["shop/cart.py: Cart"]),
+        ([("assert Cart().add(1)", "shop/cart.py:7: in add\nE  AttributeError: 'Cart' object has no attribute 'pay'", True)],
+         ["shop/cart.py: Cart"]),
         ([("run('python main.py')", "E  assert '' == 'x'", True)], ["main.py: main"]),
         ([("run('python main.py add 1')\nrun('python main.py show 1')", "E  assert", True)],
          ["main.py: show_all", "main.py: main"]),
@@ -57,6 +63,63 @@ def test_what_is_shown_of_a_run_is_about_the_part() -> None:
     assert [[case.source for case in each.cases] for each in narrowed if each] == [
         ["assert total(2)"], ["assert Cart()"], ["assert total(2)", "assert Cart()"], ["assert total(2)", "assert Cart()"],
     ]  # fmt: skip
+
+
+OLD = """import math
+
+
+class Cart(dict):
+    \"\"\"Holds things.\"\"\"
+
+    rate = 2
+
+    def __init__(self):
+        self.things = []
+
+    @property
+    def size(self):
+        return 0
+
+    def add(self, thing):
+        return None
+"""
+
+
+@pytest.mark.parametrize(
+    ("reply", "there", "gone"),
+    [
+        ("def add(self, thing):\n    return thing", ["    def add(self, thing):\n        return thing\n", "def size"], ["return None"]),
+        (
+            "import os\n\nclass Cart:\n  def size(self):\n    return 9\n\n  def add(self, thing):\n    return os.sep\n\n  def more(self):\n    pass",
+            ["import os", "class Cart(dict)", "return 0", "    def add(self, thing):\n      return os.sep"],
+            ["return 9", "return None"],
+        ),
+        (
+            "def helper():\n    return 1\n\n\ndef _inner(self):\n    return 2\n\n\ndef add(self, thing):\n    return helper() + self._inner()",
+            ["\ndef helper():", "    def _inner(self):", "        return helper() + self._inner()"],
+            ["return None"],
+        ),
+        (
+            "class Cart:\n    def __init__(self):\n        self.things = {}\n\n    def add(self, thing):\n        return self.things",
+            ["self.things = {}", '    """Holds things."""', "rate = 2", "@property"],
+            ["self.things = []", "return None"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_method_is_put_into_its_class_and_the_others_stay(reply: str, there: list[str], gone: list[str]) -> None:
+    made = graft(OLD, with_method(OLD, reply, "Cart", "add"))
+    assert compile(made, "made", "exec")
+    assert [text for text in there if text not in made] == []
+    assert [text for text in gone if text in made] == []
+    assert made.count("class Cart") == 1
+
+
+def test_a_method_is_left_out_of_its_class_alone() -> None:
+    both = OLD + "\n\ndef add(x):\n    return x\n"
+    shown = elided(both, "add", "def add(self, thing)", "Cart")
+    assert "    def add(self, thing):\n        ...  # left out\n" in shown
+    assert "return None" not in shown
+    assert "return x" in shown
 
 
 @pytest.mark.parametrize(
