@@ -250,8 +250,8 @@ class TestRun(Artifact):
     """
     sandbox: str
     """The back end that ran them."""
-    proves: bool = True
-    """Whether a required test failed before the change; true where there was nothing before."""
+    failed_before: int | None = None
+    """How many of the new tests that must pass did not before the change; None where there was nothing before."""
 
 
 class CommandResult(Artifact):

@@ -112,8 +112,8 @@ def compared(before: TestRun, run: TestRun, new: Collection[str], unchanged: Tes
     passes = sum(case.outcome == "passed" for case in required)
     summary = f"{_passing(old)} of {len(old)} tests that passed before still pass, {_passing(fresh)} of {len(fresh)} new ones pass"
     held = {case.id for case in unchanged.cases if case.outcome == "passed"} if unchanged else set()
-    proves = any(case.id not in held for case in fresh)
-    if fresh and not proves:
+    failed = sum(case.id not in held for case in fresh)
+    if fresh and not failed:
         summary += ", and passed before the change too"
     if not ran:
         summary += f"; {run.summary.rpartition('; ')[2]}"
@@ -122,7 +122,7 @@ def compared(before: TestRun, run: TestRun, new: Collection[str], unchanged: Tes
             "passed": ran and bool(fresh) and passes == len(required),
             "cases": [*_of(cases, new), *_of(cases, new, others=True)],
             "summary": summary,
-            "proves": proves,
+            "failed_before": failed,
             "problems": [*run.problems, *not_runnable(before)],
             "score": passes / len(required) + nuance(cases) if required else 0.0,
         }
