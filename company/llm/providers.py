@@ -155,9 +155,9 @@ def listed_price(name: str, settings: Settings) -> Listed | None:
 
     provider, _, model = name.partition(":")
     entry = settings.providers.get(provider)
-    if name == "dry" or provider in ("local", "script") or (entry and entry.price):
-        return None
-    return list_price(entry.base_url if entry else os.environ.get("OPENAI_BASE_URL", _OPENAI_URL), model)
+    if entry:
+        return None if entry.price else list_price(entry.base_url, model)
+    return list_price(os.environ.get("OPENAI_BASE_URL", _OPENAI_URL), model) if provider == "openai" else None
 
 
 @asynccontextmanager

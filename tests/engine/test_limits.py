@@ -97,7 +97,9 @@ def test_money_of_a_step_needs_the_price_of_its_own_models_alone(folder: Path, m
     monkeypatch.setattr(
         "company.llm.providers.price_of", lambda name, settings: cheap if name.startswith("script") else None
     )
-    text = sop("{usd: 1}").replace("in: say, out: str, sample: 2", "in: say, out: str, model: mine:m, when: 1 > 2")
+    text = sop("{usd: 1}").replace(
+        "in: say, out: str, sample: 2", 'in: say, out: str, model: "mine:m", when: len(say) > 9'
+    )
     settings = Settings.model_validate({"providers": {"mine": {"base_url": "http://127.0.0.1:1/v1"}}})
     monkeypatch.setattr("running.Settings", lambda: settings)
     assert start(folder, text, SCRIPT[:5], user_dir=folder).status == "delivered"
@@ -118,7 +120,7 @@ def test_the_same_numbers_in_every_place(folder: Path, monkeypatch: pytest.Monke
     assert [(one["name"], one["calls"]) for one in first.by_step] == [("list", 1), ("say", 4), ("end", 2)]
     for sums in (first.by_role, first.by_step):
         assert sum(one["usd"] for one in sums) == pytest.approx(first.cost_usd)
-    (folder / "script.yaml").write_text("[]")
+    first.repo.rename(folder / "first")
     again = start(folder, sop(), [], user_dir=folder)
     assert (again.status, again.calls, again.cost_usd) == ("delivered", 0, 0)
     assert again.saved_tokens == first.prompt_tokens + first.completion_tokens
