@@ -79,7 +79,7 @@ class Objects:
 class Results:
     """What steps gave, by their keys: the values' references, and the commit that belongs to it.
 
-    An entry is a mapping with `run` and `model` (who made it with what), `tokens` (what it cost then), `values` and `commit`
+    An entry is a mapping with `run` and `model` (who made it with what), `tokens` and `usd` (what it cost then), `values` and `commit`
     (null, or `files`, `subject`, `slug`, `title`).
     """
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from company.engine import Outcome
     from company.events import Event, Listener
     from company.people import Person
-    from company.settings import Settings
 
 app = typer.Typer(
     help="make for a software company: a requirement goes in, a tested git repository comes out.",
@@ -40,7 +40,6 @@ app = typer.Typer(
 )
 EXIT = {"delivered": 0, "failed": 1, "unaccepted": 3, "limited": 4, "interrupted": 130}
 ExplainOption = Annotated[bool, typer.Option(help="Say of each step, as it comes, why it is done or need not be.")]
-_LIMITS = ("calls", "tokens", "minutes", "usd")
 
 
 def main() -> None:
@@ -125,13 +124,17 @@ def pairs(values: Iterable[str], option: str) -> dict[str, str]:
 
 
 def limits_of(values: Iterable[str]) -> dict[str, float]:
-    """``--limit calls=50`` arguments."""
+    """``--limit calls=50`` arguments; of one step ``steps.code.calls=9``, of one role ``roles.qa.calls=9``."""
+    from company.sop.procedure import UNITS
+
     found: dict[str, float] = {}
     for key, text in pairs(values, "--limit").items():
-        if key not in _LIMITS:
-            raise UsageError(f"there is no limit `{key}`", hint=f"the limits are {', '.join(_LIMITS)}")
+        account, _, unit = key.rpartition(".")
+        if unit not in UNITS or not re.fullmatch(r"((steps|roles)\.[^.\s]+(\.[^.\s]+)*)?", account):
+            kinds = "of one step steps.STEP.tokens, of one role roles.ROLE.tokens"
+            raise UsageError(f"there is no limit `{key}`", hint=f"the limits are {', '.join(UNITS)}; {kinds}")
         try:
-            found[key] = float(text) if key in ("minutes", "usd") else int(text)
+            found[key] = float(text) if unit in ("minutes", "usd") else int(text)
         except ValueError as error:
             raise UsageError(f"the limit {key} must be a number, not `{text}`") from error
         if not 0 < found[key] < float("inf"):
@@ -155,7 +158,8 @@ def run(
     model: Annotated[str, typer.Option(help="PROVIDER:MODEL, for instance openai:NAME or local:NAME.")] = "",
     inputs: Annotated[list[str] | None, typer.Option("--input", metavar="K=V", help="Another input.")] = None,
     limit: Annotated[
-        list[str] | None, typer.Option(metavar="K=V", help="calls, tokens, minutes or usd, instead of the procedure's.")
+        list[str] | None,
+        typer.Option(metavar="K=V", help="calls, tokens, minutes or usd, also steps.STEP.… or roles.ROLE.…"),
     ] = None,
     headless: Annotated[bool, typer.Option(help="Ask nobody: gates take their headless choice.")] = False,
     dry_run: Annotated[bool, typer.Option(help="No model: the smallest replies that fit.")] = False,
@@ -190,7 +194,6 @@ def run(
     _drive(
         lambda listeners, stop, progress, person: wiring.run(new, settings, listeners, stop, progress, person),
         workspace,
-        settings,
         plain=plain,
         as_json=as_json,
         asks=not (headless or dry_run),
@@ -226,7 +229,6 @@ def resume(
             workspace, run, settings, listeners, stop, limits, progress, person, headless=headless
         ),
         workspace,
-        settings,
         plain=plain,
         as_json=as_json,
         asks=not headless,
@@ -260,7 +262,6 @@ def redo(
             again=again or (), sop=sop, model=model, user_dir=own_folder(), headless=headless,
         ),
         workspace,
-        settings,
         plain=plain,
         as_json=as_json,
         asks=not headless,
@@ -277,7 +278,6 @@ if TYPE_CHECKING:
 def _drive(
     start: Start,
     workspace: Path,
-    settings: Settings,
     *,
     plain: bool,
     as_json: bool,
@@ -301,7 +301,7 @@ def _drive(
     except (OSError, sqlite3.Error) as error:
         hint = f"`company resume{where(workspace)}` goes on with what it has"
         raise Broken(f"the run broke off: {error}", hint=hint) from error
-    print_outcome(outcome, console, workspace, settings)
+    print_outcome(outcome, console, workspace)
     print(json.dumps(outcome.to_json(), ensure_ascii=False) if as_json else outcome.repo)
     sys.exit(EXIT[outcome.status])
 

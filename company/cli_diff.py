@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from company.differences import Difference, Pair, Side, StepPair
     from company.executions import Execution
     from company.records import Request, RunRecord
-    from company.settings import Settings
     from company.store import Store
 
 _MOST = {"asked": 8, "tests": 6, "steps": 10, "files": 10}
@@ -44,7 +43,7 @@ def diff(
     settings = load_settings()
     with wiring.open_store(workspace, settings) as store:
         records = find(store, first), find(store, second)
-        one, two = (_side(store, record, settings) for record in records)
+        one, two = (_side(store, record) for record in records)
     found = difference(one, two)
     if as_json:
         print(json.dumps(_as_json(records, (one, two), found, stat=stat), ensure_ascii=False))
@@ -59,13 +58,11 @@ def diff(
                 say(line, "bold" if line.startswith(("--- ", "+++ ")) else _COLOURS.get(line[:1], ""))
 
 
-def _side(store: Store, record: RunRecord, settings: Settings) -> Side:
+def _side(store: Store, record: RunRecord) -> Side:
     """Everything that a run left."""
     from company.cache import Objects
     from company.differences import Side
     from company.executions import executions
-    from company.llm.budget import usd
-    from company.llm.providers import price_of
     from company.records import files_of, read_request
     from company.report import Report, decides
 
@@ -74,11 +71,6 @@ def _side(store: Store, record: RunRecord, settings: Settings) -> Side:
         store.fetch(record.run)
     events = list(store.events(record.run))
     report, done = Report.of(events), executions(events)
-    costs = []
-    for step in report.steps.values():
-        price = price_of(step.model, settings)
-        rates = (price.input, price.output) if price else None
-        costs.append(usd(rates, step.prompt_tokens, step.completion_tokens))
     library, request = folder / "library", read_request(store, record.run)
     return Side(
         request=request,
@@ -92,7 +84,6 @@ def _side(store: Store, record: RunRecord, settings: Settings) -> Side:
             if path.is_file()
         },
         tests=_tests([one for one in done.values() if decides(one.step, report.judges)], Objects(store)),
-        cost_usd=None if None in costs else round(sum(cost or 0.0 for cost in costs), 6),
     )
 
 
@@ -183,7 +174,7 @@ def _asked(name: str, value: Any) -> str:
 
 
 def _numbers(pairs: Iterable[Pair]) -> Iterator[str]:
-    from company.terminal import duration
+    from company.terminal import duration, money
 
     ways: dict[str, Callable[[Any], str]] = {
         "status": str,
@@ -194,7 +185,7 @@ def _numbers(pairs: Iterable[Pair]) -> Iterator[str]:
         "completion_tokens": str,
         "saved_tokens": str,
         "seconds": duration,
-        "cost_usd": lambda value: "unknown" if value is None else f"${value:.4f}",
+        "cost_usd": money,
     }
     for pair in pairs:
         if way := ways.get(pair.name):

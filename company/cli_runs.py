@@ -9,9 +9,9 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from company.engine import Outcome
     from company.executions import Execution
-    from company.settings import Settings
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", help="Folder in which the repositories lie.")]
 WORKSPACE = Path("workspace")
@@ -36,10 +35,10 @@ def add_to(app: typer.Typer) -> None:
     app.command()(show)
 
 
-def print_outcome(outcome: Outcome, console: Console, workspace: Path, settings: Settings) -> None:
+def print_outcome(outcome: Outcome, console: Console, workspace: Path) -> None:
     """How it ended, where the repository is, how to look at it, and what it cost."""
     from company.progress import clean
-    from company.terminal import duration
+    from company.terminal import also_money, duration, money
 
     def say(text: str = "", style: str = "") -> None:
         console.print(text, style=style, soft_wrap=True)
@@ -66,52 +65,39 @@ def print_outcome(outcome: Outcome, console: Console, workspace: Path, settings:
         say(f"  start it    {clean(outcome.entry_point)}")
     share = f" ({outcome.cached_tokens / outcome.prompt_tokens:.0%} from the cache)" if outcome.prompt_tokens else ""
     speed = f", {outcome.completion_tokens / outcome.model_seconds:.1f} tokens/s" if outcome.model_seconds else ""
-    cost = "cost unknown" if outcome.cost_usd is None else f"${outcome.cost_usd:.2f}"
+    cost = "cost unknown" if outcome.cost_usd is None else money(outcome.cost_usd)
     tokens = f"{outcome.prompt_tokens} prompt tokens{share}, {outcome.completion_tokens} completion tokens"
     say(f"  cost        {outcome.calls} calls, {tokens}")
     say(f"              {duration(outcome.seconds)}{speed}, {cost}")
     if outcome.cached_steps:
-        saved = f", {outcome.saved_tokens} tokens" if outcome.saved_tokens else ""
+        saved = f", {outcome.saved_tokens} tokens{also_money(outcome.saved_usd)}" if outcome.saved_tokens else ""
         say(f"  saved       {outcome.cached_steps} steps had been paid for before{saved}")
-    for line in role_table(outcome, settings):
-        say(f"    {line}")
+    for what, sums in (("role", outcome.by_role), ("step", outcome.by_step)):
+        for line in cost_table(what, sums, with_money=outcome.cost_usd != 0):
+            say(f"    {line}")
     if outcome.status in ("failed", "limited", "interrupted"):
         say(f"  go on with  company resume {outcome.run}{where(workspace)}")
         if outcome.hint:
             say(f"  hint        {clean(outcome.hint, 400)}")
 
 
-def role_table(outcome: Outcome, settings: Settings) -> list[str]:
-    """What each role used, as aligned lines; money where the run cost any or its cost is unknown."""
-    from company.llm.budget import usd
-    from company.llm.providers import price_of
+def cost_table(what: str, sums: Sequence[Mapping[str, Any]], *, with_money: bool) -> list[str]:
+    """What each role or step used, as aligned lines of 76 columns at most; money where the run cost any or its cost is unknown."""
     from company.progress import clean
-    from company.terminal import duration
+    from company.terminal import duration, money
 
-    names = ("calls", "prompt_tokens", "cached_tokens", "completion_tokens", "seconds")
-    sums: dict[str, dict[str, float]] = {}
-    paid: dict[str, float | None] = {}
-    for step in outcome.steps:
-        role, price = clean(step["role"]), price_of(step["model"], settings)
-        total = sums.setdefault(role, dict.fromkeys(names, 0.0))
-        for name in names:
-            total[name] += step[name]
-        so_far = paid.setdefault(role, 0.0)
-        rates = (price.input, price.output) if price else None
-        cost = usd(rates, step["prompt_tokens"], step["completion_tokens"])
-        paid[role] = None if cost is None or so_far is None else so_far + cost
-    money = outcome.cost_usd != 0
-    lines = [f"{'role':<18}{'calls':>5}{'prompt':>9}{'cached':>8}{'reply':>8}{'tok/s':>7}{'time':>12}"]
-    lines[0] += f"{'cost':>9}" if money else ""
-    for role, used in sums.items():
+    heads = ("calls", "prompt", "cached", "reply", "tok/s", "time", *(["cost"] if with_money else []))
+    widths = (6, 9, 7, 8, 7, 12, 9)
+    lines = [f"{what:<18}" + "".join(map(str.rjust, heads, widths))]
+    for used in sums:
+        if not used["calls"]:
+            continue  # all of it had been paid for
         share = f"{used['cached_tokens'] / used['prompt_tokens']:.0%}" if used["prompt_tokens"] else ""
         speed = f"{used['completion_tokens'] / used['seconds']:.1f}" if used["seconds"] else ""
-        line = (
-            f"{role:<18}{used['calls']:>5.0f}{used['prompt_tokens']:>9.0f}{share:>8}{used['completion_tokens']:>8.0f}"
-        )
-        shown = "unknown" if (total_usd := paid[role]) is None else f"${total_usd:.4f}"
-        lines.append(f"{line}{speed:>7}{duration(used['seconds']):>12}{f'{shown:>9}' if money else ''}")
-    return lines if sums else []
+        numbers = [str(used["calls"]), str(used["prompt_tokens"]), share, str(used["completion_tokens"]), speed]
+        cells = [*numbers, duration(used["seconds"]), *([money(used["usd"])] if with_money else [])]
+        lines.append(f"{clean(used['name'], 18):<18}" + "".join(map(str.rjust, cells, widths)))
+    return lines if len(lines) > 1 else []
 
 
 def where(workspace: Path) -> str:

@@ -72,8 +72,7 @@ def show(
     estimated = _estimate(procedure, model)  # before anything is printed: the model's name may be wrong
     print(f"{procedure.name}: {clean(procedure.description)}")
     print(f"inputs: {', '.join(f'{key}: {kind}' for key, kind in procedure.inputs.items())}")
-    limits = {key: value for key, value in vars(procedure.limits).items() if value is not None}
-    print(f"limits: {', '.join(f'{key} {value:g}' for key, value in limits.items()) or 'none'}")
+    print(f"limits: {', '.join(f'{key} {value:.15g}' for key, value in procedure.bounds.items()) or 'none'}")
     print(f"model calls in the worst case, repairs of replies not counted: {procedure.worst_calls}\n")
     for line in _tree(procedure.steps):
         print(line)

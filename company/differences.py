@@ -43,8 +43,6 @@ class Side:
     """The procedure with its roles and prompts as they were: path → text."""
     tests: Mapping[str, str]
     """Of the last test run: id → outcome."""
-    cost_usd: float | None
-    """None where a price is unknown."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,8 @@ def _numbers(side: Side) -> dict[str, Any]:
         "cached_steps": report.cached_steps,
         "seconds": round(report.seconds, 3),
         "model_seconds": round(report.model_seconds, 3),
-        "cost_usd": side.cost_usd,
+        "cost_usd": report.usd,
+        "saved_usd": report.saved_usd,
     }
 
 

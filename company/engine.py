@@ -43,7 +43,7 @@ class NewRun:
     model: str = ""
     """``provider:model``; empty: the settings'."""
     limits: Mapping[str, float] = field(default_factory=dict)
-    """`calls`, `tokens`, `minutes`, `usd`: they take the place of the procedure's."""
+    """`calls`, `tokens`, `minutes`, `usd`, also of a step or a role (``steps.code.tokens``): in the place of the procedure's."""
     user_dir: Path | None = None
     """The folder with the user's own `sops/`, `roles/`, `prompts/`."""
     dry_run: bool = False
@@ -76,6 +76,8 @@ class Outcome:
     """Steps whose result was kept, or whose replies had all been paid for before."""
     saved_tokens: int
     """What kept results and replies cost when they were paid for."""
+    saved_usd: float | None
+    """The same in US dollars; None where a price was unknown then."""
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
@@ -87,13 +89,18 @@ class Outcome:
     entry_point: str
     replies: Mapping[str, int]
     """`first`: usable at the first try, `repaired`: after being told what was wrong, `failed`: never."""
+    by_role: tuple[Mapping[str, Any], ...]
+    """What each role used and what was saved, as `report.Sums` has it."""
+    by_step: tuple[Mapping[str, Any], ...]
+    """The same of each step, all its items and rounds together."""
     steps: tuple[Mapping[str, Any], ...]
+    """Each execution of a step."""
     branch: str = ""
     """The branch with the result in the repository that the run was let into; empty where there is none."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        return {**asdict(self), "repo": str(self.repo), "steps": list(self.steps)}
+        return {**asdict(self), "repo": str(self.repo)}
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         repo=str(repository.path),
         steps=[step.path for step in procedure.walk() if not step.transparent],
         judges=sorted(procedure.judges) if procedure.accept else None,
-        limits={name: value for name, value in asdict(context.gateway.budget.limits).items() if value is not None},
+        limits=context.gateway.budget.limits,
     )
     warnings = () if sitting.resumed else procedure.warnings
     said = [f"{warning.code}: {warning.message} ({warning.span})" for warning in warnings]
@@ -199,15 +206,18 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         calls=report.calls,
         cached_steps=report.cached_steps,
         saved_tokens=report.saved_tokens,
+        saved_usd=report.saved_usd,
         prompt_tokens=report.prompt_tokens,
         completion_tokens=report.completion_tokens,
         cached_tokens=report.cached_tokens,
-        cost_usd=context.gateway.budget.cost,
+        cost_usd=report.usd,
         seconds=round(report.seconds, 3),
         model_seconds=round(report.model_seconds, 3),
         sandbox=context.sandbox.name,
         entry_point=entry,
         replies={"first": report.first, "repaired": report.repaired, "failed": report.failed},
+        by_role=tuple(map(asdict, report.by_role)),
+        by_step=tuple(map(asdict, report.by_step)),
         steps=tuple(asdict(cost) for cost in report.steps.values()),
         branch=branch,
     )
@@ -325,8 +335,12 @@ async def _deliver(sitting: Sitting, context: RunContext, state: RunState) -> tu
         "prompt_tokens": report.prompt_tokens,
         "completion_tokens": report.completion_tokens,
         "cached_tokens": report.cached_tokens,
-        "cost_usd": context.gateway.budget.cost,
+        "cost_usd": report.usd,
+        "saved_tokens": report.saved_tokens,
+        "saved_usd": report.saved_usd,
         "seconds": round(report.seconds, 1),
+        "by_role": [asdict(sums) for sums in report.by_role],
+        "by_step": [asdict(sums) for sums in report.by_step],
         "steps": [asdict(cost) for cost in report.steps.values()],
     }
     files: dict[str, bytes | None] = {f"{context.records}/run.json": (json.dumps(record, indent=1) + "\n").encode()}

@@ -10,13 +10,14 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 | step_skipped | reason |
 | call_started | call (id), attempt, key (of its request), prompt_estimate |
 | call_progress | call, tokens (so far) |
-| call_finished | call, key (of its request), model, prompt_tokens, completion_tokens, cached_tokens, seconds, from_store |
+| call_finished | call, key (of its request), model, prompt_tokens, completion_tokens, cached_tokens, seconds, from_store, usd (its cost when it was paid for; null where unknown) |
+| call_failed | call, key |
 | reply_accepted, reply_rejected | attempt, key, reason |
 | tool_started | id, role, item, round, name, arguments (each cut) |
 | tool_finished | id, role, item, round, name, arguments (each cut), seconds, ok (bool), from_store, size (characters of the result) |
 | verdict | id, passed, summary, sandbox |
 | commit | sha, author, slug, subject, trailers, made (its time), files (reference of path → text, null where deleted) |
-| step_finished | id, item, round, seconds, values (path → reference); kept_from (a run) and saved_tokens where it was not done |
+| step_finished | id, item, round, seconds, values (path → reference); kept_from (a run), saved_tokens and saved_usd where it was not done |
 | loop_round | round, until (bool) |
 | gate_opened | id, item, round, choices (choice → where it leads), show (names) |
 | gate_decided | id, item, round, choice, comment, edited (names), by (`person` or `headless`), values (as in step_finished) |

@@ -18,7 +18,7 @@ from company.assemble import definition
 from company.beside import planned, run_beside
 from company.cache import digest
 from company.commits import commit, commit_again
-from company.errors import DeadlineExceeded, EndpointError, Interrupted, Refused, StepFailed
+from company.errors import DeadlineExceeded, EndpointError, Refused, StepFailed
 from company.examples import placeholders_in
 from company.gates import decide
 from company.ingredients import KEYED, Ingredients, ingredients, reason
@@ -54,9 +54,7 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
     if around and around.is_cascade and step is not around.body[0] and scope["answer"] is None:
         context.journal.emit("step_skipped", **where, reason="there is no answer")
         return {"values": {step.path: None}}
-    if context.gateway.stopped:
-        await context.gateway.drained()  # what is under way beside this one has been paid for
-        raise Interrupted("stopped before the next step", hint="`company resume` goes on")
+    await context.gateway.refuse_if_stopped("the next step")
     began = asyncio.get_running_loop().time()
     who = who_works(step, scope)
     files = await _files_seen(step, context, scope)
@@ -89,16 +87,20 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
         await commit_again(context, f"{ident}@edit", edit.made, {})
     elif made_of and not kept and not context.dry:
         model, _ = context.tokens.get(ident, ("", 0))
+        tokens, cost = context.worth.get(ident, (0, 0.0))
         entry = {
             "run": context.run,
             "model": model,
-            "tokens": context.worth.get(ident, 0),
+            "tokens": tokens,
+            "usd": cost,
             "values": values,
             "commit": made,
         }
         context.results.put(context.keys[ident], entry)
     seconds = round(asyncio.get_running_loop().time() - began, 3)
-    saved = {"kept_from": kept["run"], "saved_tokens": kept["tokens"]} if kept else {}
+    saved = {}
+    if kept:
+        saved = {"kept_from": kept["run"], "saved_tokens": kept["tokens"], "saved_usd": kept.get("usd")}
     context.journal.emit("step_finished", **where, id=ident, values=values, seconds=seconds, **saved)
     return {"values": values}
 

@@ -1,26 +1,28 @@
-"""The models of a run: which they are, whether they can do what steps ask of them, what they cost, and how they are opened.
+"""The models of a run: which they are, whether they can do what steps ask, what they cost and may use, and how they are opened.
 
 What a provider is: `llm/providers.py`. Who begins runs: `wiring.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from company.errors import UsageError
 from company.events import Journal
 from company.llm import providers
-from company.llm.budget import Rates, usd
-from company.llm.client import Model
+from company.llm.budget import Spent, usd
+from company.llm.client import Endpoint, Model
 from company.llm.sources import Progress
 from company.report import Report
+from company.sop.diagnostics import did_you_mean, listing
 from company.sop.procedure import Procedure
 from company.sop.spec import TIERS
 from company.sop.tool_names import server_of
 
 if TYPE_CHECKING:
-    from company.settings import Settings
+    from company.settings import Price, Settings
 
 
 class Notices:
@@ -75,17 +77,59 @@ async def open_models(
 ) -> AsyncIterator[dict[str | None, Model]]:
     async with AsyncExitStack() as stack:
         opened: dict[str, Model] = {}
+        endpoints: dict[str, Endpoint] = {}
         for name in dict.fromkeys(names.values()):
-            model = providers.open_model(name, settings, notice=notice, progress=progress)
+            model = providers.open_model(name, settings, notice=notice, progress=progress, endpoints=endpoints)
             opened[name] = await stack.enter_async_context(model)
         yield {called: opened[name] for called, name in names.items()}
 
 
-def price_of(name: str, settings: Settings) -> Rates:
-    price = providers.price_of(name, settings)
-    return (price.input, price.output) if price else None
+def prices_of(names: Iterable[str], settings: Settings) -> dict[str, Price | None]:
+    """What each model costs, by name; None where it is unknown."""
+    return {name: providers.price_of(name, settings) for name in names}
 
 
-def cost_of(report: Report, prices: Mapping[str, Rates]) -> float:
-    costs = report.steps.values()
-    return sum(usd(prices.get(cost.model), cost.prompt_tokens, cost.completion_tokens) or 0.0 for cost in costs)
+def spent(report: Report, prices: Mapping[str, Price | None]) -> dict[str, Spent]:
+    """What a run has used so far, by account; what had no price when it was paid for is counted at today's."""
+    return report.spent(
+        lambda cost: usd(prices.get(cost.model), cost.prompt_tokens, cost.completion_tokens, cost.cached_tokens)
+    )
+
+
+def listed(names: Iterable[str], settings: Settings) -> Iterator[str]:
+    """What to say of models that are paid for at list prices."""
+    for name in dict.fromkeys(names):
+        if found := providers.listed_price(name, settings):
+            price = f"${found.price.input:g} read and ${found.price.output:g} written for a million tokens"
+            yield f"{name} is counted at its list price of {found.date}: {price}; `price` in company.toml sets another"
+
+
+def limits_of(
+    procedure: Procedure, given: Mapping[str, float], names: Mapping[str | None, str], settings: Settings
+) -> dict[str, float]:
+    """A run's limits by name: the procedure's, and in their place those that were given.
+
+    Raises:
+        UsageError: a limit of what is not there, or on money where a model has no price.
+    """
+    limitable = procedure.limitable
+    for name in given:
+        account = name.rpartition(".")[0]
+        if not procedure.may_limit(name):
+            kind, _, called = account.partition(".")
+            known = [each.partition(".")[2] for each in limitable if each.startswith(f"{kind}.")]
+            near = did_you_mean(called, known, f"there are {listing(known)}")
+            raise UsageError(f"there is no {kind.removesuffix('s')} `{called}` that asks a model", hint=near)
+    limits = {**procedure.bounds, **given}
+    every = [step for step in procedure.walk() if step.kind == "role"]
+    for name in limits:
+        account, _, unit = name.rpartition(".")
+        asked = {called for step in limitable.get(account, every) for called in step.cascade or step.models}
+        free = [names[called] for called in asked if providers.price_of(names[called], settings) is None]
+        if unit == "usd" and free:
+            raise UsageError(
+                f"there is a limit on money and no price for `{free[0]}`",
+                hint="set `price = {input = …, output = …}` (US dollars for a million tokens) for its provider in "
+                "company.toml, or limit calls or tokens instead",
+            )
+    return limits

@@ -199,6 +199,8 @@ class Progress:
             row.model_seconds += event["seconds"]
             self.tokens += event["prompt_tokens"] + event["completion_tokens"]
             self.calls += 1
+        elif name == "call_failed":
+            row.calls.pop(event["call"], None)
         elif name == "reply_rejected":
             row.note = f"{ASKING}{clean(event['reason'], 60)}"
         elif name == "reply_accepted" and row.note.startswith(ASKING):

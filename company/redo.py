@@ -97,10 +97,14 @@ def plan(
     back = [path for path, text in texts.items() if text is None and not (path in begun or path in before_others)]
     notes += [*told, *(f"{path} is deleted, and a run that ends without one writes it again" for path in back)]
     notes += _unread(found.edits, earlier, objects, procedure, f"{base.records}/artifacts/")
+    own_limits = _own_limits(base, before)
+    for name in [name for name in own_limits if not procedure.may_limit(name)]:
+        notes.append(f"the limit {name} is of nothing that the procedure has now, and is dropped")
+        del own_limits[name]
     request = replace(
         base, run=identity, inputs=inputs, sop=procedure.name, source=source, branch=branch_of(identity), base=base.run,
         origin=base.first, fork=fork, again=numbers,
-        limits={**asdict(procedure.limits), **_own_limits(base, before)},
+        limits={**procedure.bounds, **own_limits},
         edits={ident: asdict(edit) for ident, edit in found.edits.items() if ident not in anew}, others=others,
     )  # fmt: skip
     if dropped:
@@ -266,7 +270,7 @@ def _procedure(
 
 def _own_limits(base: Request, procedure: Procedure) -> dict[str, float]:
     """The limits that were set for the run, not by its procedure."""
-    usual = asdict(procedure.limits)
+    usual = procedure.bounds
     return {name: value for name, value in base.limits.items() if value != usual.get(name)}
 
 

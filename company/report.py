@@ -5,11 +5,12 @@ The events: `events.py`. Who shows them: `terminal.py`, `cli.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import NamedTuple, Self
 
 from company.events import Event
+from company.llm.budget import RUN, Busy, Spent, accounts_of, added
 
 
 def decides(step: str, judges: Sequence[str] | None) -> bool:
@@ -32,9 +33,36 @@ class StepCost:
     """Prompt tokens that the server had in its cache."""
     seconds: float = 0.0
     """Of its calls, one after another."""
+    usd: float | None = 0.0
+    """US dollars, at the prices of when it was paid; None where one was unknown."""
     from_store: int = 0
     """Replies that an earlier run or sitting had paid for."""
     model: str = ""
+
+
+@dataclass
+class Sums:
+    """What a role or a step used in all its executions, and what results and replies that were kept saved."""
+
+    name: str
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    seconds: float = 0.0
+    usd: float | None = 0.0
+    saved_tokens: int = 0
+    saved_usd: float | None = 0.0
+
+
+class Saved(NamedTuple):
+    """What somebody paid for before."""
+
+    step: str
+    role: str
+    tokens: int
+    usd: float | None
+    """None where a price was unknown."""
 
 
 @dataclass
@@ -69,12 +97,12 @@ class Report:
     """Id → what went into it, as hashes."""
     commits: dict[str, Event] = field(default_factory=dict)
     """Id of what a commit belongs to → its event, in the order in which they were made."""
-    kept: dict[str, int] = field(default_factory=dict)
-    """Id → tokens that it cost an earlier run, of the steps whose results were taken from there."""
+    kept: dict[str, Saved] = field(default_factory=dict)
+    """Id → what it cost an earlier run, of the steps whose results were taken from there."""
     paid: set[str] = field(default_factory=set)
     """Keys of the replies that were paid for."""
-    worth: dict[str, int] = field(default_factory=dict)
-    """Id → tokens of its replies, whoever paid for them."""
+    worth: dict[str, tuple[int, float | None]] = field(default_factory=dict)
+    """Id → tokens of its replies and their cost, whoever paid for them."""
     tokens: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Id → model and paid tokens."""
     sitting: float = 0.0
@@ -86,10 +114,12 @@ class Report:
     _asked_since: float = 0.0
     _last: float = 0.0
     _before: float = 0.0
-    _open: dict[Any, float] = field(default_factory=dict)
-    _model_seconds: float = 0.0
-    _saved: int = 0
-    _busy_since: float = 0.0
+    _busy: dict[str, Busy] = field(default_factory=dict)
+    """Of each account that the budget knows: the time with a call under way."""
+    _roles: dict[str, str] = field(default_factory=dict)
+    """Id → role."""
+    _saved: list[Saved] = field(default_factory=list)
+    """Replies that had been paid for."""
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Self:
@@ -106,19 +136,24 @@ class Report:
         if name in ("run_started", "run_resumed", "run_finished"):
             for ident in tuple(self._asked):  # whoever was asked went away, or was killed with the run
                 self._no_longer(ident, now if name == "run_finished" else self._last)
+            for busy in self._busy.values():
+                busy.settle(self._last)
         self._last = now
         if name in ("run_started", "run_resumed"):
             self._before = self.seconds
-            self.sitting, self._open = now, {}
+            self.sitting = now
             self.started = self.started or now
             self.run, self.status, self.reason = event["run"], "", ""
             self.judges = event.get("judges")
         self.seconds = self._before + max(0.0, now - self.sitting)
         if name == "call_started":
-            self._busy_since = now if not self._open else self._busy_since
-            self._open[event["call"]] = now
-        elif name == "call_finished":
-            self._finished(event, now)
+            for account in accounts_of(event["id"], event["role"]):
+                self._busy.setdefault(account, Busy()).begin(event["call"], now)
+        elif name in ("call_finished", "call_failed"):
+            for account in accounts_of(event["id"], event["role"]):
+                self._busy.setdefault(account, Busy()).end(event["call"], now)
+            if name == "call_finished":
+                self._finished(event)
         elif name == "reply_accepted":
             if self._is_new(event):
                 self.first += event["attempt"] == 1
@@ -133,12 +168,14 @@ class Report:
             if event["values"]:
                 self.decided[event["id"]] = event["values"]
         elif name == "step_started":
+            self._roles[event["id"]] = event["role"]
             if made_of := event.get("made_of"):
                 self.made_of[event["id"]] = made_of
         elif name == "step_finished":
             self.done[event["id"]] = event["values"]
             if "kept_from" in event:
-                self.kept[event["id"]] = event["saved_tokens"]
+                role = self._roles.get(event["id"], "")
+                self.kept[event["id"]] = Saved(event["step"], role, event["saved_tokens"], event.get("saved_usd"))
         elif name == "commit":
             self.commits[event["step"]] = event
         elif name == "step_failed":
@@ -160,23 +197,23 @@ class Report:
         if not self._asked:
             self.waited += now - self._asked_since
 
-    def _finished(self, event: Event, now: float) -> None:
+    def _finished(self, event: Event) -> None:
         cost = self.steps.get(event["id"])
         if cost is None:
             cost = StepCost(event["step"], event["role"], event["item"], event["id"].rpartition("#")[2])
             self.steps[event["id"]] = cost
         cost.model = event["model"]
         is_new = self._is_new(event)
-        tokens = event["prompt_tokens"] + event["completion_tokens"]
-        self.worth[event["id"]] = self.worth.get(event["id"], 0) + (tokens if is_new else 0)
+        tokens, usd = event["prompt_tokens"] + event["completion_tokens"], event.get("usd")
+        if is_new:
+            before, paid = self.worth.get(event["id"], (0, 0.0))
+            self.worth[event["id"]] = before + tokens, added(paid, usd)
         if event["from_store"]:
             cost.from_store += is_new
-            self._saved += tokens if is_new else 0
+            self._saved += [Saved(event["step"], event["role"], tokens, usd)] if is_new else []
             return
         self.paid.add(event.get("key", ""))
-        self._open.pop(event["call"], None)
-        if not self._open:
-            self._model_seconds += max(0.0, now - self._busy_since)
+        cost.usd = added(cost.usd, usd)
         cost.calls += 1
         cost.prompt_tokens += event["prompt_tokens"]
         cost.completion_tokens += event["completion_tokens"]
@@ -216,11 +253,67 @@ class Report:
         return len(self.kept) + sum(cost.from_store > 0 and cost.calls == 0 for cost in self.steps.values())
 
     @property
+    def usd(self) -> float | None:
+        """US dollars of all paid calls; None where a price was unknown."""
+        return _money(cost.usd for cost in self.steps.values())
+
+    @property
     def saved_tokens(self) -> int:
         """What kept results and replies cost when they were paid for."""
-        return sum(self.kept.values()) + self._saved
+        return sum(saved.tokens for saved in (*self.kept.values(), *self._saved))
+
+    @property
+    def saved_usd(self) -> float | None:
+        """The same in US dollars; None where a price was unknown then."""
+        return _money(saved.usd for saved in (*self.kept.values(), *self._saved))
+
+    @property
+    def by_role(self) -> list[Sums]:
+        """What each role used, in the order in which they began."""
+        return self._sums(lambda one: one.role)
+
+    @property
+    def by_step(self) -> list[Sums]:
+        """What each step used in all its items and rounds, in the order in which they began."""
+        return self._sums(lambda one: one.step.removesuffix(".do"))
+
+    def _sums(self, name: Callable[[StepCost | Saved], str]) -> list[Sums]:
+        found: dict[str, Sums] = {}
+        for cost in self.steps.values():
+            sums = found.setdefault(name(cost), Sums(name(cost)))
+            for number in ("calls", "prompt_tokens", "completion_tokens", "cached_tokens", "seconds"):
+                setattr(sums, number, getattr(sums, number) + getattr(cost, number))
+            sums.usd = _money((sums.usd, cost.usd))
+        for saved in (*self.kept.values(), *self._saved):
+            if saved.role:  # what a command came to was kept too, and cost nothing
+                sums = found.setdefault(name(saved), Sums(name(saved)))
+                sums.saved_tokens += saved.tokens
+                sums.saved_usd = _money((sums.saved_usd, saved.usd))
+        return list(found.values())
 
     @property
     def model_seconds(self) -> float:
         """Wall time during which at least one call was under way."""
-        return self._model_seconds
+        return self._busy[RUN].seconds(self._last) if self._busy else 0.0
+
+    def spent(self, price: Callable[[StepCost], float | None]) -> dict[str, Spent]:
+        """What every account of the budget has used. `price` tells the cost of what had no price when it was paid for."""
+        found: dict[str, Spent] = {
+            name: Spent(seconds=busy.seconds(self._last)) for name, busy in self._busy.items() if name != RUN
+        }
+        found[RUN] = Spent(seconds=self.seconds - self.waited)
+        for ident, cost in self.steps.items():
+            for account in dict.fromkeys(accounts_of(ident, cost.role)):
+                spent = found.setdefault(account, Spent())
+                spent.calls += cost.calls
+                spent.tokens += cost.prompt_tokens + cost.completion_tokens
+                spent.usd += (price(cost) if cost.usd is None else cost.usd) or 0.0
+        return found
+
+
+def _money(amounts: Iterable[float | None]) -> float | None:
+    """Their sum, without the noise of adding; None where one is unknown."""
+    found: float | None = 0.0
+    for amount in amounts:
+        found = added(found, amount)
+    return None if found is None else round(found, 9)

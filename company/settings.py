@@ -38,6 +38,8 @@ class Price(BaseModel):
     model_config = ConfigDict(extra="forbid")
     input: float = Field(ge=0)
     output: float = Field(ge=0)
+    cached: float | None = Field(None, ge=0)
+    """Of prompt tokens that the server had in its cache; as `input` by default."""
 
 
 class Provider(BaseModel):
@@ -59,7 +61,7 @@ class Provider(BaseModel):
     context: int | None = Field(None, ge=512)
     """Tokens of prompt and reply together; unknown by default."""
     price: Price | None = None
-    """Unknown by default: the cost of a run is unknown then, and a limit on money is refused."""
+    """The list price in `llm/prices.toml` by default. Without one the cost is unknown, and a limit on money is refused."""
 
 
 class McpServer(BaseModel):

@@ -132,7 +132,7 @@ class RunContext:
     """The servers of tools that the run may use."""
     kept: Replies
     """What tools gave in this run, so that a resumed one hears the same."""
-    worth: Mapping[str, int]
+    worth: Mapping[str, tuple[int, float | None]]
     """Id of a step's execution → tokens of its replies, whoever paid for them, kept up to date."""
     tokens: Mapping[str, tuple[str, int]]
     """Id of a step's execution → model and tokens that it used, kept up to date."""

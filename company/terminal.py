@@ -50,6 +50,16 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
+def money(usd: float | None) -> str:
+    """``$0.0123``, ``$123.46``, ``unknown``."""
+    return "unknown" if usd is None else f"${usd:.2f}" if usd >= 100 else f"${usd:.4f}"
+
+
+def also_money(usd: float | None) -> str:
+    """Money behind a number of tokens, where there was any."""
+    return f", {money(usd)}" if usd else ""
+
+
 class PlainView:
     """One line for each fact, for logs and pipes."""
 
@@ -89,7 +99,7 @@ class PlainView:
             if self._explain and event["why"]:
                 yield f"  because {clean(event['why'], 1000)}"
         elif name == "step_finished" and "kept_from" in event:
-            yield f"{where}: {KEPT}, {event['saved_tokens']} tokens"
+            yield f"{where}: {KEPT}, {event['saved_tokens']} tokens{also_money(event.get('saved_usd'))}"
         elif name == "step_skipped":
             yield f"{where}: skipped, {clean(event.get('reason', ''))}"
         elif name == "call_started":
@@ -102,6 +112,8 @@ class PlainView:
             speed = event["completion_tokens"] / event["seconds"] if event["seconds"] else 0
             source = KEPT if event["from_store"] else f"{event['seconds']:.1f} s, {speed:.1f} tokens/s"
             yield f"{where}: {event['prompt_tokens']} + {event['completion_tokens']} tokens, {source}"
+        elif name == "call_failed":
+            self._calls.pop(event["call"], None)
         elif name == "reply_rejected":
             yield f"{where}: reply not usable, {clean(event['reason'])}"
         elif name == "tool_finished":

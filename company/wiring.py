@@ -11,10 +11,10 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from company import branches, engine, records, remotes
 from company.asked import fitting, free_names, new_id, source_of
@@ -25,19 +25,21 @@ from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceErr
 from company.events import Journal, Listener, read
 from company.guests import guest_of, hand_over, in_step, keep_out, left_alone
 from company.llm import providers
-from company.llm.budget import Budget, Spent
+from company.llm.budget import Budget
 from company.llm.client import Model
 from company.llm.gateway import Gateway
 from company.llm.sources import Progress
 from company.lock import Lock
 from company.opening import (
     Notices,
-    cost_of,
     honoured,
+    limits_of,
+    listed,
     model_names,
     open_models,
-    price_of,
+    prices_of,
     servers_of,
+    spent,
     unset,
 )
 from company.paths import disk_errors
@@ -50,7 +52,7 @@ from company.report import Report
 from company.sandbox import Sandbox, choose
 from company.sop.library import Library, own_folder
 from company.sop.linker import load_procedure
-from company.sop.procedure import Limits, Procedure
+from company.sop.procedure import Procedure
 from company.standing import relied_on
 from company.state import Earlier, Edit, RunContext
 from company.store import Folder, Store
@@ -78,13 +80,12 @@ async def run(
     inputs = fitting(procedure, new.inputs)
     source = Source.at(new.into) if new.into else None
     start = source.head() if source else ""
-    limits: dict[str, Any] = {**asdict(procedure.limits), **new.limits}
     model = "dry" if new.dry_run else new.model or settings.model
     names = model_names(procedure, settings, model)
     for called in names.values():
         providers.check_name(called, settings)
     honoured(procedure, names, settings)
-    Budget(Limits(**limits), {called: price_of(called, settings) for called in names.values()})
+    limits = limits_of(procedure, new.limits, names, settings)
     with open_store(new.workspace, settings) as store:
         name = next(free_names(new, inputs, store.names()))
         sandbox = choose(unsafe_no_sandbox=new.unsafe_no_sandbox)
@@ -138,9 +139,11 @@ async def resume(
                 raise UsageError(
                     f"the run {run} is finished ({record.status})", hint=f"its repository is {record.repo}"
                 )
-            request = replace(request, limits={**request.limits, **(limits or {})})
             folder = store.home / "runs" / run / "library"
             procedure = load_procedure(str(folder / own_file(request.sop)), Library(folder, folder))
+            names = model_names(procedure, settings, request.model)
+            before = {name: most for name, most in request.limits.items() if most is not None}
+            request = replace(request, limits=limits_of(procedure, {**before, **(limits or {})}, names, settings))
             sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
             again = all("files" in event for event in Report.of(store.events(run)).commits.values())
             again = again and request.is_whole  # else it begins from what no commit of it made
@@ -154,7 +157,6 @@ async def resume(
             if remote and not repository.tip(request.branch):
                 await asyncio.to_thread(remotes.bring, repository, request.branch, remote)
             notices = Notices()
-            names = model_names(procedure, settings, request.model)
             servers = open_servers(servers_of(procedure), settings, dry=request.model == "dry")
             async with open_models(names, settings, notices, progress) as models, servers as tools:
                 return await _sit(
@@ -247,15 +249,15 @@ async def redo(
                     error.hint = error.hint.replace("run `company resume`", "give the redo again")
                     raise
                 procedure, chosen = made.procedure, model or base.model
+                names = model_names(procedure, settings, chosen)
+                for called in names.values():
+                    providers.check_name(called, settings)
                 request = replace(
                     made.request,
                     inputs=fitting(procedure, {name: str(value) for name, value in made.request.inputs.items()}),
                     model=chosen,
-                    limits={**made.request.limits, **(limits or {})},
+                    limits=limits_of(procedure, {**made.request.limits, **(limits or {})}, names, settings),
                 )
-                names = model_names(procedure, settings, chosen)
-                for called in names.values():
-                    providers.check_name(called, settings)
                 honoured(procedure, names, settings)
                 sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
                 if made.work:
@@ -296,15 +298,11 @@ async def _sit(
         report = Report.of(read(path))
         journal = Journal(path, (partial(store.record, request.run), report.see, *listeners))
         notices.journal = journal
-        prices = {model.name: price_of(model.name, settings) for model in models.values()}
-        spent = Spent(
-            report.calls, report.prompt_tokens, report.completion_tokens, cost_of(report, prices),
-            report.seconds - report.waited,
-        )  # fmt: skip
+        prices = prices_of((model.name for model in models.values()), settings)
         gateway = Gateway(
             models,
             Replies(store),
-            Budget(Limits(**request.limits), prices, spent),
+            Budget(request.limits, prices, spent(report, prices)),
             journal,
             temperature=settings.temperature,
             max_tokens=settings.max_tokens,
@@ -338,9 +336,10 @@ async def _sit(
             dry=dry,
             guest=guest_of(request, repository),
         )
+        told = (*unset(models, settings), *listed(prices, settings), *left_alone(request))
         sitting = Sitting(
             procedure, request.inputs, request.name, request.model, store, report, resumed,
-            notes=(*stood, *notes) if resumed or dry else (*stood, *notes, *unset(models, settings), *left_alone(request)),
+            notes=(*stood, *notes) if resumed or dry else (*stood, *notes, *told),
             remote=_remote(settings, request), hand_over=partial(hand_over, request, repository, journal),
         )  # fmt: skip
         try:

@@ -1,121 +1,239 @@
-"""What a run may use and has used: calls, tokens, minutes, money; asked before each call, told after it.
+"""What a run, its roles and its steps may use and have used: calls, tokens, minutes, money; claimed before each call.
 
-Who asks: `gateway.py`. Where the limits come from: the procedure's `limits:` and the command line.
+Who claims: `gateway.py`. The limits: a procedure's and its roles' `limits:`, the command line (`opening.limits_of`). Prices: `prices.py`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from company.errors import LimitReached, UsageError
-from company.sop.procedure import Limits
+from company.errors import LimitReached
+from company.sop.procedure import UNITS
 
-Rates = tuple[float, float] | None
-"""US dollars for a million prompt tokens and a million completion tokens; None where unknown."""
+if TYPE_CHECKING:
+    from company.settings import Price
+
+RUN = ""
+"""The account that every call counts in."""
 
 
-def usd(rates: Rates, prompt_tokens: int, completion_tokens: int) -> float | None:
-    """What tokens cost; None where that is unknown."""
-    return None if rates is None else (prompt_tokens * rates[0] + completion_tokens * rates[1]) / 1e6
+def usd(price: Price | None, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> float | None:
+    """What tokens cost, US dollars; None where the price is unknown. `cached_tokens` are among those of the prompt."""
+    if price is None:
+        return None
+    cached = price.input if price.cached is None else price.cached
+    paid = (prompt_tokens - cached_tokens) * price.input + cached_tokens * cached
+    return (paid + completion_tokens * price.output) / 1e6
+
+
+def added(one: float | None, two: float | None) -> float | None:
+    """A sum of money; None where either is unknown."""
+    return None if one is None or two is None else one + two
+
+
+def accounts_of(ident: str, role: str) -> Iterator[str]:
+    """The accounts that a call counts in: the run's, its role's, its step's, and those of the steps around that.
+
+    Args:
+        ident: id of the step's execution, such as ``verify.fix[main.py]#2``.
+    """
+    yield RUN
+    yield f"roles.{role}"
+    names = ident.partition("#")[0].partition("[")[0].split(".")
+    for length in range(1, len(names) + 1):
+        yield "steps." + ".".join(names[:length])
+
+
+class Busy:
+    """Adds up the seconds in which at least one of several things is under way. The caller tells the time."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self._seconds = seconds
+        self._open: set[int] = set()
+        self._since = 0.0
+
+    def begin(self, what: int, now: float) -> None:
+        """Something begins."""
+        self._since = self._since if self._open else now
+        self._open.add(what)
+
+    def end(self, what: int, now: float) -> None:
+        """It has ended, however; nothing where it is not under way."""
+        if what in self._open:
+            self._open.discard(what)
+            self._seconds += 0.0 if self._open else max(0.0, now - self._since)
+
+    def settle(self, now: float) -> None:
+        """Nothing is under way any more."""
+        for what in [*self._open]:
+            self.end(what, now)
+
+    def seconds(self, now: float) -> float:
+        """So far."""
+        return self._seconds + (max(0.0, now - self._since) if self._open else 0.0)
 
 
 @dataclass
 class Spent:
-    """What was paid for so far."""
+    """What was used so far."""
 
     calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    tokens: int = 0
+    """Of prompts and replies together."""
     usd: float = 0.0
     seconds: float = 0.0
-    """Wall time of the sittings before this one."""
+    """Of the run its wall time; of a role or a step the wall time with a call of it under way."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A call under way, and the most that it may use."""
+
+    number: int
+    accounts: tuple[str, ...]
+    tokens: int
+    usd: float
 
 
 @dataclass
-class Budget:
-    """The limits of one run. Calls under way count as if they had used all that they may.
+class _Account:
+    name: str
+    limits: dict[str, float]
+    spent: Spent
+    busy: Busy
+    claims: dict[int, Claim] = field(default_factory=dict)
 
-    Raises:
-        UsageError: there is a limit on money and a model without a price.
+    def used_up(self, seconds: float, *, claimed: bool) -> str:
+        """The unit of which nothing is left; with `claimed` calls under way count as if they had used all that they may."""
+        spent, claims = self.spent, self.claims.values() if claimed else ()
+        used = {
+            "calls": spent.calls + len(claims),
+            "tokens": spent.tokens + sum(claim.tokens for claim in claims),
+            "minutes": seconds / 60,
+            "usd": spent.usd + sum(claim.usd for claim in claims),
+        }
+        return next((unit for unit in UNITS if unit in self.limits and used[unit] >= self.limits[unit]), "")
+
+
+class Budget:
+    """The limits of one run. A call is begun only while less than a limit is used and claimed: one reply may go beyond it.
+
+    Args:
+        limits: by name: ``tokens`` is of the run, ``steps.code.tokens`` of a step, ``roles.qa.usd`` of a role.
+        prices: of each model, by name.
+        spent: by account, what earlier sittings used.
     """
 
-    limits: Limits
-    prices: dict[str, Rates]
-    """Of each model, by name."""
-    spent: Spent = field(default_factory=Spent)
-    _reserved: dict[int, int] = field(default_factory=dict)
-    _started: float = field(default_factory=time.monotonic)
-    _waited: float = 0.0
-    _asking: int = 0
-    _since: float = 0.0
+    def __init__(
+        self,
+        limits: Mapping[str, float],
+        prices: Mapping[str, Price | None],
+        spent: Mapping[str, Spent] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits = dict(limits)
+        self.prices = prices
+        self._clock = clock
+        self._accounts: dict[str, _Account] = {}
+        for name in (RUN, *(limit.rpartition(".")[0] for limit in limits)):
+            before = (spent or {}).get(name, Spent())
+            self._accounts.setdefault(name, _Account(name, {}, before, Busy(before.seconds)))
+        for limit, most in limits.items():
+            account, _, unit = limit.rpartition(".")
+            self._accounts[account].limits[unit] = most
+        self._numbers = 0
+        self._changed = asyncio.Event()
+        self._started = clock()
+        self._waited = 0.0
+        self._asking = 0
+        self._since = 0.0
 
-    def __post_init__(self) -> None:
-        unpriced = [name for name, price in self.prices.items() if price is None]
-        if self.limits.usd is not None and unpriced:
-            raise UsageError(
-                f"there is a limit on money and no price for `{unpriced[0]}`",
-                hint="set `price = {input = …, output = …}` (US dollars for a million tokens) for its provider in "
-                "company.toml, or limit calls or tokens instead",
-            )
-
-    def reserve(self, tokens: int) -> int:
-        """Claim one call that may use so many tokens; returns a ticket for `release`.
+    async def claim(self, model: str, ident: str, role: str, prompt_tokens: int, reply_tokens: int) -> Claim:
+        """Claim a call that may use so many tokens; while calls under way may use up what is left, wait for them.
 
         Raises:
-            LimitReached: a limit is used up.
+            LimitReached: nothing is left.
         """
-        limits, spent, waiting = self.limits, self.spent, len(self._reserved)
-        if limits.calls is not None and spent.calls + waiting >= limits.calls:
-            raise self._reached("calls", f"{limits.calls} calls")
-        used = spent.prompt_tokens + spent.completion_tokens + sum(self._reserved.values())
-        if limits.tokens is not None and used >= limits.tokens:
-            raise self._reached("tokens", f"{limits.tokens} tokens")
-        if limits.usd is not None and spent.usd >= limits.usd:
-            raise self._reached("usd", f"{limits.usd:g} US dollars")
-        if limits.minutes is not None and self.elapsed() >= limits.minutes * 60:
-            raise self._reached("minutes", f"{limits.minutes:g} minutes")
-        ticket = max(self._reserved, default=0) + 1
-        self._reserved[ticket] = tokens
-        return ticket
+        names = tuple(name for name in dict.fromkeys(accounts_of(ident, role)) if name in self._accounts)
+        accounts = [self._accounts[name] for name in names]
+        while True:
+            self._refuse_used_up(accounts)
+            if not any(account.used_up(self._seconds(account), claimed=True) for account in accounts):
+                break
+            await self._changed.wait()
+        self._numbers += 1
+        most = usd(self.prices.get(model), prompt_tokens, reply_tokens) or 0.0
+        claim = Claim(self._numbers, names, prompt_tokens + reply_tokens, most)
+        for account in accounts:
+            account.claims[claim.number] = claim
+            account.busy.begin(claim.number, self._clock())
+        return claim
 
-    def release(self, ticket: int) -> None:
-        """Give a claim back: the call has ended, however."""
-        self._reserved.pop(ticket, None)
+    def see_time(self, claim: Claim) -> None:
+        """See that there is time left for a call that has waited since it was claimed.
 
-    def pay(self, model: str, prompt_tokens: int, completion_tokens: int) -> None:
-        """Note what a call used."""
-        self.spent.calls += 1
-        self.spent.prompt_tokens += prompt_tokens
-        self.spent.completion_tokens += completion_tokens
-        self.spent.usd += usd(self.prices.get(model), prompt_tokens, completion_tokens) or 0.0
+        Raises:
+            LimitReached: there is none.
+        """
+        for name in claim.accounts:
+            account = self._accounts[name]
+            if self._seconds(account) / 60 >= account.limits.get("minutes", float("inf")):
+                raise self._reached(account, "minutes")
+
+    def release(self, claim: Claim) -> None:
+        """The call has ended, however."""
+        for name in claim.accounts:
+            account = self._accounts[name]
+            account.claims.pop(claim.number, None)
+            account.busy.end(claim.number, self._clock())
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def pay(self, ident: str, role: str, tokens: int, cost: float | None) -> None:
+        """Note what a call used; before its claim is released."""
+        for name in dict.fromkeys(accounts_of(ident, role)):
+            if account := self._accounts.get(name):
+                account.spent.calls += 1
+                account.spent.tokens += tokens
+                account.spent.usd += cost or 0.0
 
     def elapsed(self) -> float:
         """Seconds of this sitting and the ones before it, without those in which a person thought."""
-        asking = time.monotonic() - self._since if self._asking else 0.0
-        return self.spent.seconds + time.monotonic() - self._started - self._waited - asking
+        asking = self._clock() - self._since if self._asking else 0.0
+        return self._accounts[RUN].spent.seconds + self._clock() - self._started - self._waited - asking
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Do not count the time inside: a person decides, and may take a day."""
         self._asking += 1
-        self._since = self._since if self._asking > 1 else time.monotonic()
+        self._since = self._since if self._asking > 1 else self._clock()
         try:
             yield
         finally:
             self._asking -= 1
             if not self._asking:
-                self._waited += time.monotonic() - self._since
+                self._waited += self._clock() - self._since
 
-    @property
-    def cost(self) -> float | None:
-        """US dollars so far; None where a price is unknown."""
-        return None if None in self.prices.values() else self.spent.usd
+    def _seconds(self, account: _Account) -> float:
+        return self.elapsed() if account.name == RUN else account.busy.seconds(self._clock())
+
+    def _refuse_used_up(self, accounts: list[_Account]) -> None:
+        for account in accounts:
+            if unit := account.used_up(self._seconds(account), claimed=False):
+                raise self._reached(account, unit)
 
     @staticmethod
-    def _reached(name: str, what: str) -> LimitReached:
+    def _reached(account: _Account, unit: str) -> LimitReached:
+        most = f"{account.limits[unit]:g} US dollars" if unit == "usd" else f"{account.limits[unit]:.15g} {unit}"
+        kind, _, name = account.name.partition(".")
+        whose = f"limit of {most} of the {kind.removesuffix('s')} `{name}`" if name else f"run's limit of {most}"
+        limit = f"{account.name}.{unit}".lstrip(".")
         return LimitReached(
-            f"the run's limit of {what} is reached", hint=f"`company resume --limit {name}=…` goes on with a higher one"
+            f"the {whose} is reached", hint=f"`company resume --limit {limit}=…` goes on with a higher one"
         )

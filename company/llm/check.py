@@ -65,8 +65,9 @@ async def check(model: Model) -> CheckReport:
         return CheckReport(model.name, tuple(findings), time.monotonic() - started)
     speed = f"{reply.completion_tokens} tokens in {reply.seconds:.1f} s"
     findings.append(Finding("reply", True, True, f"{reply.model}: {speed}"))
-    streams = len(progress) > 1
-    detail = f"{len(progress)} pieces" if streams else "the reply came in one piece: no progress can be shown"
+    pieces = max(progress, default=0)
+    streams = pieces > 1
+    detail = f"{pieces} pieces" if streams else "the reply came in one piece: no progress can be shown"
     findings.append(Finding("streaming", streams, False, detail))
     findings.append(_usage(reply))
     findings.append(await _schema(model))

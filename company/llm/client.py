@@ -1,6 +1,6 @@
 """One request to one chat model over HTTP: streamed, with a deadline, tried again when that may help.
 
-Under it: `wire.py` (bounded bodies), `faults.py` (what an exception means). Over it: `gateway.py` (budget, store,
+Under it: `wire.py` (bounded bodies), `faults.py` (what an exception means), `pacing.py` (pauses of an endpoint). Over it: `gateway.py` (budget, store,
 repair of replies). Models without HTTP: `scripted.py`. From a reply's text to an artifact: `replies.py`.
 """
 
@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from company.errors import DeadlineExceeded, EndpointError, ReplyError, UsageError
+from company.llm.pacing import Pace
 
 if TYPE_CHECKING:
     import httpx
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
     from langchain_openai import ChatOpenAI
 
 OnTokens = Callable[[int], None]
-"""Called with the number of tokens of the reply so far; it starts again when a request is tried again."""
+"""Called with the number of tokens of the reply so far; it starts again when a request is tried again.
+
+Where requests have to wait for one another, also with 0 when it is about to be sent: what that raises ends the call.
+"""
 
 RETRY_AFTER_CAP = 60.0
 """Seconds. A server that asks for a longer pause ends the call instead; the run can be resumed."""
@@ -134,7 +138,7 @@ class Model(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Endpoint:
-    """An OpenAI-compatible server. Models on one endpoint share its slots.
+    """An OpenAI-compatible server. Models on one endpoint share its slots and its pauses.
 
     Raises:
         UsageError: the address or the key cannot be used in a request.
@@ -161,6 +165,7 @@ class Endpoint:
     url_name: str = "OPENAI_BASE_URL"
     """Where the operator sets the address; hints name it."""
     slots: asyncio.Semaphore = field(init=False, repr=False)
+    pace: Pace = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
@@ -174,6 +179,7 @@ class Endpoint:
             raise UsageError("the API key holds characters that no key has", hint=f"set {self.key_name} again")
         object.__setattr__(self, "api_key", SecretStr(key))
         object.__setattr__(self, "slots", asyncio.Semaphore(self.parallel))
+        object.__setattr__(self, "pace", Pace(self.url))
 
     @property
     def url(self) -> str:
@@ -248,22 +254,34 @@ class ChatModel:
         """Try until it works, trying again is of no use, or the time that a pause needs is not left."""
         started = time.monotonic()
         for tries in count(1):
+            left = end - asyncio.get_running_loop().time()
+            await self.endpoint.pace.turn(min(RETRY_AFTER_CAP, left), self._sleep, self._tell_pause)
+            if on_tokens:
+                on_tokens(0)
             try:
                 return await self._attempt(request, on_tokens, started)
             except EndpointError as error:
                 fault = error
-            pause = _pause(tries, fault.retry_after)
+            asked = (fault.retry_after or 0.0) if fault.retryable else 0.0
+            if asked:
+                self.endpoint.pace.hold(asked)
+            pause = asked or _backoff(tries)
             left = end - asyncio.get_running_loop().time()
-            too_long = (fault.retry_after or 0.0) > RETRY_AFTER_CAP or pause >= left
+            too_long = asked > RETRY_AFTER_CAP or pause >= left
             if not fault.retryable or tries > self.endpoint.retries or too_long:
                 if tries > 1:
                     fault.message += f" (tried {tries} times)"
                 elif fault.retryable and too_long:
                     fault.message += f" (no second try: the pause of {pause:.0f} s is too long)"
                 raise fault
-            self._notice(f"{self.name}: {fault.message}; trying again in {pause:.0f} s")
-            await self._sleep(pause)
+            all_wait = ", no call before that" if asked else ""
+            self._notice(f"{self.name}: {fault.message}; trying again in {pause:.0f} s{all_wait}")
+            if not asked:
+                await self._sleep(pause)
         raise AssertionError("unreachable")
+
+    def _tell_pause(self, seconds: float) -> None:
+        self._notice(f"{self.name}: the endpoint asked for a pause; all calls to it wait {seconds:.0f} s")
 
     async def _attempt(self, request: Request, on_tokens: OnTokens | None, started: float) -> Reply:
         pieces: list[str] = []
@@ -375,10 +393,8 @@ class ChatModel:
         return parameters
 
 
-def _pause(tries: int, asked: float | None) -> float:
-    """Seconds before the next try: what the server asked for and a little more, else doubling with jitter."""
-    if asked:
-        return asked + random.uniform(0.0, min(1.0, asked / 10))
+def _backoff(tries: int) -> float:
+    """Seconds before the next try where the server asked for none: doubling, with jitter."""
     return min(_BACKOFF_CAP, _BACKOFF_SECONDS * 2.0 ** (tries - 1)) * random.uniform(0.5, 1.0)
 
 

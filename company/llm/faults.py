@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
 from company.errors import EndpointError
+from company.llm.pacing import reset_after
 
 _RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524, 529})
 _EXCERPT = 300
@@ -57,7 +58,7 @@ def from_status(status: int, text: str, headers: Mapping[str, str], where: Where
     return EndpointError(
         f"HTTP {status}: {text}" if text else f"HTTP {status}",
         retryable=retryable,
-        retry_after=retry_after(headers),
+        retry_after=retry_after(headers) or (reset_after(headers) if status in (429, 503) else None),
         place=where.url,
         hint=hint,
     )

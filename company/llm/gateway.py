@@ -7,15 +7,16 @@ Reading replies: `replies.py`, `code_replies.py`. What is asked for which artifa
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from typing import Any, TypeVar
 
 from company.cache import Replies, digest
-from company.errors import Interrupted, ReplyError, StepFailed
+from company.errors import Interrupted, LimitReached, ReplyError, StepFailed
 from company.events import Journal
-from company.llm.budget import Budget
+from company.llm.budget import Budget, usd
 from company.llm.client import EmptyReply, Message, Model, Reply, Request, StepLabel
 from company.llm.code_replies import finished_part
 
@@ -24,6 +25,8 @@ REPAIRS = 2
 WARMER = 0.3
 """Added to the temperature with each repair: at 0 a model tends to repeat itself, fault included."""
 _CHARS_PER_TOKEN = 3
+_FRAME_TOKENS = 16
+"""At most what a server adds to each message, and to the schema."""
 _SHORTEST_REPLY = 200
 _SHOWN = 6000
 """Characters of a bad reply that are shown to the model again."""
@@ -101,6 +104,8 @@ class Gateway:
         self._run = run
         self._counted = set(counted)
         self._halted = False
+        self._limit: LimitReached | None = None
+        """The limit that was reached: no further call is begun by anybody."""
         self._calls = count(1)
         self._under_way: set[int] = set()
         self._idle = asyncio.Event()
@@ -158,7 +163,17 @@ class Gateway:
     @property
     def stopped(self) -> bool:
         """Whether nothing new is to be begun: the operator said so, or the run cannot go on."""
-        return self._halted or bool(self._stop and self._stop.is_set())
+        return bool(self._halted or self._limit or (self._stop and self._stop.is_set()))
+
+    async def refuse_if_stopped(self, before: str) -> None:
+        """Let nothing begin once the run is stopped; what is under way beside it has been paid for, and is waited for.
+
+        Raises:
+            LimitReached, Interrupted: it is stopped.
+        """
+        if self.stopped:
+            await self.drained()
+            raise self._limit or Interrupted(f"stopped before {before}", hint="`company resume` goes on")
 
     async def halt(self) -> None:
         """Begin no further call, and wait for those that are under way."""
@@ -205,7 +220,10 @@ class Gateway:
             ):  # killed between the reply and its line
                 self._pay(model, ask, label, call, key, reply)
             else:
-                self._emit("call_finished", ask, label, call=call, key=key, from_store=True, **_usage(model, reply))
+                used = _usage(model, reply)
+                self._emit(
+                    "call_finished", ask, label, call=call, key=key, from_store=True, usd=kept.get("usd"), **used
+                )
         else:
             reply = await self._paid(model, ask, request, call, key)
         if not reply.text.strip():
@@ -213,35 +231,62 @@ class Gateway:
         return reply
 
     async def _paid(self, model: Model, ask: Ask, request: Request, call: int, key: str) -> Reply:
-        if self.stopped:
-            await self.drained()
-            raise Interrupted("stopped before the next call of a model", hint="`company resume` goes on")
+        before = "the next call of a model"
+        await self.refuse_if_stopped(before)
         label = request.label
-        estimate = sum(len(message.content) for message in request.messages) // _CHARS_PER_TOKEN + request.max_tokens
-        ticket = self.budget.reserve(estimate)
+        try:
+            claim = await self.budget.claim(
+                model.name, ask.ident, label.role, _most_prompt_tokens(request, model.context), request.max_tokens
+            )
+        except LimitReached as error:
+            self._limit = self._limit or error
+            await self.refuse_if_stopped(before)
+            raise
+        if self.stopped:  # while it waited for others
+            self.budget.release(claim)
+            await self.refuse_if_stopped(before)
         self._under_way.add(call)
         self._idle.clear()
+        estimate = sum(len(message.content) for message in request.messages) // _CHARS_PER_TOKEN + request.max_tokens
         self._emit("call_started", ask, label, call=call, attempt=label.attempt, prompt_estimate=estimate, key=key)
+
+        def progress(tokens: int) -> None:
+            if tokens:
+                self._emit("call_progress", ask, label, call=call, tokens=tokens)
+            else:
+                self.budget.see_time(claim)
+
+        reply: Reply | None = None
         try:
             try:
-                reply = await model.complete(
-                    request, lambda tokens: self._emit("call_progress", ask, label, call=call, tokens=tokens)
-                )
+                reply = await model.complete(request, progress)
             except EmptyReply as error:
                 reply = error.reply
-            self._replies.put(key, {**asdict(reply), "run": self._run})
+            self._replies.put(key, {**asdict(reply), "run": self._run, "usd": self._cost(model, reply)})
+            self._pay(model, ask, label, call, key, reply)
+        except LimitReached as error:
+            self._limit = self._limit or error
         finally:
-            self.budget.release(ticket)
+            if reply is None:
+                self._emit("call_failed", ask, label, call=call, key=key)
+            self.budget.release(claim)
             self._under_way.discard(call)
             if not self._under_way:
                 self._idle.set()
-        self._pay(model, ask, label, call, key, reply)
+        if reply is None:
+            await self.refuse_if_stopped(before)
+            raise AssertionError("unreachable")
         return reply
+
+    def _cost(self, model: Model, reply: Reply) -> float | None:
+        price = self.budget.prices.get(model.name)
+        return usd(price, reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens or 0)
 
     def _pay(self, model: Model, ask: Ask, label: StepLabel, call: int, key: str, reply: Reply) -> None:
         self._counted.add(key)
-        self.budget.pay(model.name, reply.prompt_tokens, reply.completion_tokens)
-        self._emit("call_finished", ask, label, call=call, key=key, from_store=False, **_usage(model, reply))
+        cost = self._cost(model, reply)
+        self.budget.pay(ask.ident, label.role, reply.prompt_tokens + reply.completion_tokens, cost)
+        self._emit("call_finished", ask, label, call=call, key=key, from_store=False, usd=cost, **_usage(model, reply))
 
     def _emit(self, event: str, ask: Ask, label: StepLabel, **fields: Any) -> None:
         where = {"id": ask.ident, "step": label.step, "role": label.role, "item": label.item, "round": label.round}
@@ -250,6 +295,14 @@ class Gateway:
 
 _ASKED = ("messages", "schema", "temperature", "max_tokens", "seed")
 """What makes a request the same as another."""
+
+
+def _most_prompt_tokens(request: Request, context: int | None) -> int:
+    """More tokens than a prompt can have: none is shorter than a byte."""
+    schema = [json.dumps(request.schema)] if request.schema else []
+    texts = [*(message.content for message in request.messages), *schema]
+    most = sum(len(text.encode("utf-8", "surrogatepass")) + _FRAME_TOKENS for text in texts)
+    return most if context is None else min(most, context)
 
 
 def _usage(model: Model, reply: Reply) -> dict[str, Any]:

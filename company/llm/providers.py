@@ -24,6 +24,7 @@ from company.llm.sources import Progress
 from company.sop.diagnostics import did_you_mean, listing
 
 if TYPE_CHECKING:
+    from company.llm.prices import Listed
     from company.settings import Price, Provider, Settings
 
 BUILT_IN = ("local", "openai", "script")
@@ -78,8 +79,12 @@ async def open_model(
     *,
     notice: Callable[[str], None] = lambda text: None,
     progress: Progress | None = None,
+    endpoints: dict[str, Endpoint] | None = None,
 ) -> AsyncIterator[Model]:
     """The model, for as long as it is used. Weights of the embedded one that are not here are fetched first.
+
+    Args:
+        endpoints: those in use by provider, so that its models share one.
 
     Raises:
         UsageError: as `check_name`.
@@ -95,6 +100,7 @@ async def open_model(
             yield chat
     else:
         endpoint, context = _endpoint(provider, settings)
+        endpoint = endpoint if endpoints is None else endpoints.setdefault(provider, endpoint)
         chat = ChatModel(name, endpoint, context=context, notice=notice)
         try:
             yield chat
@@ -130,14 +136,28 @@ def refuse_unfit(name: str, settings: Settings, *, temperature: bool, max_tokens
 
 
 def price_of(name: str, settings: Settings) -> Price | None:
-    """What a model costs; nothing for one that runs here, None where it is unknown."""
+    """What a model costs: as it is set, else by the list; nothing for one that runs here, None where it is unknown."""
     from company.settings import Price
 
     provider = name.partition(":")[0]
     if name == "dry" or provider in ("local", "script"):
         return Price(input=0, output=0)
     entry = settings.providers.get(provider)
-    return entry.price if entry else None
+    if entry and entry.price:
+        return entry.price
+    listed = listed_price(name, settings)
+    return listed.price if listed else None
+
+
+def listed_price(name: str, settings: Settings) -> Listed | None:
+    """The list price that a model is counted at; None where there is none, or another is set."""
+    from company.llm.prices import list_price
+
+    provider, _, model = name.partition(":")
+    entry = settings.providers.get(provider)
+    if entry:
+        return None if entry.price else list_price(entry.base_url, model)
+    return list_price(os.environ.get("OPENAI_BASE_URL", _OPENAI_URL), model) if provider == "openai" else None
 
 
 @asynccontextmanager

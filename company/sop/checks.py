@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from company.artifacts import MOST_FILES, MOST_PARTS
 from company.sop.diagnostics import Diagnostics, Span
 from company.sop.expressions import Expression
+from company.sop.loader import Node
 from company.sop.procedure import Step
 from company.sop.scopes import Uses
 from company.sop.types import COMMAND_RESULT, DESIGN, PATCH, REVIEW, TEST_RUN, ListOf, Scalar
@@ -123,16 +124,70 @@ def _only_if_failed(when: str, test: Step) -> bool:
     return any(part in (f"not {name}", f"not maybe.{name}", f"{name} == False") for part in parts for name in names)
 
 
-def calls(steps: Sequence[Step], limit: int | None, place: Span, report: Diagnostics) -> int:
+def calls(steps: Sequence[Step], limit: float | None, place: Span, report: Diagnostics) -> int:
     """The most model calls that a run can make; reported where they do not fit the limit."""
     worst, least = sum(map(_worst, steps)), sum(map(_least, steps))
+    _fits(limit, least, worst, place, "", report)
+    return worst
+
+
+def _fits(limit: float | None, least: int, worst: int, place: Span, whose: str, report: Diagnostics) -> None:
     if limit is not None and least > limit:
-        message = f"even the shortest run makes {least} model calls, and the limit is {limit}"
+        message = f"even the shortest run makes {least} model calls{whose}, and the limit is {limit}"
         report.error("SOP607", message, place, f"at least `{least}`")
     elif limit is not None and worst > limit:
-        message = f"the longest run makes {worst} model calls, and the limit is {limit}"
+        message = f"the longest run makes {worst} model calls{whose}, and the limit is {limit}"
         report.warning("SOP607", message, place, "the limit may stop the run before it is done")
-    return worst
+
+
+def limits(
+    steps: Sequence[Step], around: Mapping[str, float], places: Mapping[str, Node], report: Diagnostics,
+    whose: str = "the whole run", times: tuple[int, int] = (1, 1),
+) -> None:  # fmt: skip
+    """Steps' own limits, held against what they do and against the limits around them.
+
+    Args:
+        places: where a step with limits is written, by path.
+        whose: of whom the limits around are.
+        times: the fewest and the most executions of the steps.
+    """
+    for step in steps:
+        limited = step.body[0] if step.is_cascade else step
+        own, node = limited.limits, places.get(limited.path)
+        if own and node:
+            least, most = times[0] * _least(step), times[1] * _worst(step)
+            if not most:
+                message = f"`{limited.name}` asks no model, and its limits limit nothing"
+                report.error("SOP616", message, node.entries["limits"].key, "leave it out")
+            _higher(own, around, node, f"`{limited.name}`", whose, report)
+            _fits(own.get("calls"), least, most, node.place("limits", "calls"), f" of `{limited.name}`", report)
+        inner = {unit: min(most, own.get(unit, most)) for unit, most in {**own, **around}.items()}
+        inside = step.body[1:] if step.is_cascade else step.body
+        limits(inside, inner, places, report, f"`{limited.name}`" if own else whose, _repeated(step, times))
+
+
+def role_limits(
+    roles: Mapping[str, tuple[Node, dict[str, float]]], around: Mapping[str, float], report: Diagnostics
+) -> None:
+    """Roles' limits, held against the run's."""
+    for name, (node, own) in roles.items():
+        _higher(own, around, node, f"the role `{name}`", "the whole run", report)
+
+
+def _higher(
+    own: Mapping[str, float], around: Mapping[str, float], node: Node, who: str, whose: str, report: Diagnostics
+) -> None:
+    for unit, most in own.items():
+        if unit in around and most > around[unit]:
+            message = f"{who} may use {most:.15g} {unit}, and {whose} {around[unit]:.15g}"
+            report.warning("SOP607", message, node.place("limits", unit), "this limit is never reached")
+
+
+def _repeated(step: Step, times: tuple[int, int]) -> tuple[int, int]:
+    """The fewest and the most executions of the steps in a step that is itself executed so often."""
+    repeated = step.max if step.kind in ("loop", "for_each") else 1
+    least = 0 if step.when or step.kind == "for_each" else step.max if step.kind == "loop" and not step.until else 1
+    return times[0] * least, times[1] * repeated * (1 + step.retry)
 
 
 def questions(step: Step) -> tuple[int, int]:

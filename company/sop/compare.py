@@ -29,7 +29,7 @@ def compare(old: Procedure, new: Procedure) -> list[str]:
     return [
         *_mapping("input", old.inputs, new.inputs),
         *_mapping("artifact", _declared(old), _declared(new)),
-        *_mapping("limit", vars(old.limits), vars(new.limits)),
+        *_mapping("limit", old.limits, new.limits),
         *_roles(old, new),
         *_steps(old, new),
         *_edges(old, new),
@@ -118,7 +118,7 @@ def _prompts(old: Procedure, new: Procedure) -> Iterator[str]:
 
 def _shown(value: Any) -> str:
     """A value as text in which only a difference of meaning differs."""
-    if value is None or value == "":
+    if value is None or value == "" or value == {}:
         return "none"
     if isinstance(value, Expression):
         return value.normal

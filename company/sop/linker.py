@@ -15,13 +15,13 @@ from company.errors import SopError
 from company.sop import checks
 from company.sop.diagnostics import Diagnostics, SourceText, render
 from company.sop.library import Library, is_path
-from company.sop.procedure import Input, Limits, Procedure, Role, Step
+from company.sop.procedure import Input, Procedure, Role, Step
 from company.sop.scopes import Uses
-from company.sop.spec import DeliverSpec, LimitsSpec, Spec, read
+from company.sop.spec import DeliverSpec, Spec, read, read_limits
 from company.sop.steps import StepLinker
 from company.sop.units import Unit, Units
 
-__all__ = ["Input", "Limits", "Procedure", "Role", "Step", "link", "load_procedure"]
+__all__ = ["Input", "Procedure", "Role", "Step", "link", "load_procedure"]
 S = TypeVar("S", bound=Spec)
 
 
@@ -80,7 +80,7 @@ class _Linker:
             report.warning("SOP310", message, unit.root.place("name"), label)
         linker = StepLinker(self._library, unit, self._units, report)
         scope = unit.scope()
-        limits = self._part(unit, LimitsSpec, "limits")
+        limits = read_limits(unit.root, report)
         self._part(unit, DeliverSpec, "deliver")
         steps, uses = linker.block(unit.steps, scope) if unit.steps else ((), Uses())
         accept, judged = None, Uses()
@@ -96,8 +96,10 @@ class _Linker:
             checks.unused(steps, reads, idle, report)
             if accept:
                 checks.stale(steps, accept, judged, linker.uses, report)
-        bounds = Limits(**limits.model_dump()) if limits else Limits()
-        worst = checks.calls(steps, bounds.calls, unit.root.place("limits", "calls"), report)
+        worst = checks.calls(steps, limits.get("calls"), unit.root.place("limits", "calls"), report)
+        checks.limits(steps, limits, linker.limited, report)
+        for used in roles:
+            checks.role_limits(used.limited, limits, report)
         if not unit.spec or report.errors():
             return None
         sources = {f"sops/{name}.yaml": used.source.text for name, used in linker.units.items()}
@@ -112,10 +114,10 @@ class _Linker:
             digest=_digest(self._source.text, sources),
             sources=sources,
             inputs=unit.inputs,
-            limits=bounds,
+            limits=limits,
             steps=steps,
             accept=accept,
-            roles={role.name: role for top in steps for step in top.walk() for role in _roles_of(step)},
+            roles={role.name: role for top in steps for step in top.walk() for role in step.workers},
             artifacts=self._units.artifacts,
             reads=reads.union(*(one.writes for one in every)),
             judges=frozenset(judged.reads),
@@ -127,10 +129,6 @@ class _Linker:
     def _part(self, unit: Unit, model: type[S], key: str) -> S | None:
         node = unit.root.get(key)
         return read(model, node, self._report, f"`{key}`") if node and node.is_map else None
-
-
-def _roles_of(step: Step) -> list[Role]:
-    return [step.role] if step.role else [role for role, _ in step.candidates.values()]
 
 
 def _digest(text: str, sources: Mapping[str, str]) -> str:

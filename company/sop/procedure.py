@@ -15,6 +15,8 @@ from company.sop.diagnostics import Diagnostic, Span
 from company.sop.expressions import Expression
 from company.sop.types import Type
 
+UNITS = ("calls", "tokens", "minutes", "usd")
+"""What can be limited."""
 Kind = Literal["role", "run", "for_each", "loop", "gate", "use"]
 
 
@@ -32,6 +34,8 @@ class Role:
     temperature: float | None = None
     """0 to 2; None leaves it to the model's default."""
     tools: tuple[str, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """What it may use in a whole run, by unit."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +45,6 @@ class Input:
     name: str
     """The variable in the prompt: the reference with dots as ``_``, without a leading ``maybe``."""
     expr: Expression
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the whole run may use; None where the procedure sets no limit."""
-
-    calls: int | None = None
-    tokens: int | None = None
-    """Prompt and completion tokens together."""
-    minutes: float | None = None
-    usd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +71,8 @@ class Step:
     """How often the whole step is tried again after it failed; 0 is never."""
     timeout: float | None = None
     """Seconds for the whole step; None is the run's default."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """What it may use in a whole run, with the steps in it, by unit."""
     role: Role | None = None
     """None also where it is chosen during the run."""
     prompt: str = ""
@@ -143,6 +138,11 @@ class Step:
         return (self.model, *self.cascade, *(role.model for role, _ in self.candidates.values()))
 
     @property
+    def workers(self) -> tuple[Role, ...]:
+        """The role that works in it, or those that may be chosen."""
+        return (self.role,) if self.role else tuple(role for role, _ in self.candidates.values())
+
+    @property
     def is_cascade(self) -> bool:
         """Whether it is the loop that a cascade makes."""
         return self.transparent and bool(self.body[0].cascade)
@@ -191,7 +191,8 @@ class Procedure:
     sources: Mapping[str, str]
     """What it uses: `roles/…`, `prompts/…` and `sops/…` to text. With `text` a run can be repeated."""
     inputs: Mapping[str, Type]
-    limits: Limits
+    limits: Mapping[str, float]
+    """What a run may use, by unit; nothing of a unit that is not limited."""
     steps: tuple[Step, ...]
     accept: Expression | None
     roles: Mapping[str, Role]
@@ -208,6 +209,40 @@ class Procedure:
     """Most model calls that a run can make, retries counted, repairs of replies not."""
     warnings: tuple[Diagnostic, ...] = ()
     """What the checker found and let pass; `str()` of one is its rendered text."""
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """Every limit by its name: ``tokens`` is the run's, ``steps.code.tokens`` a step's, ``roles.qa.tokens`` a role's.
+
+        Where procedures that use one another have roles of one name, the lowest limit counts.
+        """
+        found = dict(self.limits)
+        for step in self.walk():
+            for unit, most in step.limits.items():
+                found[f"steps.{step.path}.{unit}"] = most
+            for role in step.workers:
+                for unit, most in role.limits.items():
+                    name = f"roles.{role.name}.{unit}"
+                    found[name] = min(most, found.get(name, most))
+        return found
+
+    @property
+    def limitable(self) -> dict[str, list[Step]]:
+        """What may have a limit beside the run, ``steps.code`` and ``roles.qa``, and the steps in it that ask a model."""
+        found: dict[str, list[Step]] = {}
+        for step in self.walk():
+            asking = [one for one in step.walk() if one.kind == "role"]
+            if asking and (step.is_cascade or not step.transparent):  # a cascade has its judge's calls too
+                found.setdefault(f"steps.{step.result if step.is_cascade else step.path}", asking)
+        for step in self.walk():
+            for role in step.workers:
+                found.setdefault(f"roles.{role.name}", []).append(step)
+        return found
+
+    def may_limit(self, name: str) -> bool:
+        """Whether a limit of this name is of something that there is."""
+        account, _, unit = name.rpartition(".")
+        return unit in UNITS and (not account or account in self.limitable)
 
     def walk(self) -> Iterator[Step]:
         """Every step, nested ones included, in written order."""

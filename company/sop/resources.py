@@ -12,7 +12,7 @@ from company.sop.diagnostics import Diagnostics, Span, did_you_mean, listing
 from company.sop.library import Library
 from company.sop.loader import Node, load
 from company.sop.procedure import Role
-from company.sop.spec import TIERS, RoleSpec, read
+from company.sop.spec import TIERS, RoleSpec, read, read_limits
 
 
 def check_model(text: str, span: Span, report: Diagnostics) -> None:
@@ -39,6 +39,8 @@ class Roles:
         self._known: dict[str, Role | None] = {}
         self.texts: dict[str, str] = {}
         """Path to text of the files that were read, for the procedure's digest."""
+        self.limited: dict[str, tuple[Node, dict[str, float]]] = {}
+        """Where the limits of roles that were asked for are written, and what they are."""
         self._specs = {name: self._spec(name, entry.node) for name, entry in self._inline.items()}
 
     def get(self, name: str, span: Span) -> Role | None:
@@ -68,6 +70,7 @@ class Roles:
         self._report.error("SOP401", f"there is no role `{name}`", span, label, *notes)
 
     def _read(self, name: str) -> Role | None:
+        limits: dict[str, float] = {}
         base, place = RoleSpec(), self._inline[name].key if name in self._inline else None
         source = self._library.role(name)
         if source:
@@ -77,6 +80,7 @@ class Roles:
             if not found:
                 return None
             base, place = found, place or source.whole()
+            limits |= self._limits(name, root)
         inline = self._specs.get(name, RoleSpec())
         if not inline or not place:
             return None
@@ -86,7 +90,15 @@ class Roles:
                 self._report.error("SOP302", f"the role `{name}` has no `{key}`", place, f"add `{key}:`")
                 return None
         merged["tools"] = tuple(merged.get("tools", ()))
+        merged["limits"] = limits | (self._limits(name, self._inline[name].node) if name in self._inline else {})
         return Role(name=name, **merged)
+
+    def _limits(self, name: str, node: Node | None) -> dict[str, float]:
+        if not node or "limits" not in node.entries:
+            return {}
+        found = read_limits(node, self._report)
+        self.limited[name] = node, found
+        return found
 
     def _spec(self, name: str, node: Node) -> RoleSpec | None:
         if not node.is_map:

@@ -24,6 +24,7 @@ _REFERENCES = {
     ]
 }
 _BLOCK = {"x-ref": "Block"}
+_LIMITS = {"x-ref": "LimitsSpec"}
 _ACCEPT = {"anyOf": [{"type": ["string", "boolean"]}, {"x-ref": "RoleStep"}, {"x-ref": "RunStep"}]}
 
 
@@ -36,6 +37,7 @@ ModelName = Annotated[str, WithJsonSchema({"x-ref": "Model"})]
 RoleName = Annotated[str, WithJsonSchema({"x-ref": "Role"})]
 ProcedureName = Annotated[str, WithJsonSchema({"x-ref": "Procedure"})]
 TypeText = Annotated[Any, WithJsonSchema(_TYPE)]
+LimitsMap = Annotated[dict[str, Any] | None, WithJsonSchema(_LIMITS)]
 References = Annotated[Any, WithJsonSchema(_REFERENCES)]
 Block = Annotated[dict[str, Any], WithJsonSchema(_BLOCK)]
 Names = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
@@ -66,17 +68,19 @@ class RoleSpec(Spec):
     """0 is as repeatable as the model can be; the run's setting by default."""
     tools: Tools | None = None
     """Tools that the role may be given by a step: `python`, `shell`, `files.read` …, `mcp.SERVER`."""
+    limits: LimitsMap = None
+    """What the role may use in a whole run, in all of its steps; no limit of its own by default."""
 
 
 class LimitsSpec(Spec):
-    """What the whole run may use, checked before every call. A limit that is left out does not exist."""
+    """What a run, a role or a step may use in a whole run, checked before every call. A limit that is left out does not exist."""
 
     calls: int | None = Field(None, ge=1)
     """Model calls, repairs included."""
     tokens: int | None = Field(None, ge=1)
     """Prompt and completion tokens of all calls together."""
     minutes: float | None = Field(None, gt=0)
-    """Wall time of the run, minutes."""
+    """Wall time of the run, minutes; of a role or a step, the time in which a call of it is under way."""
     usd: float | None = Field(None, gt=0)
     """Cost of all calls, US dollars."""
 
@@ -139,6 +143,8 @@ class RoleStep(WorkSpec):
     """Models, one asked after another until `accept` is content; the same one may stand there more than once."""
     accept: Annotated[Any, WithJsonSchema(_ACCEPT)] = None
     """With `cascade`: an expression over `answer`, or a step that judges it and gives one `bool`."""
+    limits: LimitsMap = None
+    """What it may use in a whole run, in all items and rounds; no limit of its own by default."""
 
 
 class RunStep(WorkSpec):
@@ -186,6 +192,8 @@ class ForEachStep(StepSpec):
     is left, the step fails."""
     do: Annotated[dict[str, Any], WithJsonSchema({"anyOf": [{"x-ref": "Step"}, {"x-ref": "Block"}]})]
     """One step, or a block of steps whose last one gives the item's result."""
+    limits: LimitsMap = None
+    """What it may use in a whole run, all items together; no limit of its own by default."""
 
 
 class LoopStep(StepSpec):
@@ -201,6 +209,8 @@ class LoopStep(StepSpec):
     """A number, higher is better: a round that ends no higher is undone, so the best round so far is what goes on."""
     on_max: Literal["continue", "fail"] = "fail"
     """After the last round without success: go on with what there is, or fail the run."""
+    limits: LimitsMap = None
+    """What it may use in a whole run, all rounds together; no limit of its own by default."""
 
 
 class UseStep(StepSpec):
@@ -210,6 +220,8 @@ class UseStep(StepSpec):
     """Its name."""
     with_: References = Field(None, alias="with")
     """Its inputs: names, dotted for parts, or `input: expression`."""
+    limits: LimitsMap = None
+    """What it may use in a whole run, all of its steps together; no limit of its own by default."""
 
 
 class Sop(Spec):
@@ -223,7 +235,7 @@ class Sop(Spec):
     """One sentence."""
     inputs: Annotated[dict[str, Any] | None, WithJsonSchema({"type": "object", "additionalProperties": _TYPE})] = None
     """Name and type of what the run is given; `{requirement: str}` by default."""
-    limits: Annotated[dict[str, Any] | None, WithJsonSchema({"x-ref": "LimitsSpec"})] = None
+    limits: LimitsMap = None
     """What the whole run may use; no limit by default."""
     roles: Annotated[
         dict[str, dict[str, Any]] | None,
@@ -268,6 +280,13 @@ def read(model: type[S], node: Node, report: Diagnostics, what: str) -> S | None
                 _report(model, node, report, what, problem)
         return None
     return found
+
+
+def read_limits(node: Node, report: Diagnostics) -> dict[str, float]:
+    """What stands under `limits:` of a mapping, by unit; its mistakes are reported."""
+    limits = node.get("limits")
+    found = read(LimitsSpec, limits, report, "`limits`") if limits and limits.is_map else None
+    return found.model_dump(exclude_none=True) if found else {}
 
 
 _WANTED = {

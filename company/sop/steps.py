@@ -30,6 +30,7 @@ from company.sop.spec import (
     UseStep,
     WorkSpec,
     read,
+    read_limits,
 )
 from company.sop.types import FLOAT, STR, UNKNOWN, ListOf, Nullable, Type, Unknown, fits
 from company.sop.units import Unit, Units
@@ -49,6 +50,8 @@ class StepLinker:
         self.units: dict[str, Unit] = around.units if around else {}
         """The procedures that were used, by name."""
         self.linked: list[str] = around.linked if around else []
+        self.limited: dict[str, Node] = around.limited if around else {}
+        """Where steps with limits of their own are written, by path."""
         self.work: WorkLinker = WorkLinker(library, unit.roles, unit.resolve, report, around.work if around else None)
         self._library = library
         self._unit = unit
@@ -119,6 +122,8 @@ class StepLinker:
         fields["when"] = self.resolve.condition(node.get("when"), scope, path, uses)
         if isinstance(spec, StepSpec):
             fields.update(retry=spec.retry, timeout=spec.timeout)
+            if "limits" in node.entries:
+                fields["limits"], self.limited[path] = read_limits(node, self.report), node
         sound = spec is not None
         match kind:
             case "role" | "run":

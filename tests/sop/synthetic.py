@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from company.sop.diagnostics import Span
 from company.sop.expressions import Expression
-from company.sop.procedure import Limits, Procedure, Role, Step
+from company.sop.procedure import Procedure, Role, Step
 from company.sop.types import STR
 
 AT = Span("x.yaml", 1, 1, 1, 2)
@@ -40,7 +40,7 @@ def step(path: str, *waits: str, kind: str = "role", **more: Any) -> Step:
 def procedure(*steps: Step, **more: Any) -> Procedure:
     fields: dict[str, Any] = {
         "name": "made", "description": "Made by hand.", "path": Path("made.yaml"), "text": "", "digest": "", "sources": {},
-        "inputs": {"requirement": STR}, "limits": Limits(), "accept": None, "roles": {}, "worst_calls": 0,
+        "inputs": {"requirement": STR}, "limits": {}, "accept": None, "roles": {}, "worst_calls": 0,
         "artifacts": {}, "histories": frozenset(), "reads": frozenset(), "judges": frozenset(),
     }  # fmt: skip
     return Procedure(steps=steps, **{**fields, **more})

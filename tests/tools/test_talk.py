@@ -18,7 +18,6 @@ from company.llm.budget import Budget
 from company.llm.client import Message, Model, OnTokens, Reply, Request, StepLabel
 from company.llm.gateway import Ask, Gateway
 from company.llm.scripted import DryModel, ScriptedModel, ScriptEntry
-from company.sop.procedure import Limits
 from company.store import Folder
 from company.tools.arguments import closed
 from company.tools.base import Output, Tool, Workbench
@@ -87,9 +86,8 @@ class Talk:
         script = ScriptedModel([ScriptEntry(reply=reply) for reply in self.replies])
         self.heard = Heard(self.model or script, self.context)
         journal = Journal(self.folder / "events.jsonl")
-        limits = Limits(calls=None, tokens=None, minutes=None, usd=None)
         gateway = Gateway(
-            {None: self.heard}, Replies(Folder(self.folder)), Budget(limits, {}), journal,
+            {None: self.heard}, Replies(Folder(self.folder)), Budget({}, {}), journal,
             temperature=0.0, max_tokens=512,
         )  # fmt: skip
         kept = Replies(Folder(self.folder), "results")
@@ -240,9 +238,8 @@ def test_another_execution_of_the_step_runs_its_calls_itself(tmp_path: Path, ben
     journal = Journal(tmp_path / "events.jsonl")
     for ask in (QUESTION, QUESTION, replace(QUESTION, ident="code#3"), replace(QUESTION, seed=100_007)):
         model = ScriptedModel([ScriptEntry(reply=turn("clock"))])
-        limits = Limits(calls=None, tokens=None, minutes=None, usd=None)
         replies = Replies(Folder(tmp_path / f"{ask.ident}{ask.seed}{len(made)}"))
-        gateway = Gateway({None: model}, replies, Budget(limits, {}), journal, temperature=0.0, max_tokens=512)
+        gateway = Gateway({None: model}, replies, Budget({}, {}), journal, temperature=0.0, max_tokens=512)
         asyncio.run(use_tools(gateway, ask, (tool,), bench, 1, kept, Notes()))
     journal.close()
     assert len(made) == 3
