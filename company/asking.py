@@ -83,7 +83,8 @@ async def _answer(site: Site, state: RunState, context: RunContext, scope: Scope
     if step.grain == "function":
         files = [value for value in flat(list(variables.values())) if isinstance(value, SourceFile)]
         turn = max(0, int(round_of(site, state).rpartition(".")[2]) - 2) if site.loops else 0
-        return await mend_part(context.gateway, question, files, context.requirement, variables.get(judged), turn)
+        run = variables.get(judged)
+        return await mend_part(context.gateway, question, files, context.requirement, run, turn, notice)
     ask = question()
     if step.tools:
         tools = await resolve(step.tools, context.servers)

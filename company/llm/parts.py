@@ -87,7 +87,13 @@ class _Choice(Artifact):
 
 
 async def mend_part(
-    gateway: Gateway, question: Question, files: Sequence[SourceFile], requirement: str, run: TestRun | None, turn: int
+    gateway: Gateway,
+    question: Question,
+    files: Sequence[SourceFile],
+    requirement: str,
+    run: TestRun | None,
+    turn: int,
+    notice: Callable[[str], None],
 ) -> Patch:
     """One function, method or class written anew; the rest of its file stays as it is.
 
@@ -96,6 +102,7 @@ async def mend_part(
     Args:
         run: the tests that failed; where they tell which function is at fault, the model is not asked.
         turn: how often this was asked before: each time another of the suspects has its turn.
+        notice: told when no usable reply came and all stays as it was.
     """
     places = _places(files, requirement)
     if not places:
@@ -111,14 +118,12 @@ async def mend_part(
         )
         chosen = answer.change
     file, part, owner = places.get(chosen) or next(iter(places.values()))
-    told, absent = _Told(), _Told(REPAIRS)
+    told = _Told()
 
     def read(text: str) -> SourceFile:
         content = _code(text, file.path, _names(file.content), placeholders_in(requirement), is_strict=told.again())
         if part and not definition(content, part.name):
-            if absent.again():
-                raise _without(part.name, text)
-            return file  # a repair that never comes is a round without a change, no reason to lose the run
+            raise _without(part.name, text)
         if not part:
             return SourceFile(path=file.path, content=content)
         if owner:
@@ -133,7 +138,13 @@ async def mend_part(
     shown = excerpt(file.path, shown, part.name if part else "")
     asked = question(part, fenced(file.path, shown), 2, _about(run, part))
     asked = asked if part else replace(asked, expects=(file.path,))
-    return Patch(files=[await gateway.ask(asked, read)])
+    try:
+        return Patch(files=[await gateway.ask(asked, read)])
+    except StepFailed as error:
+        if not isinstance(error.__cause__, ReplyError):
+            raise
+        notice(f"{asked.ident}: {error.message}; {file.path} stays as it was")  # a round without a change is no reason
+        return Patch(files=[file])  # to lose the run
 
 
 _GOT = re.compile(r"^E +(?:\+ |AssertionError: )(.+?)\s*$", re.MULTILINE)

@@ -89,7 +89,7 @@ def nuance(cases: Collection[TestCase]) -> float:
 
 
 def compared(before: TestRun, run: TestRun, new: Collection[str], unchanged: TestRun | None = None) -> TestRun:
-    """A run judged by the one before the change: what passed there must pass, and so must at least one test of a new file.
+    """A run judged by the one before the change: what passed there must pass, and so must the tests of new files.
 
     Args:
         new: paths of the test files that were not there before. Of others it keeps the cases that fail.
@@ -113,13 +113,13 @@ def compared(before: TestRun, run: TestRun, new: Collection[str], unchanged: Tes
     summary = f"{_passing(old)} of {len(old)} tests that passed before still pass, {_passing(fresh)} of {len(fresh)} new ones pass"
     held = {case.id for case in unchanged.cases if case.outcome == "passed"} if unchanged else set()
     failed = sum(case.id not in held for case in fresh)
-    if fresh and not failed:
-        summary += ", and passed before the change too"
+    if not failed:
+        summary += ", and passed before the change too" if fresh else ": nothing shows the change"
     if not ran:
         summary += f"; {run.summary.rpartition('; ')[2]}"
     return run.model_copy(
         update={
-            "passed": ran and bool(fresh) and passes == len(required),
+            "passed": ran and bool(required) and passes == len(required),
             "cases": [*_of(cases, new), *_of(cases, new, others=True)],
             "summary": summary,
             "failed_before": failed,
