@@ -14,7 +14,7 @@ from company.artifacts import Change, ChangePlan, Codebase, Patch, SourceFile, f
 from company.errors import ReplyError, UnsafePath
 from company.lint import with_imports
 from company.llm.code_replies import CodeFile, parse_code
-from company.llm.edits import NotApplied, applied, edits_in, patched
+from company.llm.edits import applied, edits_in, patched
 from company.llm.gateway import REPAIRS, Ask, Gateway
 from company.llm.names import is_test
 from company.llm.qa import Notice
@@ -36,7 +36,7 @@ async def patch(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: No
         left -= 1
         try:
             return Patch(files=changes(text))
-        except NotApplied as error:
+        except ReplyError as error:
             if left >= 0 or not files:
                 raise
             notice(f"{ask.ident}: {error.message}; the files stay as they were")

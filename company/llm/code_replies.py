@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -190,7 +191,7 @@ def _file(path: str, part: Block, text: str) -> CodeFile | None:
     lines = [line.rstrip("\r") for line in part.body]
     while lines and not lines[0].strip():
         lines.pop(0)
-    content = "\n".join(lines).rstrip()
+    content = textwrap.dedent("\n".join(lines)).rstrip()  # a method as it stands in its class
     if not content:
         return CodeFile(path, "") if path.endswith(_MAY_BE_EMPTY) else None
     if left_out := next((line.strip() for line in lines if _ELISION.match(line)), ""):

@@ -395,9 +395,5 @@ def patched(text: str, files: Sequence[SourceFile], given: Sequence[SourceFile],
     return made
 
 
-class NotApplied(ReplyError):
-    """A reply that is code and cannot be put into what is there."""
-
-
-def _bad(text: str, fact: str, reason: str) -> NotApplied:
-    return NotApplied(f"the reply cannot be applied: {fact}", raw=text, reason=reason)
+def _bad(text: str, fact: str, reason: str) -> ReplyError:
+    return ReplyError(f"the reply cannot be applied: {fact}", raw=text, reason=reason)

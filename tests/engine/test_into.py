@@ -377,3 +377,29 @@ def test_a_workspace_inside_the_repository_is_no_work_of_theirs(tmp_path: Path) 
     (repo / "notes").mkdir()
     (repo / "notes/later.txt").write_text("x\n")
     assert Source.at(repo).uncommitted() == ["notes/"]
+
+
+def test_a_model_that_sees_nothing_to_change_does_not_end_the_run(tmp_path: Path) -> None:
+    plan, edit, checks, fix = steps("No changes are needed.", RIGHT)
+    outcome = into(tmp_path, repository(tmp_path / "repo"), [plan, edit, edit, edit, checks, fix])
+    assert outcome.status == "delivered"
+    notices = [event["text"] for event in events(tmp_path) if event["event"] == "notice"]
+    assert any("there is no code in it; the files stay as they were" in text for text in notices)
+    assert [event["passed"] for event in verdicts_of(tmp_path, outcome)] == [False, True]
+
+
+def test_a_mending_that_never_comes_is_a_round_without_a_change(tmp_path: Path) -> None:
+    plan, edit, checks, fix, mended = steps(BREAKS, "I apologize.", RIGHT)
+    outcome = into(tmp_path, repository(tmp_path / "repo"), [plan, edit, checks, fix, fix, fix, mended])
+    assert outcome.status == "delivered"
+    assert any("shop/cart.py stays as it was" in event.get("text", "") for event in events(tmp_path))
+
+
+def test_a_change_without_any_new_test_is_not_mended_for_nothing(tmp_path: Path) -> None:
+    plan, edit, checks = steps(RIGHT, checks={"calls": [], "commands": []})
+    words = "In shop/cart.py, total() must take off a discount in percent."
+    outcome = into(tmp_path, repository(tmp_path / "repo"), [plan, edit, checks, checks, checks], words)
+    assert (outcome.status, outcome.calls) == ("unaccepted", 5)
+    assert outcome.verdict == (
+        "3 of 3 tests that passed before still pass, 0 of 0 new ones pass: nothing shows the change"
+    )

@@ -536,3 +536,8 @@ def test_a_cut_reply_is_used_where_every_expected_file_was_whole_before_the_cut(
     assert finished_part(whole[:-4], ["a.py"]) == ""  # never half of a file
     assert finished_part(again, []) == ""  # nobody knows whether that was all
     assert finished_part("no code at all, and cut", ["a.py"]) == ""
+
+
+def test_a_method_as_it_stands_in_its_class_is_moved_to_the_margin() -> None:
+    (file,) = parse_code("```python\n    def size(self):\n        return 1\n```", expected=("a.py",), single=True)
+    assert file.content == "def size(self):\n    return 1\n"
