@@ -366,12 +366,12 @@ def test_cancelling_a_call_leaves_the_slot_free() -> None:
 
 def test_models_on_one_endpoint_share_its_slots_and_waiting_is_not_in_the_deadline() -> None:
     async def slow(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.4)
         await fs.ok()(body, writer)
 
     async def main() -> tuple[int, list[Reply]]:
         async with fs.serving(slow) as server:
-            endpoint = Endpoint(server.base_url, parallel=2, deadline_seconds=0.4)
+            endpoint = Endpoint(server.base_url, parallel=2, deadline_seconds=1.4)
             models = [ChatModel("openai:a", endpoint), ChatModel("openai:b", endpoint)]
             replies = await asyncio.gather(*(models[n % 2].complete(request()) for n in range(8)))
             for model in models:
