@@ -46,7 +46,7 @@ class Provider(BaseModel):
     """An OpenAI-compatible endpoint: `[providers.NAME]`."""
 
     model_config = ConfigDict(extra="forbid")
-    base_url: str
+    base_url: str = Field(repr=False)
     """Its address, usually ending in ``/v1``; a query in it goes with every request."""
     key: str = ""
     """Where the key is: a variable's name, ``file:PATH`` or ``keyring:SERVICE/USER``; empty for an endpoint without one."""

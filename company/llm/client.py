@@ -302,8 +302,8 @@ class ChatModel:
                 self._notice(f"{self.name}: the reply came, its token counts did not: they are estimated")
         if goes_on or not finish:
             what = "the reply goes on after its end" if goes_on else "the reply was cut off on its way"
-            hint = "what answers there mixes replies up; run `company resume` to try again"
-            raise EndpointError(what, retryable=True, place=self.endpoint.url, hint=hint if goes_on else "")
+            hint = "run `company resume` to try again"
+            raise EndpointError(what, retryable=True, place=self.endpoint.url, hint=hint)
         text = "".join(pieces)
         reply = Reply(
             text=text,

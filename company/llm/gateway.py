@@ -221,7 +221,7 @@ class Gateway:
         ticket = self.budget.reserve(estimate)
         self._under_way.add(call)
         self._idle.clear()
-        self._emit("call_started", ask, label, call=call, attempt=label.attempt, prompt_estimate=estimate, key=key)
+        self._emit("call_started", ask, label, call=call, model=model.name, prompt_estimate=estimate, key=key)
         try:
             try:
                 reply = await model.complete(

@@ -180,6 +180,17 @@ def reason(task: asyncio.Task[Any]) -> str:
     return said[:300] or (type(error).__name__ if error else "it ended")
 
 
+def has_ended(asked: asyncio.Task[Any]) -> bool:
+    """Whether a call failed because nobody is at the other end any more."""
+    from mcp import McpError
+    from mcp.types import CONNECTION_CLOSED
+
+    error = asked.exception() if asked.done() and not asked.cancelled() else None
+    return isinstance(error, anyio.ClosedResourceError | anyio.BrokenResourceError) or (
+        isinstance(error, McpError) and error.error.code == CONNECTION_CLOSED
+    )
+
+
 def one_line(text: str) -> str:
     """Foreign text on one line, without what would steer a terminal."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())

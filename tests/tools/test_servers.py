@@ -127,15 +127,21 @@ def test_results_are_bounded_text(bench: Workbench) -> None:
     assert "it cannot be done" in fail.text
 
 
-def test_a_server_that_dies_is_told_to_the_model(bench: Workbench) -> None:
+def test_a_server_that_dies_is_told_to_the_model_and_started_again_once(bench: Workbench) -> None:
     async def job(servers: Servers) -> list[Output]:
-        first = await called(servers, bench, "die")
-        return [first, await called(servers, bench, "add", a=1, b=1)]
+        dead = await called(servers, bench, "die")
+        before = len(psutil.Process().children())
+        again = await called(servers, bench, "add", a=1, b=1)
+        assert len(psutil.Process().children()) == before + 1
+        return [dead, again, await called(servers, bench, "die"), await called(servers, bench, "add", a=1, b=1)]
 
-    first, second = use(job)
-    assert not first.ok
-    assert "Connection closed" in first.text
-    assert second == Output("The call failed: the server has ended.", ok=False)
+    said: list[str] = []
+    dead, again, dead_again, last = use(job, notice=said.append)
+    assert dead == Output("The call failed: the server own ended before it had answered.", ok=False)
+    assert again == Output("2")
+    assert said == ["the MCP server `own` has ended; it is started again, once"]
+    assert dead_again == dead
+    assert last == Output("The server own has ended again; its tools cannot be used any more in this run.", ok=False)
 
 
 def test_a_call_that_hangs_is_given_up_and_the_server_still_works(bench: Workbench) -> None:
