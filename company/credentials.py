@@ -156,5 +156,5 @@ def hide(text: str, secrets: Iterable[str]) -> str:
 
 
 def _forms(text: str) -> set[str]:
-    coded = base64.b64encode(text.encode())
-    return {text, quote(text, safe=""), quote_plus(text), coded.decode(), coded.decode().rstrip("=")}
+    coded = {code(text.encode()).decode() for code in (base64.b64encode, base64.urlsafe_b64encode)}
+    return {text, quote(text, safe=""), quote_plus(text), *coded, *(one.rstrip("=") for one in coded)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import random
 import time
 import warnings
@@ -360,6 +361,8 @@ class ChatModel:
             # Servers depart from the schema in small ways (their own finish reasons); that is handled, not news.
             warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
             warnings.filterwarnings("ignore", category=UserWarning, module=r"langchain_openai\.chat_models")
+            for library in ("httpx", "openai"):  # their logs have the address of a request, and what it has of secrets
+                logging.getLogger(library).setLevel(logging.WARNING)
             endpoint = self.endpoint
             client = open_client(endpoint.base_url, endpoint.idle_seconds, endpoint.key_header)
             parts = urlsplit(endpoint.base_url)

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+from company.credentials import hide
 from company.errors import UsageError
 from company.settings import McpServer, Settings
 from company.sop.diagnostics import closest
@@ -204,7 +205,8 @@ class _Server:
         if errors:
             errors.seek(0, os.SEEK_END)
             errors.seek(max(0, errors.tell() - 2000))
-            said = one_line(errors.read().decode("utf-8", "replace"))[-300:]
+            values = environment(self._name, self._declared).values()
+            said = one_line(hide(errors.read().decode("utf-8", "replace"), values))[-300:]
         what = f"the MCP server `{self._name}` {what}" + (f"; it said: {said}" if said else "")
         return UsageError(what, place=SETTINGS, hint=f"see [mcp.{self._name}], or take its tools from the role")
 

@@ -128,7 +128,7 @@ _FAULTS: dict[str, fs.Behaviour] = {
 _CONTENT: dict[str, Any] = {
     "empty": lambda text: ("", "stop"),
     "cut": lambda text: (text[: len(text) // 2], "length"),
-    "wrong schema": lambda text: ('{"no": "such"}', "stop"),
+    "wrong": lambda text: ('{"no": "such"}' if text[0] == "{" else "I would rather not.", "stop"),
 }
 _RARE = {"silence": 0.1, "drip": 0.1, "huge": 0.3, "429 for an hour": 0.5, "401": 0.5, "redirect": 0.5}
 """Those that end a sitting, most of them after the whole deadline."""

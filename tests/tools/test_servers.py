@@ -183,6 +183,9 @@ def test_a_server_that_cannot_be_started_is_named_with_the_reason(monkeypatch: p
     ended = broken(program("broken"))
     assert ended.message.startswith("the MCP server `own` cannot be started: ")
     assert ended.message.endswith("; it said: ]0;title the database is missing")
+    monkeypatch.setenv("NOTES_TOKEN", "s3cret")
+    keyed = broken(program("broken", env={"TOKEN": "NOTES_TOKEN"}))
+    assert keyed.message.endswith("the database is missing ***")
     monkeypatch.setattr("company.tools.servers.START_SECONDS", 1.0)
     slow = broken(program("slow"))
     assert slow.message == "the MCP server `own` cannot be started: it was not ready after 1 s"
