@@ -38,7 +38,7 @@ _TOML = """\
 
 # [providers.mine]                     # then: --model mine:NAME
 # base_url = "http://127.0.0.1:8080/v1"
-# key = "MINE_API_KEY"                 # the environment variable that holds the key
+# key = "MINE_API_KEY"                 # where the key is: a variable, file:PATH or keyring:SERVICE/USER
 # schemas = true                       # false: it takes no JSON schema, so that goes into the prompt
 # temperature = true                   # false: its models take none, as many that reason
 # parallel = 4                         # requests at the same time
@@ -54,7 +54,7 @@ _TOML = """\
 
 # [mcp.issues]
 # url = "https://issues.example/mcp"   # one that runs already
-# key = "ISSUES_TOKEN"                 # the environment variable that holds the bearer token
+# key = "ISSUES_TOKEN"                 # where the bearer token is, as above
 """
 _README = """\
 # A company of your own

@@ -56,7 +56,9 @@ def download_progress(console: Console) -> Iterator[Callable[[int, int, str], No
 
 @app.command("list")
 def list_() -> None:
-    """The embedded models, and the providers of company.toml."""
+    """The embedded models, and the endpoints: those of company.toml and those that are known by name."""
+    from company.credentials import bare
+    from company.endpoints import KNOWN, known
     from company.errors import ModelError
     from company.llm.catalogue import DEFAULT, MODELS
     from company.llm.download import find
@@ -70,9 +72,10 @@ def list_() -> None:
             where = f"damaged, company model pull {model.name} fetches it again"
         mark = " (default)" if model.name == DEFAULT else ""
         print(f"local:{model.name}{mark}: {where}, {model.licence}. {model.note}")
-    for name, provider in settings.providers.items():
-        print(f"{name}:MODEL: {provider.base_url}")
-    print("openai:MODEL: OPENAI_BASE_URL with OPENAI_API_KEY")
+    set_up = {name: (entry.base_url, entry.key) for name, entry in settings.providers.items()}
+    by_name = {name: (fields["base_url"], fields.get("key", "")) for name in KNOWN for fields in [known(name)]}
+    for name, (url, key) in {**by_name, **set_up}.items():
+        print(f"{name}:MODEL: {bare(url)}{f' with the key in {key}' if key else ''}")
     print(f"a run uses {settings.model} unless told otherwise")
 
 

@@ -32,6 +32,13 @@ class Call:
     """When its first token came; 0 while the prompt is being read."""
     told: float = 0.0
     """When a plain line last spoke of it."""
+    model: str = ""
+    """Who is asked."""
+
+    @property
+    def waiting(self) -> str:
+        """What goes on before the first token: of an endpoint elsewhere nobody knows whether it is at work at all."""
+        return "reading the prompt" if self.model.startswith("local:") else "waiting for the endpoint"
 
     def grow(self, tokens: int, now: float) -> None:
         """Take in how many tokens there are; fewer than before means that the request was sent again."""
@@ -186,7 +193,7 @@ class Progress:
 
     def _call(self, name: str, event: Event, now: float, row: Row) -> None:
         if name == "call_started":
-            row.calls[event["call"]] = Call(row.path, now)
+            row.calls[event["call"]] = Call(row.path, now, model=event.get("model", ""))
             row.note = "" if row.note == KEPT else row.note
         elif name == "call_progress":
             row.calls.setdefault(event["call"], Call(row.path, now)).grow(event["tokens"], now)

@@ -1,7 +1,7 @@
 """What the user sets: the project's `company.toml`, `COMPANY_…`, `.env` here; explicit arguments win over all three.
 
 Which endpoint a model's name means: `llm/providers.py`; servers of tools: `tools/servers.py`. Keys are never settings: a
-provider or a server names the variable that holds its key.
+provider or a server says where its key is, and `credentials.py` reads it there.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from company.credentials import check_source, is_http
+from company.endpoints import known
 from company.errors import UsageError
 from company.sop.diagnostics import closest
 from company.sop.library import SETTINGS, own_folder, show
@@ -46,14 +48,22 @@ class Provider(BaseModel):
     """An OpenAI-compatible endpoint: `[providers.NAME]`."""
 
     model_config = ConfigDict(extra="forbid")
-    base_url: str
-    """Its address, usually ending in ``/v1``."""
+    base_url: str = Field(repr=False)
+    """Its address, usually ending in ``/v1``; a query in it goes with every request."""
     key: str = ""
-    """Name of the environment variable that holds the key; empty for an endpoint without one."""
+    """Where the key is: a variable's name, ``file:PATH`` or ``keyring:SERVICE/USER``; empty for an endpoint without one."""
+    key_header: str = Field("", pattern=r"^[A-Za-z0-9-]*$")
+    """The header that carries the key; by default ``Authorization``, as a bearer token."""
     schemas: bool = True
     """Whether it takes a JSON schema for replies; false puts the schema into the prompt."""
     temperature: bool = True
     """Whether its models take a temperature; reasoning models often do not."""
+    max_tokens_as: Literal["", "max_tokens", "max_completion_tokens"] = ""
+    """What it calls the bound of a reply; by default ``max_tokens``, and OpenAI's own name where the address is OpenAI's."""
+    seed_as: Literal["", "seed", "random_seed"] = "seed"
+    """What it calls the seed; empty: none is sent."""
+    stream_options: bool = True
+    """Whether it takes ``stream_options``, which ask for token counts; some give them unasked and refuse the field."""
     parallel: int = Field(4, ge=1, le=256)
     """Requests at the same time."""
     deadline: float = Field(1800.0, gt=0)
@@ -62,6 +72,20 @@ class Provider(BaseModel):
     """Tokens of prompt and reply together; unknown by default."""
     price: Price | None = None
     """The list price in `llm/prices.toml` by default. Without one the cost is unknown, and a limit on money is refused."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        if not is_http(url):
+            raise ValueError(
+                "it begins with http:// or https:// and names a host, for instance http://127.0.0.1:8080/v1"
+            )
+        return url
+
+    @field_validator("key")
+    @classmethod
+    def _is_somewhere(cls, key: str) -> str:
+        return check_source(key)
 
 
 class McpServer(BaseModel):
@@ -73,13 +97,23 @@ class McpServer(BaseModel):
     args: list[str] = []
     """The program's arguments."""
     env: dict[str, str] = {}
-    """The program's variable → name of the environment variable that holds its value; others it gets only a few of."""
+    """The program's variable → where its value is, as a provider's key; others it gets only a few of."""
     url: str = ""
     """Address of a server that runs already, instead of `command`."""
     key: str = ""
-    """Name of the environment variable that holds the bearer token for `url`; empty for a server without one."""
+    """Where the bearer token for `url` is, as a provider's key; empty for a server without one."""
     deadline: float = Field(60.0, gt=0)
     """Seconds of one call."""
+
+    @field_validator("key")
+    @classmethod
+    def _is_somewhere(cls, key: str) -> str:
+        return check_source(key)
+
+    @field_validator("env")
+    @classmethod
+    def _are_somewhere(cls, env: dict[str, str]) -> dict[str, str]:
+        return {name: check_source(source) for name, source in env.items()}
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -105,7 +139,7 @@ class Settings(BaseSettings):
     tiers: dict[Literal["small", "medium", "large"], str] = {}
     """The model behind a tier; one that is not set is `model`."""
     providers: dict[str, Provider] = {}
-    """Endpoints by name. `openai` is always there, from OPENAI_BASE_URL and OPENAI_API_KEY."""
+    """Endpoints by name. One without `base_url` takes what it leaves out from the endpoint that is known by its name."""
     mcp: dict[str, McpServer] = {}
     """Servers of tools by name; a role is granted `mcp.NAME` or `mcp.NAME.TOOL`."""
     temperature: float = Field(0.0, ge=0, le=2)
@@ -136,6 +170,16 @@ class Settings(BaseSettings):
             return run
         tiers: Mapping[Any, str] = self.tiers
         return tiers.get(called) or (called if ":" in called else run)
+
+    @field_validator("providers", mode="before")
+    @classmethod
+    def _filled(cls, providers: Any) -> Any:
+        if not isinstance(providers, dict):
+            return providers
+        return {
+            name: {**known(name), **entry} if isinstance(entry, dict) and "base_url" not in entry else entry
+            for name, entry in providers.items()
+        }
 
     @field_validator("providers")
     @classmethod

@@ -78,8 +78,8 @@ class PlainView:
         for call in self._calls.values():
             if now - max(call.told, call.began) >= QUIET_SECONDS:
                 call.told = now
-                reading = f"reading the prompt for {duration(now - call.began)}"
-                self._say(f"{call.where}: {f'{call.tokens} tokens so far' if call.tokens else reading}")
+                waiting = f"{call.waiting} for {duration(now - call.began)}"
+                self._say(f"{call.where}: {f'{call.tokens} tokens so far' if call.tokens else waiting}")
 
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
@@ -103,7 +103,7 @@ class PlainView:
         elif name == "step_skipped":
             yield f"{where}: skipped, {clean(event.get('reason', ''))}"
         elif name == "call_started":
-            self._calls[event["call"]] = Call(where, now)
+            self._calls[event["call"]] = Call(where, now, model=event.get("model", ""))
         elif name == "call_progress":
             self._calls.setdefault(event["call"], Call(where, now)).grow(event["tokens"], now)
             self.tick(now)
@@ -193,7 +193,7 @@ def _cells(row: Row, state: str, now: float) -> Iterator[Any]:
     count = f" ×{row.times}" if row.times > 1 else ""
     note = row.note or ", ".join(row.items)
     if row.calls and not live:
-        note = ", ".join(["reading the prompt", *row.items])
+        note = ", ".join([next(iter(row.calls.values())).waiting, *row.items])
     indent = "  " * row.path.count(".")
     yield Text(f"{indent}{_MARKS[state]} {clean(row.path.rpartition('.')[2])}{count}", style=_COLOURS[state])
     yield Text(row.role)

@@ -102,7 +102,7 @@ async def run(
         if source:
             source.free(identity)
         notices = Notices()
-        servers = open_servers(servers_of(procedure), settings, dry=new.dry_run)
+        servers = open_servers(servers_of(procedure), settings, dry=new.dry_run, notice=notices)
         async with open_models(names, settings, notices, progress) as models, servers as tools:
             with store.lease(identity):
                 request, repository = _made(request, free_names(new, inputs, store.names()), store, procedure, source)
@@ -157,7 +157,7 @@ async def resume(
             if remote and not repository.tip(request.branch):
                 await asyncio.to_thread(remotes.bring, repository, request.branch, remote)
             notices = Notices()
-            servers = open_servers(servers_of(procedure), settings, dry=request.model == "dry")
+            servers = open_servers(servers_of(procedure), settings, dry=request.model == "dry", notice=notices)
             async with open_models(names, settings, notices, progress) as models, servers as tools:
                 return await _sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
@@ -265,7 +265,7 @@ async def redo(
                 with disk_errors("write the run's request", store.home):
                     keep(store, request, procedure)
             notices = Notices()
-            servers = open_servers(servers_of(procedure), settings)
+            servers = open_servers(servers_of(procedure), settings, notice=notices)
             async with open_models(names, settings, notices, progress) as models, servers as tools:
                 return await _sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,

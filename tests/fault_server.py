@@ -8,10 +8,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 Behaviour = Callable[[dict[str, Any], asyncio.StreamWriter], Awaitable[None]]
@@ -53,8 +58,8 @@ class FaultServer:
 
 
 @asynccontextmanager
-async def serving(*script: Behaviour) -> AsyncIterator[FaultServer]:
-    """Runs a server on a free loopback port."""
+async def serving(*script: Behaviour, certificate: Path | None = None) -> AsyncIterator[FaultServer]:
+    """Runs a server on a free loopback port; with a certificate it speaks TLS."""
     faults = FaultServer(script)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -68,8 +73,12 @@ async def serving(*script: Behaviour) -> AsyncIterator[FaultServer]:
         except asyncio.CancelledError:
             writer.transport.abort()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    faults.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    tls = None
+    if certificate:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
+    faults.base_url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     try:
         yield faults
     finally:
@@ -158,21 +167,32 @@ def reset(*before: bytes) -> Behaviour:
             writer.write(data)
         await writer.drain()
         sock = writer.get_extra_info("socket")
-        sock.setsockopt(__import__("socket").SOL_SOCKET, __import__("socket").SO_LINGER, struct.pack("ii", 1, 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
 
     return behave
 
 
-def drip(data: bytes, seconds: float) -> Behaviour:
-    """The same bytes again and again, for ever."""
+def drip(data: bytes, seconds: float, before: bytes | None = None) -> Behaviour:
+    """A head, or other bytes, then the same bytes again and again, for ever."""
 
     async def behave(request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
-        writer.write(head())
+        writer.write(head() if before is None else before)
         while True:
             writer.write(data)
             await writer.drain()
             await asyncio.sleep(seconds)
+
+    return behave
+
+
+def stall(*before: bytes) -> Behaviour:
+    """Some bytes, then nothing more, and no end."""
+
+    async def behave(request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        writer.write(b"".join(before))
+        await writer.drain()
+        await asyncio.sleep(3600)
 
     return behave
 
@@ -194,3 +214,27 @@ def bomb(megabytes: int) -> Behaviour:
     """A small gzip body that unfolds to many megabytes."""
     packed = gzip.compress(b"\0" * (megabytes << 20), 9)
     return raw(packed, content_encoding="gzip")
+
+
+def self_signed(folder: Path, host: str = "127.0.0.1") -> Path:
+    """A certificate that nobody vouches for, with its key, in one file."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(host))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = folder / f"{host}.pem"
+    path.write_bytes(made.public_bytes(encoding) + private)
+    return path

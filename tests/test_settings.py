@@ -77,20 +77,43 @@ def test_a_dotenv_of_other_programs_is_left_alone(folder: Path) -> None:
         ("\nthreads = 'two'", "company.toml:2", "`threads`: Input should be a valid integer", ""),
         ("temperature = 3", "company.toml:1", "`temperature`: Input should be less than or equal to 2", ""),
         (
-            '[providers.a]\nbase_url = "x"\n[providers.b]\nbase_url = "x"\ndeadlin = 3',
+            '[providers.a]\nbase_url = "http://x"\n[providers.b]\nbase_url = "http://x"\ndeadlin = 3',
             "company.toml:5",
             "there is no setting `providers.b.deadlin`",
             "did you mean `deadline`?",
         ),
         (
-            '[providers.a]\nbase_url = "x"\nprice = {input = 1, out = 2}',
+            '[providers.a]\nbase_url = "http://x"\nprice = {input = 1, out = 2}',
             "company.toml:3",
             "`providers.a.price.output` is missing",
             "",
         ),
         ("[providers.a]\nkey = 'K'", "company.toml:1", "`providers.a.base_url` is missing", ""),
         ("[tiers]\ntiny = 'a:b'", "company.toml:2", "`tiers.tiny`: Input should be 'small', 'medium' or 'large'", ""),
-        ("providers.local.base_url = 'x'", "company.toml:1", "`providers`: the name `local` is taken", ""),
+        ("providers.local.base_url = 'http://x'", "company.toml:1", "`providers`: the name `local` is taken", ""),
+        *(
+            (
+                f'[providers.a]\nbase_url = "{url}"',
+                "company.toml:2",
+                "`providers.a.base_url`: it begins with http://",
+                "",
+            )
+            for url in ("h/v1", "ftp://h/v1", "http://", "http://h:port/v1", "http://[::1/v1", "http://h /v1")
+        ),
+        (
+            "[providers.a]\nbase_url = 'http://h'\nkey = 'sk-1'",
+            "company.toml:3",
+            "`providers.a.key`: it says where the",
+            "",
+        ),
+        (
+            "[providers.a]\nbase_url = 'http://h'\nkey = 'file:'",
+            "company.toml:3",
+            "`providers.a.key`: it says where",
+            "",
+        ),
+        ("[providers.a]\nbase_url = 'http://h'\nkey = 'keyring:x'", "company.toml:3", "`providers.a.key`: it says", ""),
+        ("[mcp.a]\ncommand = 'x'\nenv = {T = 'a b'}", "company.toml:3", "`mcp.a.env`: it says where the key is", ""),
         ("model = ", "company.toml", "it is no TOML: Invalid value (at", ""),
         ("model = 1\nmodel = 2", "company.toml", "it is no TOML: Cannot overwrite a value", ""),
         ("[mcp.a]\nargs = ['x']", "company.toml:1", "`mcp.a`: give either `command` or `url`", ""),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import random
 import time
 import warnings
@@ -16,10 +17,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import SecretStr
 
+from company.credentials import bare, is_http, secrets_of, sendable
 from company.errors import DeadlineExceeded, EndpointError, ReplyError, UsageError
 from company.llm.pacing import Pace
 
@@ -39,6 +41,8 @@ RETRY_AFTER_CAP = 60.0
 _BACKOFF_SECONDS = 1.0
 _BACKOFF_CAP = 30.0
 _CHARS_PER_TOKEN = 4
+_AFTER_SECONDS = 10.0
+"""How long the token counts may come after a reply's end."""
 
 
 class Message(NamedTuple):
@@ -145,7 +149,7 @@ class Endpoint:
     """
 
     base_url: str
-    """Address up to and with ``/v1``."""
+    """Address up to and with ``/v1``; its query goes with every request."""
     api_key: SecretStr = field(default_factory=lambda: SecretStr(""))
     """Empty for a server without one."""
     parallel: int = 4
@@ -160,6 +164,14 @@ class Endpoint:
     """Whether it takes ``response_format`` with a JSON schema. False: the schema is put into the prompt."""
     temperature: bool = True
     """Whether it takes a temperature; none is sent where it does not."""
+    key_header: str = ""
+    """The header that carries the key; empty: ``Authorization``, as a bearer token."""
+    max_tokens_as: str = ""
+    """What it calls the bound of a reply; empty: ``max_tokens``, but for OpenAI's own service."""
+    seed_as: str = "seed"
+    """What it calls the seed; empty: none is sent."""
+    stream_options: bool = True
+    """Whether it takes ``stream_options``, which ask for token counts."""
     key_name: str = "OPENAI_API_KEY"
     """Where the operator sets the key; hints name it."""
     url_name: str = "OPENAI_BASE_URL"
@@ -168,14 +180,13 @@ class Endpoint:
     pace: Pace = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not is_http(self.base_url):
             raise UsageError(
                 f"`{self.url}` is no address of a model endpoint",
                 hint=f"set {self.url_name} to something like http://127.0.0.1:8080/v1",
             )
         key = self.api_key.get_secret_value().strip()
-        if not all("!" <= letter <= "~" for letter in key):
+        if not sendable(key):
             raise UsageError("the API key holds characters that no key has", hint=f"set {self.key_name} again")
         object.__setattr__(self, "api_key", SecretStr(key))
         object.__setattr__(self, "slots", asyncio.Semaphore(self.parallel))
@@ -184,13 +195,13 @@ class Endpoint:
     @property
     def url(self) -> str:
         """The address without user, password and query, fit to be shown."""
-        parts = urlsplit(self.base_url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return bare(self.base_url)
 
     @property
-    def is_openai(self) -> bool:
-        """OpenAI's own service, which wants the bound of a reply under another name than all others."""
-        return (urlsplit(self.base_url).hostname or "").endswith("openai.com")
+    def bound_name(self) -> str:
+        """The field that bounds a reply: OpenAI's own service wants another name than all others."""
+        is_openai = (urlsplit(self.base_url).hostname or "").endswith("openai.com")
+        return self.max_tokens_as or ("max_completion_tokens" if is_openai else "max_tokens")
 
 
 class ChatModel:
@@ -231,6 +242,7 @@ class ChatModel:
         """See `Model.complete`."""
         allowed = self.endpoint.deadline_seconds
         async with self.endpoint.slots:
+            self._open()  # what is imported first takes a second or two, which are not the endpoint's
             try:
                 async with asyncio.timeout(allowed) as clock:
                     return await self._persist(request, on_tokens, asyncio.get_running_loop().time() + allowed)
@@ -285,18 +297,32 @@ class ChatModel:
 
     async def _attempt(self, request: Request, on_tokens: OnTokens | None, started: float) -> Reply:
         pieces: list[str] = []
-        finish, model, usage = "", self._model, None
-        async with aclosing(self._chunks(request)) as chunks:
-            async for chunk in chunks:
-                if piece := str(chunk.text):
-                    pieces.append(piece)
-                    if on_tokens:
-                        on_tokens(len(pieces))
-                finish = chunk.response_metadata.get("finish_reason") or finish
-                model = chunk.response_metadata.get("model_name") or model
-                usage = chunk.usage_metadata or usage
-        if not finish:
-            raise EndpointError("the reply was cut off on its way", retryable=True, place=self.endpoint.url)
+        finish, model, usage, goes_on = "", self._model, None, False
+        clock = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(None) as after, aclosing(self._chunks(request)) as chunks:
+                async for chunk in chunks:
+                    if piece := str(chunk.text):
+                        if goes_on := bool(finish):
+                            break
+                        pieces.append(piece)
+                        if on_tokens:
+                            on_tokens(len(pieces))
+                    if ended := chunk.response_metadata.get("finish_reason"):
+                        finish = "length" if "length" in (finish, ended) else ended
+                        after.reschedule(clock() + _AFTER_SECONDS)
+                    model = chunk.response_metadata.get("model_name") or model
+                    usage = chunk.usage_metadata or usage
+        except (EndpointError, TimeoutError) as error:
+            # Once it has ended, a reply is whole, and paid for: what breaks afterwards costs only the token counts.
+            if not finish or (isinstance(error, TimeoutError) and not after.expired()):
+                raise
+            if not usage:
+                self._notice(f"{self.name}: the reply came, its token counts did not: they are estimated")
+        if goes_on or not finish:
+            what = "the reply goes on after its end" if goes_on else "the reply was cut off on its way"
+            hint = "run `company resume` to try again"
+            raise EndpointError(what, retryable=True, place=self.endpoint.url, hint=hint)
         text = "".join(pieces)
         reply = Reply(
             text=text,
@@ -324,8 +350,8 @@ class ChatModel:
         from company.llm import faults, wire
 
         endpoint = self.endpoint
-        secret = endpoint.api_key.get_secret_value()
-        where = faults.Where(endpoint.url, self._model, endpoint.key_name, endpoint.url_name, secret)
+        secrets = secrets_of(endpoint.api_key.get_secret_value(), endpoint.base_url)
+        where = faults.Where(endpoint.url, self._model, endpoint.key_name, endpoint.url_name, secrets)
         chat = self._open()
         with wire.keep_head() as head:
             try:
@@ -353,15 +379,20 @@ class ChatModel:
             # Servers depart from the schema in small ways (their own finish reasons); that is handled, not news.
             warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
             warnings.filterwarnings("ignore", category=UserWarning, module=r"langchain_openai\.chat_models")
-            client = open_client(self.endpoint.base_url, self.endpoint.idle_seconds)
+            for library in ("httpx", "openai"):  # their logs have the address of a request, and what it has of secrets
+                logging.getLogger(library).setLevel(logging.WARNING)
+            endpoint = self.endpoint
+            client = open_client(endpoint.base_url, endpoint.idle_seconds, endpoint.key_header)
+            parts = urlsplit(endpoint.base_url)
             chat = ChatOpenAI(
                 model=self._model,
-                base_url=self.endpoint.base_url,
-                api_key=SecretStr(self.endpoint.api_key.get_secret_value() or "none"),
+                base_url=urlunsplit(parts._replace(query="", fragment="")),
+                default_query=dict(parse_qsl(parts.query)) or None,
+                api_key=SecretStr(endpoint.api_key.get_secret_value() or "none"),
                 http_async_client=client,
                 timeout=client.timeout,
                 max_retries=0,
-                stream_usage=True,
+                stream_usage=endpoint.stream_options,
                 stream_chunk_timeout=None,
                 use_responses_api=False,
                 output_version="v0",
@@ -380,16 +411,15 @@ class ChatModel:
 
     def _parameters(self, request: Request) -> dict[str, Any]:
         """What differs from call to call. The schema goes around openai's parser, which loses cut replies."""
-        extra: dict[str, Any] = {}
-        extra["max_completion_tokens" if self.endpoint.is_openai else "max_tokens"] = request.max_tokens
+        extra: dict[str, Any] = {self.endpoint.bound_name: request.max_tokens}
         if request.schema is not None and self.endpoint.schemas:
             form = {"name": request.schema_name or "reply", "schema": request.schema}
             extra["response_format"] = {"type": "json_schema", "json_schema": form}
         parameters: dict[str, Any] = {"extra_body": extra}
         if self.endpoint.temperature:
             parameters["temperature"] = request.temperature
-        if request.seed is not None:
-            parameters["seed"] = request.seed
+        if request.seed is not None and self.endpoint.seed_as:
+            extra[self.endpoint.seed_as] = request.seed
         return parameters
 
 

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import math
 import re
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
+from company.credentials import hide
 from company.errors import EndpointError
 from company.llm.pacing import reset_after
 
 _RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524, 529})
 _EXCERPT = 300
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class Where:
     """Where the key is set, for instance ``OPENAI_API_KEY``."""
     url_name: str
     """Where the address is set, for instance ``OPENAI_BASE_URL``."""
-    secret: str = field(repr=False)
-    """The key itself, which no message may hold."""
+    secrets: tuple[str, ...] = field(repr=False)
+    """What no message may hold, the key above all."""
 
 
 def from_status(status: int, text: str, headers: Mapping[str, str], where: Where) -> EndpointError:
@@ -91,13 +94,11 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or current.__context__
 
 
-def excerpt(text: str | bytes, secret: str) -> str:
-    """Foreign text made fit for a message: one line, printable, short, without the secret."""
+def excerpt(text: str | bytes, secrets: tuple[str, ...]) -> str:
+    """Foreign text made fit for a message: one line, printable, short, without the secrets."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
-    if secret:
-        text = text.replace(secret, "***")
-    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in hide(text, secrets)).split())
     return text if len(text) <= _EXCERPT else text[:_EXCERPT] + " …"
 
 
@@ -110,15 +111,15 @@ def classify(error: Exception, head: bytes, where: Where) -> EndpointError:
             cause.place = where.url
             return cause
     if isinstance(error, openai.APIStatusError):
-        text = excerpt(_server_text(error.body) or head, where.secret)
+        text = excerpt(_server_text(error.body) or head, where.secrets)
         return from_status(error.status_code, text, error.response.headers, where)
     if isinstance(error, openai.APIConnectionError):
         return _connection(list(chain(error)), where)
     if isinstance(error, openai.APIError):
         code = error.body.get("code") if isinstance(error.body, dict) else None
-        text = excerpt(_server_text(error.body) or error.message, where.secret)
+        text = excerpt(_server_text(error.body) or error.message, where.secrets)
         return from_status(code if isinstance(code, int) and 300 <= code < 600 else 500, text, {}, where)
-    shown = excerpt(head, where.secret)
+    shown = excerpt(head, where.secrets)
     return EndpointError(
         f"the answer is no chat completion: {shown}" if shown else "the answer is empty",
         retryable=True,
@@ -130,13 +131,25 @@ def classify(error: Exception, head: bytes, where: Where) -> EndpointError:
 def _connection(causes: list[BaseException], where: Where) -> EndpointError:
     import httpx
 
-    detail = next((excerpt(str(cause), where.secret) for cause in reversed(causes) if str(cause)), "")
+    detail = next((excerpt(str(cause), where.secrets) for cause in reversed(causes) if str(cause)), "")
+    tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    if isinstance(tls, ssl.SSLCertVerificationError):
+        return EndpointError(
+            f"its certificate is not trusted: {excerpt(tls.verify_message, where.secrets)}",
+            place=where.url,
+            hint=f"check {where.url_name}; for an authority of your own set SSL_CERT_FILE to its certificate",
+        )
+    if tls and tls.reason in _NO_TLS:
+        hint = f"it may speak plain HTTP: write http:// in {where.url_name}"
+        return EndpointError("what answers there speaks no TLS", place=where.url, hint=hint)
     if any(isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout) for cause in causes):
         message, hint = f"cannot connect: {detail}", f"start the server, or set {where.url_name} to where it is"
     elif any(isinstance(cause, httpx.UnsupportedProtocol | httpx.LocalProtocolError) for cause in causes):
         return EndpointError(f"cannot be asked: {detail}", place=where.url, hint=f"check {where.url_name}")
     elif any(isinstance(cause, httpx.TimeoutException) for cause in causes):
         message, hint = "the endpoint went silent", "it may be overloaded; run `company resume` to go on"
+    elif "illegal status line" in detail:
+        message, hint = "the answer is no HTTP", f"if it speaks TLS, write https:// in {where.url_name}"
     else:
         message, hint = f"the connection broke: {detail}", "run `company resume` to go on"
     return EndpointError(message, retryable=True, place=where.url, hint=hint)

@@ -248,7 +248,7 @@ class Gateway:
         self._under_way.add(call)
         self._idle.clear()
         estimate = sum(len(message.content) for message in request.messages) // _CHARS_PER_TOKEN + request.max_tokens
-        self._emit("call_started", ask, label, call=call, attempt=label.attempt, prompt_estimate=estimate, key=key)
+        self._emit("call_started", ask, label, call=call, model=model.name, prompt_estimate=estimate, key=key)
 
         def progress(tokens: int) -> None:
             if tokens:

@@ -1,6 +1,6 @@
 """From ``provider:model`` to a model that answers: the embedded one, an endpoint, a script, a dry run.
 
-Requests: `client.py`; the embedded model's server: `local.py`. What can be set: `settings.py`.
+Requests: `client.py`; the embedded model's server: `local.py`. What can be set: `settings.py`; known endpoints: `endpoints.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from company.credentials import read_key
+from company.endpoints import KNOWN, known
 from company.errors import Interrupted, UsageError
 from company.llm import catalogue
 from company.llm.client import ChatModel, Endpoint, Model
@@ -27,9 +29,8 @@ if TYPE_CHECKING:
     from company.llm.prices import Listed
     from company.settings import Price, Provider, Settings
 
-BUILT_IN = ("local", "openai", "script")
-"""Providers that need no entry in `company.toml`; beside them there is the name ``dry``."""
-_OPENAI_URL = "https://api.openai.com/v1"
+_NO_ENDPOINTS = ("local", "script")
+"""Providers without HTTP, but for a server of our own; beside them there is the name ``dry``."""
 
 
 def check_name(name: str, settings: Settings) -> None:
@@ -62,9 +63,9 @@ def check_provider(name: str, settings: Settings) -> None:
     provider, _, model = name.partition(":")
     if name == "dry":
         return
-    known = [*BUILT_IN, *settings.providers]
-    if provider not in known:
-        label = did_you_mean(provider, known, f"write provider:model; the providers are {listing(known)}")
+    there_are = list(dict.fromkeys([*_NO_ENDPOINTS, *settings.providers, *KNOWN]))
+    if provider not in there_are:
+        label = did_you_mean(provider, there_are, f"write provider:model; the providers are {listing(there_are)}")
         if name in catalogue.MODELS:
             label = f"did you mean `local:{name}`?"
         raise UsageError(f"there is no model provider `{provider}`", hint=label)
@@ -119,7 +120,7 @@ def refuse_unfit(name: str, settings: Settings, *, temperature: bool, max_tokens
         UsageError: it takes no temperature, or its context is no longer than the reply that is asked for.
     """
     provider = name.partition(":")[0]
-    entry = settings.providers.get(provider)
+    entry = _entry(provider, settings)
     if temperature and entry and not entry.temperature:
         raise UsageError(
             f"`temperature` cannot be set for `{name}`: providers.{provider} takes none",
@@ -142,7 +143,7 @@ def price_of(name: str, settings: Settings) -> Price | None:
     provider = name.partition(":")[0]
     if name == "dry" or provider in ("local", "script"):
         return Price(input=0, output=0)
-    entry = settings.providers.get(provider)
+    entry = _entry(provider, settings)
     if entry and entry.price:
         return entry.price
     listed = listed_price(name, settings)
@@ -154,10 +155,8 @@ def listed_price(name: str, settings: Settings) -> Listed | None:
     from company.llm.prices import list_price
 
     provider, _, model = name.partition(":")
-    entry = settings.providers.get(provider)
-    if entry:
-        return None if entry.price else list_price(entry.base_url, model)
-    return list_price(os.environ.get("OPENAI_BASE_URL", _OPENAI_URL), model) if provider == "openai" else None
+    entry = _entry(provider, settings)
+    return list_price(entry.base_url, model) if entry and not entry.price else None
 
 
 @asynccontextmanager
@@ -209,16 +208,15 @@ async def _fetch(model: catalogue.ModelFile, progress: Progress) -> None:
 
 
 def _endpoint(provider: str, settings: Settings) -> tuple[Endpoint, int | None]:
-    entry: Provider | None = settings.providers.get(provider)
-    if entry is None:
-        key = os.environ.get("OPENAI_API_KEY", "")
-        url = os.environ.get("OPENAI_BASE_URL", _OPENAI_URL)
-        if not key and url == _OPENAI_URL:
-            raise UsageError("OPENAI_API_KEY is not set", hint="set it, or OPENAI_BASE_URL to a server without a key")
-        return Endpoint(url, SecretStr(key)), None
-    key = os.environ.get(entry.key, "") if entry.key else ""
-    if entry.key and not key:
-        raise UsageError(f"{entry.key} is not set", hint=f"it holds the key of the provider `{provider}`")
+    entry = _entry(provider, settings)
+    assert entry, "the name was checked"
+    by_variable = provider == "openai" and provider not in settings.providers
+    try:
+        key = read_key(entry.key, f"the provider `{provider}`") if entry.key else ""
+    except UsageError as error:
+        if by_variable and not os.environ.get("OPENAI_API_KEY"):
+            error.hint = "set it, or OPENAI_BASE_URL to a server without a key"
+        raise
     endpoint = Endpoint(
         entry.base_url,
         SecretStr(key),
@@ -226,10 +224,24 @@ def _endpoint(provider: str, settings: Settings) -> tuple[Endpoint, int | None]:
         deadline_seconds=entry.deadline,
         schemas=entry.schemas,
         temperature=entry.temperature,
-        key_name=entry.key or "a key",
-        url_name=f"providers.{provider}.base_url",
+        key_header=entry.key_header,
+        max_tokens_as=entry.max_tokens_as,
+        seed_as=entry.seed_as,
+        stream_options=entry.stream_options,
+        key_name=entry.key or ("OPENAI_API_KEY" if by_variable else "a key"),
+        url_name="OPENAI_BASE_URL" if by_variable else f"providers.{provider}.base_url",
     )
     return endpoint, entry.context
+
+
+def _entry(provider: str, settings: Settings) -> Provider | None:
+    """What is set about an endpoint, else what is known of it; None for what is no endpoint."""
+    from company.settings import Provider
+
+    if provider in settings.providers:
+        return settings.providers[provider]
+    fields = known(provider)
+    return Provider.model_construct(**fields) if fields else None  # not checked: `Endpoint` names the variable
 
 
 def _is_path(model: str) -> bool:

@@ -25,17 +25,26 @@ _HEAD_BYTES = 2000
 _head: ContextVar[bytearray | None] = ContextVar("head", default=None)
 
 
-def open_client(base_url: str, idle_seconds: float) -> httpx.AsyncClient:
+def open_client(base_url: str, idle_seconds: float, key_header: str = "") -> httpx.AsyncClient:
     """A client for one endpoint. Loopback addresses never go through a proxy of the environment.
 
-    `idle_seconds` is how long the server may send nothing at all.
+    Args:
+        idle_seconds: how long the server may send nothing at all.
+        key_header: carries the key instead of ``Authorization``.
     """
-    host = httpx.URL(base_url).host
+    url = httpx.URL(base_url)
+
+    async def rename(request: httpx.Request) -> None:
+        if key_header:
+            request.headers[key_header] = request.headers.pop("Authorization").removeprefix("Bearer ")
+
     return httpx.AsyncClient(
         timeout=httpx.Timeout(idle_seconds, connect=CONNECT_SECONDS),
-        trust_env=not is_loopback(host),
+        trust_env=not is_loopback(url.host),
+        # Said here, for without `trust_env` a client does not look at SSL_CERT_FILE.
+        verify=httpx.create_ssl_context() if url.scheme == "https" else True,
         headers={"Accept-Encoding": "identity"},
-        event_hooks={"response": [_guard]},
+        event_hooks={"request": [rename], "response": [_guard]},
     )
 
 

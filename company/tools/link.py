@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any
@@ -16,9 +15,9 @@ from typing import IO, TYPE_CHECKING, Any
 import anyio
 import psutil
 
+from company.credentials import read_key, sendable
 from company.errors import UsageError
 from company.settings import McpServer
-from company.sop.library import SETTINGS
 from company.tools.base import Output
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ async def connected(name: str, declared: McpServer, mark: str, errors: IO[bytes]
         connection = StreamableHttpConnection(
             transport="streamable_http",
             url=declared.url,
-            headers={"Authorization": f"Bearer {values[declared.key]}"} if declared.key else None,
+            headers={"Authorization": f"Bearer {values['key']}"} if declared.key else None,
             timeout=declared.deadline,
             sse_read_timeout=declared.deadline,
             httpx_client_factory=_client(declared.url),
@@ -73,19 +72,15 @@ async def connected(name: str, declared: McpServer, mark: str, errors: IO[bytes]
 
 
 def environment(name: str, declared: McpServer) -> dict[str, str]:
-    """The values that a server's declaration takes from the environment: by its own variables, or the one of `key`.
+    """The values that a server's declaration names the place of: by the program's variables, or the token under ``key``.
 
     Raises:
-        UsageError: one is not set, or cannot be a key.
+        UsageError: one is not there, or cannot be a key.
     """
-    wanted = {declared.key: declared.key} if declared.key else declared.env
-    found = {}
-    for variable, source in wanted.items():
-        found[variable] = os.environ.get(source, "").strip()
-        if not found[variable]:
-            raise UsageError(f"the environment variable {source}, which [mcp.{name}] names, is not set", place=SETTINGS)
-        if declared.key and not all("!" <= letter <= "~" for letter in found[variable]):
-            raise UsageError(f"{source} holds characters that no key has", hint=f"set {source} again")
+    wanted = {"key": declared.key} if declared.key else declared.env
+    found = {variable: read_key(source, f"[mcp.{name}]") for variable, source in wanted.items()}
+    if declared.key and not sendable(found["key"]):
+        raise UsageError(f"{declared.key} holds characters that no key has", hint=f"set {declared.key} again")
     return found
 
 
@@ -183,6 +178,17 @@ def reason(task: asyncio.Task[Any]) -> str:
         return error.strerror or str(error)
     said = one_line(str(error))
     return said[:300] or (type(error).__name__ if error else "it ended")
+
+
+def has_ended(asked: asyncio.Task[Any]) -> bool:
+    """Whether a call failed because nobody is at the other end any more."""
+    from mcp import McpError
+    from mcp.types import CONNECTION_CLOSED
+
+    error = asked.exception() if asked.done() and not asked.cancelled() else None
+    return isinstance(error, anyio.ClosedResourceError | anyio.BrokenResourceError) or (
+        isinstance(error, McpError) and error.error.code == CONNECTION_CLOSED
+    )
 
 
 def one_line(text: str) -> str:

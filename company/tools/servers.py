@@ -12,10 +12,11 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+from company.credentials import hide
 from company.errors import UsageError
 from company.settings import McpServer, Settings
 from company.sop.diagnostics import closest
@@ -23,7 +24,7 @@ from company.sop.library import SETTINGS
 from company.sop.tool_names import TOOL
 from company.tools.arguments import filled, simplified
 from company.tools.base import Output, Tool, Workbench
-from company.tools.link import connected, environment, kill_marked, listed, one_line, output, quiet, reason
+from company.tools.link import connected, environment, has_ended, kill_marked, listed, one_line, output, quiet, reason
 
 if TYPE_CHECKING:
     from mcp import ClientSession
@@ -43,8 +44,10 @@ T = TypeVar("T")
 class Servers:
     """The servers that a run may use. Get one from `open_servers`."""
 
-    def __init__(self, declared: Mapping[str, McpServer], *, dry: bool = False) -> None:
-        self._servers = {name: _Server(name, server) for name, server in declared.items()}
+    def __init__(
+        self, declared: Mapping[str, McpServer], *, dry: bool = False, notice: Callable[[str], None] = lambda text: None
+    ) -> None:
+        self._servers = {name: _Server(name, server, notice) for name, server in declared.items()}
         self._dry = dry
 
     async def tools(self, server: str) -> list[Tool]:
@@ -63,8 +66,16 @@ class Servers:
 
 
 @asynccontextmanager
-async def open_servers(names: Collection[str], settings: Settings, *, dry: bool = False) -> AsyncIterator[Servers]:
+async def open_servers(
+    names: Collection[str],
+    settings: Settings,
+    *,
+    dry: bool = False,
+    notice: Callable[[str], None] = lambda text: None,
+) -> AsyncIterator[Servers]:
     """The servers with these names, for a run. What can be seen to be wrong without starting one is an error at once.
+
+    `notice` is told, in one line for people, when a server that has ended is started again.
 
     Raises:
         UsageError: one is not declared, the extra is not installed, or a variable that holds a key is not set.
@@ -76,7 +87,7 @@ async def open_servers(names: Collection[str], settings: Settings, *, dry: bool 
             environment(name, settings.mcp[name])
     if names and not dry and not importlib.util.find_spec("langchain_mcp_adapters"):
         raise UsageError(f"the MCP server `{min(names)}` needs packages that are not installed", hint=_INSTALL)
-    servers = Servers({name: settings.mcp[name] for name in names}, dry=dry)
+    servers = Servers({name: settings.mcp[name] for name in names}, dry=dry, notice=notice)
     with quiet():
         try:
             yield servers
@@ -87,8 +98,11 @@ async def open_servers(names: Collection[str], settings: Settings, *, dry: bool 
 class _Server:
     """One server. A task of its own holds the connection: it must be closed by the task that opened it."""
 
-    def __init__(self, name: str, declared: McpServer) -> None:
+    def __init__(self, name: str, declared: McpServer, notice: Callable[[str], None]) -> None:
         self._name = name
+        self._notice = notice
+        self._again = True
+        """Whether it may still be started again: a program that ends twice will end a third time."""
         self._declared = declared
         self._mark = secrets.token_hex(16)
         self._starting = asyncio.Lock()
@@ -99,7 +113,7 @@ class _Server:
 
     async def tools(self) -> list[Tool]:
         async with self._starting:
-            if self._session is None:
+            if self._session is None and not self._tools:  # one that has ended is started again by a call
                 await self._start()
         if not self._tools:
             raise self._unusable("offers no tool")
@@ -109,9 +123,12 @@ class _Server:
         self._closing.set()
         if self._life:
             await asyncio.wait([self._life], timeout=CLOSING_SECONDS)
-            await _stopped(self._life)
-            if self._declared.command:
-                await asyncio.to_thread(kill_marked, self._mark)
+            await self._ended(self._life)
+
+    async def _ended(self, life: asyncio.Task[None]) -> None:
+        await _stopped(life)
+        if self._declared.command:
+            await asyncio.to_thread(kill_marked, self._mark)
 
     async def _start(self) -> None:
         ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -147,19 +164,37 @@ class _Server:
         return Tool(f"mcp.{self._name}.{offered.name}", about, parameters, run)
 
     async def _call(self, tool: str, arguments: dict[str, Any]) -> Output:
-        """A server that fails, ends or is late is told to the model: the run can go on without it."""
-        assert self._session
+        """A server that fails, ends or is late is told to the model: the run can go on without it.
+
+        A call is never made twice, for nobody knows what its first time did; the call after it finds a new server.
+        """
         assert self._life
-        asked = asyncio.create_task(self._session.call_tool(tool, arguments))
+        async with self._starting:
+            if self._session is None:
+                if not self._again:
+                    gone = f"The server {self._name} has ended again; its tools cannot be used any more in this run."
+                    return Output(gone, ok=False)
+                self._again = False
+                self._notice(f"the MCP server `{self._name}` has ended; it is started again, once")
+                await self._ended(self._life)
+                try:
+                    await self._start()
+                except UsageError as error:
+                    return Output(f"The server {self._name} has ended: {error.message}.", ok=False)
+        session, life = self._session, self._life
+        assert session
+        asked = asyncio.create_task(session.call_tool(tool, arguments))
         try:
-            await asyncio.wait(
-                [asked, self._life], timeout=self._declared.deadline, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait([asked, life], timeout=self._declared.deadline, return_when=asyncio.FIRST_COMPLETED)
             if asked.done() and not asked.cancelled() and asked.exception() is None:
                 return output(asked.result())
+            if self._declared.command and (life.done() or has_ended(asked)):
+                if self._session is session:
+                    self._session = None
+                return Output(f"The call failed: the server {self._name} ended before it had answered.", ok=False)
             if asked.done():
                 return Output(f"The call failed: {reason(asked)}.", ok=False)
-            if self._life.done():
+            if life.done():
                 return Output(f"The server {self._name} has ended; its tools cannot be used any more.", ok=False)
             return Output(f"The server gave no answer within {self._declared.deadline:g} seconds.", ok=False)
         finally:
@@ -170,7 +205,8 @@ class _Server:
         if errors:
             errors.seek(0, os.SEEK_END)
             errors.seek(max(0, errors.tell() - 2000))
-            said = one_line(errors.read().decode("utf-8", "replace"))[-300:]
+            values = environment(self._name, self._declared).values()
+            said = one_line(hide(errors.read().decode("utf-8", "replace"), values))[-300:]
         what = f"the MCP server `{self._name}` {what}" + (f"; it said: {said}" if said else "")
         return UsageError(what, place=SETTINGS, hint=f"see [mcp.{self._name}], or take its tools from the role")
 

@@ -134,7 +134,9 @@ def test_items_at_the_same_time_are_counted_and_their_time_is_not_added_up(run: 
 
 def test_a_long_prompt_a_repair_and_a_failure_are_seen(run: Run) -> None:
     run.emit("step_started", step="prd", role="product_manager", kind="role")
-    run.emit("call_started", step="prd", call=1, attempt=1)
+    run.emit("call_started", step="prd", call=1, attempt=1, model="mine:m")
+    assert run.row("prd").endswith("waiting for the endpoint")
+    run.emit("call_started", step="prd", call=1, attempt=1, model="local:m")
     assert run.row("prd").endswith("reading the prompt")
     run.emit("call_progress", 1.0, step="prd", call=1, tokens=3)
     assert "reading" not in run.row("prd")
@@ -209,18 +211,24 @@ def test_no_text_of_a_model_steers_the_terminal() -> None:
 
 
 def test_plain_lines_go_on_while_a_call_is_silent(run: Run) -> None:
-    run.emit("call_started", step="prd", call=1, attempt=1)
+    run.emit("call_started", step="prd", call=1, attempt=1, model="local:m")
+    run.emit("call_started", step="code", call=2, attempt=1, model="mine:m")
     start = run.now
     for seconds in range(1, 48):
         run.plain.tick(start + seconds)
     run.emit("call_progress", 50.0, step="prd", call=1, tokens=7)
+    run.call("code", 2, 0.0, 9)
     run.plain.tick(start + 65)
     run.call("prd", 1, 1.0, 9)
     run.plain.tick(start + 500)
     assert run.out.getvalue().splitlines()[1:] == [
         "prd: reading the prompt for 15 s",
+        "code: waiting for the endpoint for 15 s",
         "prd: reading the prompt for 30 s",
+        "code: waiting for the endpoint for 30 s",
         "prd: reading the prompt for 45 s",
+        "code: waiting for the endpoint for 45 s",
+        "code: 100 + 9 tokens, 0.0 s, 0.0 tokens/s",
         "prd: 7 tokens so far",
         "prd: 100 + 9 tokens, 1.0 s, 9.0 tokens/s",
     ]

@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from pydantic import SecretStr
 
 from company.errors import DeadlineExceeded, EndpointError, ReplyError, UsageError
+from company.llm import client, wire
 from company.llm.check import check
 from company.llm.client import ChatModel, EmptyReply, Endpoint, Message, Reply, Request, StepLabel
 from tests import fault_server as fs
@@ -56,17 +58,24 @@ class Outcome:
         return len(self.server.requests)
 
 
-def play(*script: fs.Behaviour, ask: Request | None = None, **settings: Any) -> Outcome:
-    """One call against a script; pauses are recorded instead of waited for."""
+def play(
+    *script: fs.Behaviour,
+    ask: Request | None = None,
+    certificate: Path | None = None,
+    scheme: str = "",
+    **settings: Any,
+) -> Outcome:
+    """One call against a script; pauses are recorded instead of waited for. `scheme`: asked for instead of the right one."""
     outcome = Outcome()
 
     async def pause(seconds: float) -> None:
         outcome.pauses.append(seconds)
 
     async def main() -> None:
-        async with fs.serving(*script) as server:
+        async with fs.serving(*script, certificate=certificate) as server:
             outcome.server = server
-            endpoint = Endpoint(server.base_url, SecretStr(KEY), **{"deadline_seconds": 5.0, **settings})
+            url = f"{scheme}://{server.base_url.partition('://')[2]}" if scheme else server.base_url
+            endpoint = Endpoint(url, SecretStr(KEY), **{"deadline_seconds": 5.0, **settings})
             model = ChatModel("openai:m-1", endpoint, notice=outcome.notices.append, sleep=pause)
             started = time.monotonic()
             try:
@@ -147,6 +156,65 @@ def test_small_gzip_is_read_though_not_asked_for() -> None:
     assert reply.text == "zipped"
 
 
+# --- what comes after the end
+
+END = fs.event(fs.piece(None, "stop"))
+COUNTS = fs.event({**fs.piece(None), "choices": [], "usage": fs.USAGE})
+WHOLE = fs.head() + fs.event(fs.piece("Hello!")) + END
+
+
+@pytest.mark.parametrize(
+    ("fault", "estimated"),
+    [
+        pytest.param(fs.reset(WHOLE), True, id="reset"),
+        pytest.param(fs.raw(WHOLE.removeprefix(fs.head()) + fs.event({"error": {"message": "x"}})), True, id="error"),
+        pytest.param(fs.raw(WHOLE.removeprefix(fs.head()) + b"data: {\n\n"), True, id="no-json"),
+        pytest.param(fs.stall(WHOLE), True, id="silence"),
+        pytest.param(fs.drip(b": still here\n\n", 0.05, WHOLE), True, id="comments-for-ever"),
+        pytest.param(fs.reset(WHOLE, COUNTS), False, id="reset-after-counts"),
+        pytest.param(fs.stall(WHOLE, COUNTS), False, id="silence-after-counts"),
+        pytest.param(fs.stall(WHOLE, COUNTS, b"data: [DONE]\n\n"), False, id="silence-after-done"),
+    ],
+)
+def test_what_breaks_after_the_end_costs_no_reply(
+    fault: fs.Behaviour, estimated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_AFTER_SECONDS", 0.3)
+    outcome = play(fault, fs.ok("another"))
+    assert outcome.reply is not None, outcome.error
+    assert (outcome.reply.text, outcome.reply.estimated, outcome.tries) == ("Hello!", estimated, 1)
+    assert outcome.seconds < 3
+    assert [*map(len, outcome.notices)] == [len(notice) for notice in outcome.notices if "estimated" in notice]
+    assert len(outcome.notices) == estimated
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [("stop", "stop", "stop"), ("stop", "length", "length"), ("length", "stop", "length"), ("stop", "eos", "eos")],
+)
+def test_of_two_finish_reasons_the_cut_one_is_believed(first: str, second: str, told: str) -> None:
+    ends = fs.event(fs.piece(None, first)) + fs.event(fs.piece(None, second))
+    reply = play(fs.raw(fs.event(fs.piece("Hello!")) + ends + COUNTS)).reply
+    assert reply is not None
+    assert (reply.text, reply.finish_reason, reply.completion_tokens) == ("Hello!", told, 3)
+
+
+def test_a_reply_that_goes_on_after_its_end_is_no_reply() -> None:
+    twice = WHOLE.removeprefix(fs.head()) * 2
+    outcome = play(fs.raw(twice + COUNTS), fs.ok())
+    assert outcome.reply is not None
+    assert (outcome.reply.text, outcome.tries) == ("Hello!", 2)
+    assert "goes on after its end" in outcome.notices[0]
+
+
+def test_chunks_that_come_twice_are_kept_as_they_came() -> None:
+    """Chunks have no number: one that comes twice looks as a word that is said twice. Who reads the reply judges it."""
+    chunk = fs.event(fs.piece("ha"))
+    reply = play(fs.raw(chunk + chunk + END + END + COUNTS + COUNTS)).reply
+    assert reply is not None
+    assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == ("haha", 11, 3)
+
+
 # --- faults that pass
 
 
@@ -175,6 +243,9 @@ def test_small_gzip_is_read_though_not_asked_for() -> None:
         pytest.param(fs.raw(fs.event({"error": {"message": "slot lost", "code": 500}})), id="error-event"),
         pytest.param(fs.raw(b'{"error": {"message": "overloaded"}}', kind="application/json"), id="error-in-200"),
         pytest.param(fs.raw(b"no gzip at all", content_encoding="gzip"), id="damaged-gzip"),
+        pytest.param(fs.raw(b"", "204 No Content"), id="204"),
+        pytest.param(fs.stall(b"\x00\x01no HTTP\r\n\r\n"), id="no-http"),
+        pytest.param(fs.drip(b"X-More: " + b"a" * 4000 + b"\r\n", 0.001, b"HTTP/1.1 200 OK\r\n"), id="endless-head"),
     ],
 )
 def test_passing_fault_is_tried_again(fault: fs.Behaviour) -> None:
@@ -323,6 +394,26 @@ def test_body_is_bounded(fault: fs.Behaviour) -> None:
     assert (outcome.tries, outcome.error.retryable) == (1, False)
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fs.huge, id="one-line"),
+        pytest.param(fs.drip(fs.event(fs.piece("again " * 2000)), 0.001), id="events"),
+        pytest.param(fs.drip(b": " + b"c" * 60_000 + b"\n\n", 0.001), id="comments"),
+        pytest.param(fs.drip(b"data: " + b" " * 60_000 + b"\n\n", 0.001), id="blank-events"),
+    ],
+)
+def test_a_body_without_end_takes_bounded_memory(fault: fs.Behaviour, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "BODY_LIMIT", 4 << 20)
+    play(fs.ok())
+    before = psutil.Process().memory_info().rss
+    outcome = play(fault, fs.ok(), deadline_seconds=60.0, retries=0)
+    grown = (psutil.Process().memory_info().rss - before) >> 20
+    print(f"{grown} MiB for a bound of 4 MiB")
+    assert isinstance(outcome.error, EndpointError)
+    assert grown < 150
+
+
 def test_unknown_compression_is_refused() -> None:
     outcome = play(fs.raw(b"xxxx", content_encoding="br"))
     assert isinstance(outcome.error, EndpointError)
@@ -345,6 +436,20 @@ def test_deadline_holds_for_the_whole_call(fault: fs.Behaviour) -> None:
     assert isinstance(outcome.error, DeadlineExceeded)
     assert 0.35 <= outcome.seconds < 2.0
     assert "0.4 s" in str(outcome.error)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(fs.head() + b"data: ", id="body"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX-Slow: ", id="head"),
+    ],
+)
+def test_a_byte_a_second_does_not_outlive_the_deadline(before: bytes) -> None:
+    outcome = play(fs.drip(b"x", 1.0, before), deadline_seconds=2.2, idle_seconds=1.5)
+    assert isinstance(outcome.error, DeadlineExceeded)
+    assert 2.1 <= outcome.seconds < 4.0
+    assert outcome.tries == 1
 
 
 def test_silence_is_tried_again() -> None:
@@ -373,12 +478,12 @@ def test_cancelling_a_call_leaves_the_slot_free() -> None:
 
 def test_models_on_one_endpoint_share_its_slots_and_waiting_is_not_in_the_deadline() -> None:
     async def slow(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.4)
         await fs.ok()(body, writer)
 
     async def main() -> tuple[int, list[Reply]]:
         async with fs.serving(slow) as server:
-            endpoint = Endpoint(server.base_url, parallel=2, deadline_seconds=0.4)
+            endpoint = Endpoint(server.base_url, parallel=2, deadline_seconds=1.4)
             models = [ChatModel("openai:a", endpoint), ChatModel("openai:b", endpoint)]
             replies = await asyncio.gather(*(models[n % 2].complete(request()) for n in range(8)))
             for model in models:
@@ -388,6 +493,62 @@ def test_models_on_one_endpoint_share_its_slots_and_waiting_is_not_in_the_deadli
     most, replies = asyncio.run(main())
     assert most == 2
     assert len(replies) == 8
+
+
+# --- the way there
+
+
+def test_a_redirect_loop_is_not_followed() -> None:
+    outcome = play(fs.raw(b"", "302 Found", Location="/v1/chat/completions"))
+    assert isinstance(outcome.error, EndpointError)
+    assert (outcome.tries, outcome.error.retryable) == (1, False)
+    assert "HTTP 302" in str(outcome.error)
+    assert "sends us elsewhere" in outcome.error.hint
+
+
+def test_a_certificate_that_nobody_vouches_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = fs.self_signed(tmp_path)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    outcome = play(fs.ok(), certificate=certificate, url_name="MY_URL")
+    assert isinstance(outcome.error, EndpointError)
+    assert (outcome.tries, outcome.pauses, outcome.error.retryable) == (0, [], False)
+    assert "certificate is not trusted: self-signed certificate" in str(outcome.error)
+    assert "MY_URL" in outcome.error.hint
+    assert "SSL_CERT_FILE" in outcome.error.hint
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert play(fs.ok(), certificate=certificate).reply is not None
+
+
+def test_a_certificate_of_another_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = fs.self_signed(tmp_path, "127.0.0.2")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    outcome = play(fs.ok(), certificate=certificate)
+    assert isinstance(outcome.error, EndpointError)
+    assert "certificate is not trusted: IP address mismatch" in str(outcome.error)
+
+
+def test_tls_and_none_taken_for_each_other(tmp_path: Path) -> None:
+    async def main() -> EndpointError:
+        async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            writer.close()
+
+        async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+            url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+            model = ChatModel("openai:m", Endpoint(url, url_name="MY_URL"))
+            with pytest.raises(EndpointError) as caught:
+                await model.complete(request())
+            await model.close()
+            return caught.value
+
+    plain = asyncio.run(main())
+    assert not plain.retryable
+    assert "speaks no TLS" in str(plain)
+    assert "write http:// in MY_URL" in plain.hint
+    secure = play(fs.ok(), certificate=fs.self_signed(tmp_path), scheme="http", retries=1)
+    assert isinstance(secure.error, EndpointError)
+    assert secure.error.hint
 
 
 # --- secrets and settings

@@ -91,5 +91,5 @@ if __name__ == "__main__":
     if "junk" in sys.argv:
         print("no protocol at all \x1b[31m", flush=True)
     if "broken" in sys.argv:
-        sys.exit("\x1b]0;title\x07the database is missing")
+        sys.exit(f"\x1b]0;title\x07the database is missing {os.environ.get('TOKEN', '')}")
     server.run("stdio")

@@ -127,15 +127,19 @@ def test_results_are_bounded_text(bench: Workbench) -> None:
     assert "it cannot be done" in fail.text
 
 
-def test_a_server_that_dies_is_told_to_the_model(bench: Workbench) -> None:
+def test_a_server_that_dies_is_told_to_the_model_and_started_again_once(bench: Workbench) -> None:
     async def job(servers: Servers) -> list[Output]:
-        first = await called(servers, bench, "die")
-        return [first, await called(servers, bench, "add", a=1, b=1)]
+        dead = await called(servers, bench, "die")
+        again = await called(servers, bench, "add", a=1, b=1)
+        return [dead, again, await called(servers, bench, "die"), await called(servers, bench, "add", a=1, b=1)]
 
-    first, second = use(job)
-    assert not first.ok
-    assert "Connection closed" in first.text
-    assert second == Output("The call failed: the server has ended.", ok=False)
+    said: list[str] = []
+    dead, again, dead_again, last = use(job, notice=said.append)
+    assert dead == Output("The call failed: the server own ended before it had answered.", ok=False)
+    assert again == Output("2")
+    assert said == ["the MCP server `own` has ended; it is started again, once"]
+    assert dead_again == dead
+    assert last == Output("The server own has ended again; its tools cannot be used any more in this run.", ok=False)
 
 
 def test_a_call_that_hangs_is_given_up_and_the_server_still_works(bench: Workbench) -> None:
@@ -177,6 +181,9 @@ def test_a_server_that_cannot_be_started_is_named_with_the_reason(monkeypatch: p
     ended = broken(program("broken"))
     assert ended.message.startswith("the MCP server `own` cannot be started: ")
     assert ended.message.endswith("; it said: ]0;title the database is missing")
+    monkeypatch.setenv("NOTES_TOKEN", "s3cret")
+    keyed = broken(program("broken", env={"TOKEN": "NOTES_TOKEN"}))
+    assert keyed.message.endswith("the database is missing ***")
     monkeypatch.setattr("company.tools.servers.START_SECONDS", 1.0)
     slow = broken(program("slow"))
     assert slow.message == "the MCP server `own` cannot be started: it was not ready after 1 s"
@@ -193,8 +200,9 @@ def test_what_can_be_seen_before_a_start_is_an_error_at_once(monkeypatch: pytest
         asyncio.run(enter("owm", program()))
     assert raised.value.hint == "did you mean own?"
     lacking = program(env={"TOKEN": "NO_SUCH_VARIABLE"})
-    with pytest.raises(UsageError, match=r"NO_SUCH_VARIABLE, which \[mcp.own\] names, is not set"):
+    with pytest.raises(UsageError, match="NO_SUCH_VARIABLE is not set") as raised:
         asyncio.run(enter("own", lacking))
+    assert raised.value.hint == "it holds the key of [mcp.own]"
     asyncio.run(enter("own", lacking, dry=True))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError) as raised:

@@ -1,0 +1,186 @@
+"""Keys are planted wherever one may lie; then all that runs leave is searched for them, in every form in which they are sent."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+import pytest
+
+from company import wiring
+from company.engine import NewRun
+from company.llm import client
+from company.settings import load_settings
+from tests import fault_server as fs
+
+PLANTED = {
+    "variable": "sk-planted/variable+0123456789",
+    "file": "sk-planted/file+0123456789",
+    "password": "planted/password+0123456789",
+    "tools": "planted/tools+0123456789",
+    "query": "planted/query+0123456789",
+}
+SOP = """sop: 1
+steps:
+  first: {role: writer, prompt: tell, in: {about: requirement}, out: str, tools: [mcp.own]}
+  second: {role: writer, prompt: tell, in: {about: first}, out: str, model: "filed:m"}
+"""
+DONE = fs.ok(json.dumps({"thought": "", "call": {"tool": "done"}}))
+SERVING = str(Path(__file__).parents[1] / "tools/serving.py")
+
+
+def forms(kind: str) -> set[bytes]:
+    """A planted key as it lies somewhere or is sent: plain, in an address, in a header."""
+    key = PLANTED[kind].encode()
+    texts = [key, b"me:" + key] if kind == "password" else [key]
+    codes = (base64.b64encode, base64.urlsafe_b64encode)
+    return {key, quote(PLANTED[kind], safe="").encode(), *(code(text).rstrip(b"=") for text in texts for code in codes)}
+
+
+def echo(*kinds: str) -> str:
+    """What a server says that shows what it was sent."""
+    return " ".join(form.decode() for kind in kinds for form in sorted(forms(kind)))
+
+
+MINE, FILED = echo("variable", "password", "query"), echo("file")
+
+
+def lay_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {
+        "roles/writer.yaml": "title: Writer\nprofile: You write.\ntools: [mcp.own]\n",
+        "prompts/writer/tell.md.j2": "Tell {{ about }}\n",
+        "own.yaml": SOP,
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MINE_KEY", PLANTED["variable"])
+    monkeypatch.setenv("NOTES_TOKEN", PLANTED["tools"])
+    monkeypatch.setenv("COMPANY_MODELS", str(folder / "models"))
+
+
+def set_up(folder: Path, url: str) -> None:
+    """The settings; what is set there by hand is no leak, and lies elsewhere than what is searched."""
+    secret = folder.parent / "secret"
+    secret.write_text(PLANTED["file"] + "\n")
+    secret.chmod(0o600)
+    host = url.removeprefix("http://")
+    with_user = f"http://me:{quote(PLANTED['password'], safe='')}@{host}?token={quote(PLANTED['query'], safe='')}"
+    (folder / "company.toml").write_text(
+        f'model = "mine:m"\n[providers.mine]\nbase_url = "{with_user}"\nkey = "MINE_KEY"\n'
+        f'[providers.filed]\nbase_url = "{url}"\nkey = "file:{secret}"\n'
+        f'[mcp.own]\ncommand = "{sys.executable}"\nargs = ["{SERVING}", "stdio"]\nenv = {{TOKEN = "NOTES_TOKEN"}}\n'
+    )
+
+
+def left(folder: Path, *said: bytes) -> list[str]:
+    """Where a planted key is found: in files, in git's objects, in what was said."""
+    found = {
+        str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "company.toml"
+    }
+    for repository in {path.parent for path in folder.rglob(".git")}:
+        words = ["git", "-C", str(repository), "cat-file", "--batch-all-objects", "--batch"]
+        found[f"objects of {repository}"] = subprocess.run(words, capture_output=True, check=True).stdout
+    found |= {f"output {number}": text for number, text in enumerate(said)}
+    assert sum(map(len, found.values())) > 10_000, "there is something to search"
+    return [
+        f"{kind} in {place}"
+        for place, text in found.items()
+        for kind in PLANTED
+        for form in forms(kind)
+        if form in text
+    ]
+
+
+def test_the_search_finds_what_is_planted(tmp_path: Path) -> None:
+    (tmp_path / "filler").write_text("x" * 20_000)
+    for kind in PLANTED:
+        for form in forms(kind):
+            assert left(tmp_path, b"a " + form + b" b")
+
+
+def test_runs_leave_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "project"
+    lay_out(folder, monkeypatch)
+    said: list[bytes] = []
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OPENAI_LOG": "debug"}
+
+    async def command(*words: str) -> int:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "company", *words, env=environment, stdout=-1, stderr=-1, cwd=folder
+        )
+        titles = asyncio.create_task(watch(process.pid))
+        said.extend(await process.communicate())
+        titles.cancel()
+        assert process.returncode is not None
+        return process.returncode
+
+    async def watch(pid: int) -> None:
+        while psutil.pid_exists(pid):
+            try:
+                for one in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
+                    said.append(" ".join(one.cmdline()).encode())
+            except psutil.Error:
+                pass
+            await asyncio.sleep(0.2)
+
+    async def main() -> list[int]:
+        script = (
+            fs.error("500 Internal Server Error", MINE, Retry_After_Ms="10"),
+            DONE,
+            fs.ok("Hello."),
+            fs.raw(f"<html>{FILED}</html>".encode(), "403 Forbidden", "text/html", X_Echo="x"),
+            fs.raw(fs.event({"error": {"message": FILED, "code": 401}})),
+            fs.ok("Well."),
+        )
+        async with fs.serving(*script) as server:
+            set_up(folder, server.base_url)
+            codes = [await command("model", "list")]
+            codes.append(await command("run", "x", "--sop", "own.yaml", "--name", "out", "--headless", "--plain"))
+            codes += [await command("resume", "--headless", "--plain", "--json") for _ in range(2)]
+            sent = [seen.headers["authorization"] for seen in server.requests]
+        assert sent[0] == "Basic " + base64.b64encode(f"me:{PLANTED['password']}".encode()).decode()
+        assert sent[-1] == f"Bearer {PLANTED['file']}"
+        return codes
+
+    assert asyncio.run(main()) == [0, 1, 1, 0], b"\n".join(said).decode()
+    assert b"***" in b"".join(said)
+    assert left(folder, *said) == []
+
+
+def test_a_defect_in_the_midst_of_a_call_leaves_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "project"
+    lay_out(folder, monkeypatch)
+    (folder / "own.yaml").write_text(SOP.replace(", tools: [mcp.own]", ""))
+    caplog.set_level("DEBUG")
+
+    def broken(tries: int, asked: float | None) -> float:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(client, "_pause", broken)
+
+    async def main() -> str:
+        async with fs.serving(fs.error("500 Internal Server Error", MINE)) as server:
+            set_up(folder, server.base_url)
+            new = NewRun(
+                inputs={"requirement": "x"}, sop="own.yaml", workspace=folder / "ws", name="out", user_dir=folder
+            )
+            settings = load_settings()
+            print(repr(settings))
+            return (await wiring.run(new, settings)).reason
+
+    assert "ZeroDivisionError" in asyncio.run(main())
+    (journal,) = folder.rglob("events.jsonl")
+    assert "Traceback" in journal.read_text()
+    out, err = capfd.readouterr()
+    assert "mine" in out
+    assert left(folder, caplog.text.encode(), out.encode(), err.encode()) == []
