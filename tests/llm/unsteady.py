@@ -175,6 +175,8 @@ async def _play(folder: Path, unsteady: Unsteady) -> Told:
             assert "defect" not in outcome.reason, outcome
             late += "took longer" in outcome.reason
             assert sittings < MOST_SITTINGS, outcome
+            if pause := re.search(r"delete (\S+)$", outcome.hint):  # as the hint says
+                Path(pause[1]).unlink()
             outcome = await asyncio.wait_for(wiring.resume(folder / "ws", "", settings), 120)
             sittings += 1
     told = Told(outcome, unsteady, sittings, late, time.monotonic() - began)
