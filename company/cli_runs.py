@@ -33,7 +33,9 @@ def add_to(app: typer.Typer) -> None:
     app.command()(show)
 
 
-def print_outcome(outcome: Outcome, console: Console, workspace: Path, settings: Settings) -> None:
+def print_outcome(
+    outcome: Outcome, console: Console, workspace: Path, settings: Settings, record: Path | None = None
+) -> None:
     """How it ended, where the repository is, how to look at it, and what it cost."""
     from company.progress import clean
     from company.terminal import duration
@@ -73,7 +75,8 @@ def print_outcome(outcome: Outcome, console: Console, workspace: Path, settings:
     for line in role_table(outcome, settings):
         say(f"    {line}")
     if outcome.status in ("failed", "limited", "interrupted"):
-        say(f"  go on with  company resume {outcome.run}{where(workspace)}")
+        also = f" --record {shlex.quote(str(record))}" if record else ""
+        say(f"  go on with  company resume {outcome.run}{where(workspace)}{also}")
         if outcome.hint:
             say(f"  hint        {clean(outcome.hint, 400)}")
 

@@ -74,11 +74,14 @@ async def open_models(
     names: Mapping[str | None, str], settings: Settings, notice: Notices, progress: Progress | None
 ) -> AsyncIterator[dict[str | None, Model]]:
     async with AsyncExitStack() as stack:
-        opened: dict[str, Model] = {}
-        for name in dict.fromkeys(names.values()):
-            model = providers.open_model(name, settings, notice=notice, progress=progress)
-            opened[name] = await stack.enter_async_context(model)
-        yield {called: opened[name] for called, name in names.items()}
+        opened: dict[tuple[str, str | None], Model] = {}
+        which = {called: (name, called if name.startswith("replay:") else None) for called, name in names.items()}
+        for name, called in dict.fromkeys(
+            which.values()
+        ):  # a recording answers as each of the models that were recorded
+            model = providers.open_model(name, settings, called=called, notice=notice, progress=progress)
+            opened[name, called] = await stack.enter_async_context(model)
+        yield {called: opened[key] for called, key in which.items()}
 
 
 def price_of(name: str, settings: Settings) -> Rates:

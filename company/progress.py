@@ -190,6 +190,8 @@ class Progress:
             row.note = "" if row.note == KEPT else row.note
         elif name == "call_progress":
             row.calls.setdefault(event["call"], Call(row.path, now)).grow(event["tokens"], now)
+        elif name == "call_failed":
+            row.calls.pop(event["call"], None)
         elif name == "call_finished":
             row.calls.pop(event["call"], None)
             if event["from_store"]:

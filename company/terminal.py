@@ -97,6 +97,8 @@ class PlainView:
         elif name == "call_progress":
             self._calls.setdefault(event["call"], Call(where, now)).grow(event["tokens"], now)
             self.tick(now)
+        elif name == "call_failed":
+            self._calls.pop(event["call"], None)
         elif name == "call_finished":
             self._calls.pop(event["call"], None)
             speed = event["completion_tokens"] / event["seconds"] if event["seconds"] else 0
@@ -134,10 +136,16 @@ def _round(where: str, event: Event) -> Iterator[str]:
 
 
 class LiveView:
-    """A table that follows the run, for `rich.live.Live`. `clock` tells seconds since the epoch."""
+    """A table that follows the run, for `rich.live.Live`.
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    Args:
+        clock: tells seconds since the epoch.
+        waiting: what is said of a call without a token so far.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time, waiting: str = "reading the prompt") -> None:
         self.progress = Progress()
+        self._waiting = waiting
         self._clock = clock
 
     def __call__(self, event: Event) -> None:
@@ -162,7 +170,7 @@ class LiveView:
         table.add_column("time", justify="right", no_wrap=True, min_width=10)
         table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
         for place in chosen:
-            table.add_row(*_cells(rows[place], states[place], now))
+            table.add_row(*_cells(rows[place], states[place], now, self._waiting))
         yield table
         said = progress.notices[-1] if progress.notices else ""
         tests = f"tests: {progress.verdict}" if progress.verdict else ""
@@ -173,7 +181,7 @@ class LiveView:
         yield Text(foot, style="dim", overflow="ellipsis", no_wrap=True)
 
 
-def _cells(row: Row, state: str, now: float) -> Iterator[Any]:
+def _cells(row: Row, state: str, now: float, waiting: str) -> Iterator[Any]:
     from rich.text import Text
 
     live = sum(call.tokens for call in row.calls.values())
@@ -181,7 +189,7 @@ def _cells(row: Row, state: str, now: float) -> Iterator[Any]:
     count = f" ×{row.times}" if row.times > 1 else ""
     note = row.note or ", ".join(row.items)
     if row.calls and not live:
-        note = ", ".join(["reading the prompt", *row.items])
+        note = ", ".join([waiting, *row.items])
     indent = "  " * row.path.count(".")
     yield Text(f"{indent}{_MARKS[state]} {clean(row.path.rpartition('.')[2])}{count}", style=_COLOURS[state])
     yield Text(row.role)

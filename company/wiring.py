@@ -28,6 +28,7 @@ from company.llm import providers
 from company.llm.budget import Budget, Spent
 from company.llm.client import Model
 from company.llm.gateway import Gateway
+from company.llm.recording import Recorder
 from company.llm.sources import Progress
 from company.lock import Lock
 from company.opening import (
@@ -55,6 +56,7 @@ from company.standing import relied_on
 from company.state import Earlier, Edit, RunContext
 from company.store import Folder, Store
 from company.tools.servers import Servers, open_servers
+from company.traces import Traces, obstacle, wanted
 from company.workspace import Repository
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ async def run(
         providers.check_name(called, settings)
     honoured(procedure, names, settings)
     Budget(Limits(**limits), {called: price_of(called, settings) for called in names.values()})
+    recorder = Recorder(new.recording) if new.recording else None
     with open_store(new.workspace, settings) as store:
         name = next(free_names(new, inputs, store.names()))
         sandbox = choose(unsafe_no_sandbox=new.unsafe_no_sandbox)
@@ -107,7 +110,7 @@ async def run(
                 request, repository = _made(request, free_names(new, inputs, store.names()), store, procedure, source)
                 return await _sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
-                    person, headless=new.headless,
+                    person, headless=new.headless, recorder=recorder,
                 )  # fmt: skip
 
 
@@ -121,9 +124,15 @@ async def resume(
     progress: Progress | None = None,
     person: Person | None = None,
     *,
+    model: str = "",
+    recording: Path | None = None,
     headless: bool = False,
 ) -> Outcome:
     """Go on with a run that was stopped; with `run` empty the newest that is not delivered.
+
+    Args:
+        model: another model for this sitting; by default the run's.
+        recording: a file for the exchanges with models from now on; a recording that is there is gone on with.
 
     Raises:
         UsageError: there is no such run, or nothing to go on with.
@@ -138,9 +147,17 @@ async def resume(
                 raise UsageError(
                     f"the run {run} is finished ({record.status})", hint=f"its repository is {record.repo}"
                 )
-            request = replace(request, limits={**request.limits, **(limits or {})})
+            if model and "dry" in (model, request.model):
+                raise UsageError("a dry run cannot be gone on with by a model, nor any other run as one")
+            request = replace(request, model=model or request.model, limits={**request.limits, **(limits or {})})
             folder = store.home / "runs" / run / "library"
             procedure = load_procedure(str(folder / own_file(request.sop)), Library(folder, folder))
+            names = model_names(procedure, settings, request.model)
+            if model:
+                for called in names.values():
+                    providers.check_name(called, settings)
+                honoured(procedure, names, settings)
+            recorder = Recorder(recording, more=True) if recording else None
             sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
             again = all("files" in event for event in Report.of(store.events(run)).commits.values())
             again = again and request.is_whole  # else it begins from what no commit of it made
@@ -154,12 +171,11 @@ async def resume(
             if remote and not repository.tip(request.branch):
                 await asyncio.to_thread(remotes.bring, repository, request.branch, remote)
             notices = Notices()
-            names = model_names(procedure, settings, request.model)
             servers = open_servers(servers_of(procedure), settings, dry=request.model == "dry")
             async with open_models(names, settings, notices, progress) as models, servers as tools:
                 return await _sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
-                    person, headless=headless, resumed=True, notes=tuple(notes),
+                    person, headless=headless, resumed=True, notes=tuple(notes), recorder=recorder,
                 )  # fmt: skip
 
 
@@ -205,6 +221,7 @@ async def redo(
     sop: str = "",
     model: str = "",
     user_dir: Path | None = None,
+    recording: Path | None = None,
     headless: bool = False,
 ) -> Outcome:
     """Make a run again on a new branch of its repository: what changed since, and what depends on that; nothing else.
@@ -213,6 +230,7 @@ async def redo(
         again: steps to do anew though nothing changed.
         sop: another procedure; by default the run's own, as it is now.
         model: another model; by default the run's.
+        recording: a new file for every exchange with a model; nothing is kept then, and each step asks again.
 
     Raises:
         UsageError: no such run, no such step, or a person's change that cannot be taken over.
@@ -257,6 +275,7 @@ async def redo(
                 for called in names.values():
                     providers.check_name(called, settings)
                 honoured(procedure, names, settings)
+                recorder = Recorder(recording) if recording else None
                 sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
                 if made.work:
                     branches.keep(repository, kept_at(identity), made.work, f"edits after the run {base.run}")
@@ -267,7 +286,7 @@ async def redo(
             async with open_models(names, settings, notices, progress) as models, servers as tools:
                 return await _sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
-                    person, headless=headless, notes=made.notes,
+                    person, headless=headless, notes=made.notes, recorder=recorder,
                 )  # fmt: skip
 
 
@@ -288,13 +307,16 @@ async def _sit(
     headless: bool,
     resumed: bool = False,
     notes: tuple[str, ...] = (),
+    recorder: Recorder | None = None,
 ) -> Outcome:
     path = store.home / "runs" / request.run / "events.jsonl"
     dry = request.model == "dry"
     with Lock(repository.path):
         stood = tuple(_stand_on(repository, request))
         report = Report.of(read(path))
-        journal = Journal(path, (partial(store.record, request.run), report.see, *listeners))
+        untraced = obstacle()
+        traces = [Traces(request.run, request.base)] if wanted() and not untraced else []
+        journal = Journal(path, (partial(store.record, request.run), report.see, *traces, *listeners))
         notices.journal = journal
         prices = {model.name: price_of(model.name, settings) for model in models.values()}
         spent = Spent(
@@ -311,6 +333,7 @@ async def _sit(
             stop=stop,
             run=request.run,
             counted=report.paid,
+            recorder=recorder,
         )
         objects = Objects(store, procedure.artifacts)
         context = RunContext(
@@ -329,7 +352,7 @@ async def _sit(
             step_timeout=settings.step_timeout,
             test_seconds=settings.test_seconds,
             done=relied_on(objects, report.done),
-            results=Results(store),
+            results=Results(store, anew=bool(recorder)),  # what is not asked is not recorded
             earlier=_earlier(request, store),
             told=set(report.commits),
             decided=relied_on(objects, report.decided),
@@ -338,6 +361,7 @@ async def _sit(
             dry=dry,
             guest=guest_of(request, repository),
         )
+        stood = (*stood, untraced) if untraced else stood
         sitting = Sitting(
             procedure, request.inputs, request.name, request.model, store, report, resumed,
             notes=(*stood, *notes) if resumed or dry else (*stood, *notes, *unset(models, settings), *left_alone(request)),
@@ -347,6 +371,8 @@ async def _sit(
             return await engine.run(sitting, context)
         finally:
             journal.close()
+            for each in traces:
+                await asyncio.to_thread(each.close)
 
 
 def _stand_on(repository: Repository, request: Request) -> Iterator[str]:

@@ -13,11 +13,12 @@ from itertools import count
 from typing import Any, TypeVar
 
 from company.cache import Replies, digest
-from company.errors import Interrupted, ReplyError, StepFailed
+from company.errors import Interrupted, ModelError, ReplyError, StepFailed
 from company.events import Journal
 from company.llm.budget import Budget
 from company.llm.client import EmptyReply, Message, Model, Reply, Request, StepLabel
 from company.llm.code_replies import finished_part
+from company.llm.recording import Recorder
 
 REPAIRS = 2
 """How often a reply that cannot be used is asked for again, each time with what was wrong."""
@@ -76,6 +77,7 @@ class Gateway:
         stop: once set, no further call is begun.
         run: who pays, for the store; without it, what lies in the store was paid for by others.
         counted: the keys of the replies that this run's journal says it paid for.
+        recorder: told of every exchange, also where the reply lay in the store.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Gateway:
         stop: asyncio.Event | None = None,
         run: str = "",
         counted: Iterable[str] = (),
+        recorder: Recorder | None = None,
     ) -> None:
         self._models = models
         self._replies = replies
@@ -100,6 +103,7 @@ class Gateway:
         self._stop = stop
         self._run = run
         self._counted = set(counted)
+        self._recorder = recorder
         self._halted = False
         self._calls = count(1)
         self._under_way: set[int] = set()
@@ -207,7 +211,13 @@ class Gateway:
             else:
                 self._emit("call_finished", ask, label, call=call, key=key, from_store=True, **_usage(model, reply))
         else:
-            reply = await self._paid(model, ask, request, call, key)
+            try:
+                reply = await self._paid(model, ask, request, call, key)
+            except ModelError as error:
+                self._emit("call_failed", ask, label, call=call, kind=type(error).__name__, reason=error.message)
+                self._record(model, ask, request, error)
+                raise
+        self._record(model, ask, request, reply)
         if not reply.text.strip():
             raise ReplyError("the reply is empty", raw="", reason="Your reply was empty. Answer the task in full.")
         return reply
@@ -221,7 +231,10 @@ class Gateway:
         ticket = self.budget.reserve(estimate)
         self._under_way.add(call)
         self._idle.clear()
-        self._emit("call_started", ask, label, call=call, attempt=label.attempt, prompt_estimate=estimate, key=key)
+        self._emit(
+            "call_started", ask, label, call=call, prompt_estimate=estimate, key=key, model=model.name,
+            temperature=request.temperature, max_tokens=request.max_tokens, seed=request.seed,
+        )  # fmt: skip
         try:
             try:
                 reply = await model.complete(
@@ -243,6 +256,10 @@ class Gateway:
         self.budget.pay(model.name, reply.prompt_tokens, reply.completion_tokens)
         self._emit("call_finished", ask, label, call=call, key=key, from_store=False, **_usage(model, reply))
 
+    def _record(self, model: Model, ask: Ask, request: Request, answer: Reply | ModelError) -> None:
+        if self._recorder:
+            self._recorder.add(ask.model, model, request, answer)
+
     def _emit(self, event: str, ask: Ask, label: StepLabel, **fields: Any) -> None:
         where = {"id": ask.ident, "step": label.step, "role": label.role, "item": label.item, "round": label.round}
         self._journal.emit(event, **where, **{"attempt": label.attempt, **fields})
@@ -255,6 +272,8 @@ _ASKED = ("messages", "schema", "temperature", "max_tokens", "seed")
 def _usage(model: Model, reply: Reply) -> dict[str, Any]:
     return {
         "model": model.name,
+        "served": reply.model,
+        "finish_reason": reply.finish_reason,
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
         "cached_tokens": reply.cached_tokens,

@@ -1,4 +1,4 @@
-"""From ``provider:model`` to a model that answers: the embedded one, an endpoint, a script, a dry run.
+"""From ``provider:model`` to a model that answers: the embedded one, an endpoint, a script, a recording, a dry run.
 
 Requests: `client.py`; the embedded model's server: `local.py`. What can be set: `settings.py`.
 """
@@ -19,6 +19,7 @@ from company.errors import Interrupted, UsageError
 from company.llm import catalogue
 from company.llm.client import ChatModel, Endpoint, Model
 from company.llm.download import use_file
+from company.llm.recording import ReplayModel
 from company.llm.scripted import DryModel, ScriptedModel
 from company.llm.sources import Progress
 from company.sop.diagnostics import did_you_mean, listing
@@ -26,7 +27,7 @@ from company.sop.diagnostics import did_you_mean, listing
 if TYPE_CHECKING:
     from company.settings import Price, Provider, Settings
 
-BUILT_IN = ("local", "openai", "script")
+BUILT_IN = ("local", "openai", "replay", "script")
 """Providers that need no entry in `company.toml`; beside them there is the name ``dry``."""
 _OPENAI_URL = "https://api.openai.com/v1"
 
@@ -35,7 +36,7 @@ def check_name(name: str, settings: Settings) -> None:
     """See that a model's name can be used, without a request.
 
     Raises:
-        UsageError: no such provider or embedded model, no key, no script.
+        UsageError: no such provider or embedded model, no key, no script, no recording.
     """
     check_provider(name, settings)
     provider, _, model = name.partition(":")
@@ -48,6 +49,8 @@ def check_name(name: str, settings: Settings) -> None:
             catalogue.get(model)
     elif provider == "script":
         ScriptedModel.from_file(Path(model))
+    elif provider == "replay":
+        ReplayModel.from_file(Path(model))
     else:
         _endpoint(provider, settings)
 
@@ -76,10 +79,14 @@ async def open_model(
     name: str,
     settings: Settings,
     *,
+    called: str | None = None,
     notice: Callable[[str], None] = lambda text: None,
     progress: Progress | None = None,
 ) -> AsyncIterator[Model]:
     """The model, for as long as it is used. Weights of the embedded one that are not here are fetched first.
+
+    Args:
+        called: what steps call it: a recording has the replies of several models.
 
     Raises:
         UsageError: as `check_name`.
@@ -90,6 +97,8 @@ async def open_model(
         yield DryModel()
     elif provider == "script":
         yield ScriptedModel.from_file(Path(model))
+    elif provider == "replay":
+        yield ReplayModel.from_file(Path(model), called)
     elif provider == "local":
         async with _local(name, model, settings, notice, progress or _silent) as chat:
             yield chat
@@ -134,7 +143,7 @@ def price_of(name: str, settings: Settings) -> Price | None:
     from company.settings import Price
 
     provider = name.partition(":")[0]
-    if name == "dry" or provider in ("local", "script"):
+    if name == "dry" or provider in ("local", "replay", "script"):
         return Price(input=0, output=0)
     entry = settings.providers.get(provider)
     return entry.price if entry else None
