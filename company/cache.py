@@ -80,15 +80,16 @@ class Results:
     """What steps gave, by their keys: the values' references, and the commit that belongs to it.
 
     An entry is a mapping with `run` and `model` (who made it with what), `tokens` and `usd` (what it cost then), `values` and `commit`
-    (null, or `files`, `subject`, `slug`, `title`).
+    (null, or `files`, `subject`, `slug`, `title`). With `anew` none is given: every step is to be done.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, anew: bool = False) -> None:
         self._store = store
+        self._anew = anew
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The entry of a key, or None. A file that does not parse counts as absent."""
-        entry = self._read(key, "json")
+        entry = None if self._anew else self._read(key, "json")
         return entry if isinstance(entry, dict) and "values" in entry else None
 
     def put(self, key: str, entry: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The command line: arguments in, one call to `wiring.py` or a command's module, the result or one clear error out.
 
-The only renderer of errors. Other commands: `cli_runs.py`, `cli_diff.py`, `cli_sop.py`, `cli_model.py`, `cli_home.py`; the live view:
+The only renderer of errors. Other commands: `cli_runs.py`, `cli_replay.py`, `cli_diff.py`, `cli_sop.py`, `cli_model.py`, `cli_home.py`; the live view:
 `terminal.py`.
 Nothing heavy is imported before a command needs it: `company --help` answers at once.
 """
@@ -40,6 +40,10 @@ app = typer.Typer(
 )
 EXIT = {"delivered": 0, "failed": 1, "unaccepted": 3, "limited": 4, "interrupted": 130}
 ExplainOption = Annotated[bool, typer.Option(help="Say of each step, as it comes, why it is done or need not be.")]
+RecordOption = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="FILE", help="Keep every exchange with a model there; replay:FILE gives them."),
+]
 
 
 def main() -> None:
@@ -163,6 +167,7 @@ def run(
     ] = None,
     headless: Annotated[bool, typer.Option(help="Ask nobody: gates take their headless choice.")] = False,
     dry_run: Annotated[bool, typer.Option(help="No model: the smallest replies that fit.")] = False,
+    record: RecordOption = None,
     explain: ExplainOption = False,
     plain: Annotated[bool, typer.Option(help="Lines instead of the live view.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")] = False,
@@ -189,6 +194,7 @@ def run(
         dry_run=dry_run,
         headless=headless,
         unsafe_no_sandbox=unsafe_no_sandbox,
+        recording=record,
     )
     settings = load_settings()
     _drive(
@@ -198,6 +204,7 @@ def run(
         as_json=as_json,
         asks=not (headless or dry_run),
         explain=explain,
+        record=record,
     )
 
 
@@ -214,8 +221,10 @@ def _text(requirement: str) -> str:
 def resume(
     run: Annotated[str, typer.Argument(help="The run; the newest that is not finished by default.")] = "",
     workspace: WorkspaceOption = WORKSPACE,
+    model: Annotated[str, typer.Option(help="Another model from here on; the run's by default.")] = "",
     limit: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Another limit than before.")] = None,
     headless: Annotated[bool, typer.Option(help="Ask nobody: gates take their headless choice.")] = False,
+    record: RecordOption = None,
     plain: Annotated[bool, typer.Option(help="Lines instead of the live view.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")] = False,
 ) -> None:
@@ -226,13 +235,15 @@ def resume(
     settings, limits = load_settings(), limits_of(limit or ())
     _drive(
         lambda listeners, stop, progress, person: wiring.resume(
-            workspace, run, settings, listeners, stop, limits, progress, person, headless=headless
+            workspace, run, settings, listeners, stop, limits, progress, person,
+            model=model, recording=record, headless=headless,
         ),
         workspace,
         plain=plain,
         as_json=as_json,
         asks=not headless,
-    )
+        record=record,
+    )  # fmt: skip
 
 
 @app.command()
@@ -246,6 +257,7 @@ def redo(
     workspace: WorkspaceOption = WORKSPACE,
     limit: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Another limit than the procedure's.")] = None,
     headless: Annotated[bool, typer.Option(help="Ask nobody: gates take their headless choice.")] = False,
+    record: RecordOption = None,
     explain: ExplainOption = False,
     plain: Annotated[bool, typer.Option(help="Lines instead of the live view.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")] = False,
@@ -259,13 +271,14 @@ def redo(
     _drive(
         lambda listeners, stop, progress, person: wiring.redo(
             workspace, run, settings, listeners, stop, limits, progress, person,
-            again=again or (), sop=sop, model=model, user_dir=own_folder(), headless=headless,
+            again=again or (), sop=sop, model=model, user_dir=own_folder(), recording=record, headless=headless,
         ),
         workspace,
         plain=plain,
         as_json=as_json,
         asks=not headless,
         explain=explain,
+        record=record,
     )  # fmt: skip
 
 
@@ -283,6 +296,7 @@ def _drive(
     as_json: bool,
     asks: bool,
     explain: bool = False,
+    record: Path | None = None,
 ) -> None:
     """Follow a run in the terminal to its end, and leave with its exit status."""
     import asyncio
@@ -301,7 +315,7 @@ def _drive(
     except (OSError, sqlite3.Error) as error:
         hint = f"`company resume{where(workspace)}` goes on with what it has"
         raise Broken(f"the run broke off: {error}", hint=hint) from error
-    print_outcome(outcome, console, workspace)
+    print_outcome(outcome, console, workspace, record)
     print(json.dumps(outcome.to_json(), ensure_ascii=False) if as_json else outcome.repo)
     sys.exit(EXIT[outcome.status])
 
@@ -374,9 +388,10 @@ async def _follow(
 
 
 def _add_groups() -> None:
-    from company import cli_diff, cli_home, cli_model, cli_runs, cli_sop
+    from company import cli_diff, cli_home, cli_model, cli_replay, cli_runs, cli_sop
 
     cli_runs.add_to(app)
+    cli_replay.add_to(app)
     cli_diff.add_to(app)
     app.add_typer(cli_sop.app, name="sop")
     app.add_typer(cli_model.app, name="model")

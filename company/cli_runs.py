@@ -35,7 +35,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(show)
 
 
-def print_outcome(outcome: Outcome, console: Console, workspace: Path) -> None:
+def print_outcome(outcome: Outcome, console: Console, workspace: Path, record: Path | None = None) -> None:
     """How it ended, where the repository is, how to look at it, and what it cost."""
     from company.progress import clean
     from company.terminal import also_money, duration, money
@@ -76,7 +76,8 @@ def print_outcome(outcome: Outcome, console: Console, workspace: Path) -> None:
         for line in cost_table(what, sums, with_money=outcome.cost_usd != 0):
             say(f"    {line}")
     if outcome.status in ("failed", "limited", "interrupted"):
-        say(f"  go on with  company resume {outcome.run}{where(workspace)}")
+        also = f" --record {shlex.quote(str(record))}" if record else ""
+        say(f"  go on with  company resume {outcome.run}{where(workspace)}{also}")
         if outcome.hint:
             say(f"  hint        {clean(outcome.hint, 400)}")
 

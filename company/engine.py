@@ -52,6 +52,8 @@ class NewRun:
     unsafe_no_sandbox: bool = False
     into: Path | None = None
     """A repository that is there: the run begins from its last commit and leaves a branch in it."""
+    recording: Path | None = None
+    """A new file that keeps every exchange with a model."""
 
 
 @dataclass(frozen=True)

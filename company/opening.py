@@ -76,12 +76,16 @@ async def open_models(
     names: Mapping[str | None, str], settings: Settings, notice: Notices, progress: Progress | None
 ) -> AsyncIterator[dict[str | None, Model]]:
     async with AsyncExitStack() as stack:
-        opened: dict[str, Model] = {}
+        opened: dict[tuple[str, str | None], Model] = {}
         endpoints: dict[str, Endpoint] = {}
-        for name in dict.fromkeys(names.values()):
-            model = providers.open_model(name, settings, notice=notice, progress=progress, endpoints=endpoints)
-            opened[name] = await stack.enter_async_context(model)
-        yield {called: opened[name] for called, name in names.items()}
+        # a recording answers as each of the models that were recorded
+        which = {called: (name, called if name.startswith("replay:") else None) for called, name in names.items()}
+        for name, called in dict.fromkeys(which.values()):
+            model = providers.open_model(
+                name, settings, called=called, notice=notice, progress=progress, endpoints=endpoints
+            )
+            opened[name, called] = await stack.enter_async_context(model)
+        yield {called: opened[key] for called, key in which.items()}
 
 
 def prices_of(names: Iterable[str], settings: Settings) -> dict[str, Price | None]:

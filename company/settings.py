@@ -164,9 +164,9 @@ class Settings(BaseSettings):
     def model_for(self, called: str | None, run: str) -> str:
         """What a step calls its model → ``provider:model``. `run` is the run's: for None, and for a tier that is not set.
 
-        In a dry run (`run` is ``dry``) it is that for every step.
+        In a dry run (`run` is ``dry``), and where a recording is replayed, it is that for every step.
         """
-        if run == "dry" or called is None:
+        if run == "dry" or run.startswith("replay:") or called is None:
             return run
         tiers: Mapping[Any, str] = self.tiers
         return tiers.get(called) or (called if ":" in called else run)
@@ -185,7 +185,7 @@ class Settings(BaseSettings):
     @classmethod
     def _usable_names(cls, providers: dict[str, Provider]) -> dict[str, Provider]:
         for name in providers:
-            if name in ("local", "script", "dry"):
+            if name in ("local", "replay", "script", "dry"):
                 raise ValueError(f"the name `{name}` is taken: choose another")
             if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
                 raise ValueError(f"`{name}` is no name: letters, digits, `_`, `.` and `-`")

@@ -107,6 +107,8 @@ class PlainView:
         elif name == "call_progress":
             self._calls.setdefault(event["call"], Call(where, now)).grow(event["tokens"], now)
             self.tick(now)
+        elif name == "call_failed":
+            self._calls.pop(event["call"], None)
         elif name == "call_finished":
             self._calls.pop(event["call"], None)
             speed = event["completion_tokens"] / event["seconds"] if event["seconds"] else 0
@@ -146,7 +148,11 @@ def _round(where: str, event: Event) -> Iterator[str]:
 
 
 class LiveView:
-    """A table that follows the run, for `rich.live.Live`. `clock` tells seconds since the epoch."""
+    """A table that follows the run, for `rich.live.Live`.
+
+    Args:
+        clock: tells seconds since the epoch.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.progress = Progress()

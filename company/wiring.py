@@ -28,6 +28,7 @@ from company.llm import providers
 from company.llm.budget import Budget
 from company.llm.client import Model
 from company.llm.gateway import Gateway
+from company.llm.recording import Recorder
 from company.llm.sources import Progress
 from company.lock import Lock
 from company.opening import (
@@ -57,6 +58,7 @@ from company.standing import relied_on
 from company.state import Earlier, Edit, RunContext
 from company.store import Folder, Store
 from company.tools.servers import Servers, open_servers
+from company.traces import Traces, obstacle, wanted
 from company.workspace import Repository
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ async def run(
         providers.check_name(called, settings)
     honoured(procedure, names, settings)
     limits = limits_of(procedure, new.limits, names, settings)
+    recorder = Recorder(new.recording) if new.recording else None
     with open_store(new.workspace, settings) as store:
         name = next(free_names(new, inputs, store.names()))
         sandbox = choose(unsafe_no_sandbox=new.unsafe_no_sandbox)
@@ -108,7 +111,7 @@ async def run(
                 request, repository = _made(request, free_names(new, inputs, store.names()), store, procedure, source)
                 return await _sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
-                    person, headless=new.headless,
+                    person, headless=new.headless, recorder=recorder,
                 )  # fmt: skip
 
 
@@ -122,9 +125,15 @@ async def resume(
     progress: Progress | None = None,
     person: Person | None = None,
     *,
+    model: str = "",
+    recording: Path | None = None,
     headless: bool = False,
 ) -> Outcome:
     """Go on with a run that was stopped; with `run` empty the newest that is not delivered.
+
+    Args:
+        model: another model for this sitting; by default the run's.
+        recording: a file for the exchanges with models from now on; a recording that is there is gone on with.
 
     Raises:
         UsageError: there is no such run, or nothing to go on with.
@@ -139,11 +148,19 @@ async def resume(
                 raise UsageError(
                     f"the run {run} is finished ({record.status})", hint=f"its repository is {record.repo}"
                 )
+            if model and "dry" in (model, request.model):
+                raise UsageError("a dry run cannot be gone on with by a model, nor any other run as one")
             folder = store.home / "runs" / run / "library"
             procedure = load_procedure(str(folder / own_file(request.sop)), Library(folder, folder))
-            names = model_names(procedure, settings, request.model)
+            names = model_names(procedure, settings, model or request.model)
             before = {name: most for name, most in request.limits.items() if most is not None}
-            request = replace(request, limits=limits_of(procedure, {**before, **(limits or {})}, names, settings))
+            bounds = limits_of(procedure, {**before, **(limits or {})}, names, settings)
+            request = replace(request, model=model or request.model, limits=bounds)
+            if model:
+                for called in names.values():
+                    providers.check_name(called, settings)
+                honoured(procedure, names, settings)
+            recorder = Recorder(recording, more=True) if recording else None
             sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
             again = all("files" in event for event in Report.of(store.events(run)).commits.values())
             again = again and request.is_whole  # else it begins from what no commit of it made
@@ -161,7 +178,7 @@ async def resume(
             async with open_models(names, settings, notices, progress) as models, servers as tools:
                 return await _sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
-                    person, headless=headless, resumed=True, notes=tuple(notes),
+                    person, headless=headless, resumed=True, notes=tuple(notes), recorder=recorder,
                 )  # fmt: skip
 
 
@@ -207,6 +224,7 @@ async def redo(
     sop: str = "",
     model: str = "",
     user_dir: Path | None = None,
+    recording: Path | None = None,
     headless: bool = False,
 ) -> Outcome:
     """Make a run again on a new branch of its repository: what changed since, and what depends on that; nothing else.
@@ -215,6 +233,7 @@ async def redo(
         again: steps to do anew though nothing changed.
         sop: another procedure; by default the run's own, as it is now.
         model: another model; by default the run's.
+        recording: a new file for every exchange with a model; nothing is kept then, and each step asks again.
 
     Raises:
         UsageError: no such run, no such step, or a person's change that cannot be taken over.
@@ -259,6 +278,7 @@ async def redo(
                     limits=limits_of(procedure, {**made.request.limits, **(limits or {})}, names, settings),
                 )
                 honoured(procedure, names, settings)
+                recorder = Recorder(recording) if recording else None
                 sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
                 if made.work:
                     branches.keep(repository, kept_at(identity), made.work, f"edits after the run {base.run}")
@@ -269,7 +289,7 @@ async def redo(
             async with open_models(names, settings, notices, progress) as models, servers as tools:
                 return await _sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
-                    person, headless=headless, notes=made.notes,
+                    person, headless=headless, notes=made.notes, recorder=recorder,
                 )  # fmt: skip
 
 
@@ -290,13 +310,16 @@ async def _sit(
     headless: bool,
     resumed: bool = False,
     notes: tuple[str, ...] = (),
+    recorder: Recorder | None = None,
 ) -> Outcome:
     path = store.home / "runs" / request.run / "events.jsonl"
     dry = request.model == "dry"
     with Lock(repository.path):
         stood = tuple(_stand_on(repository, request))
         report = Report.of(read(path))
-        journal = Journal(path, (partial(store.record, request.run), report.see, *listeners))
+        untraced = obstacle()
+        traces = [Traces(request.run, request.base)] if wanted() and not untraced else []
+        journal = Journal(path, (partial(store.record, request.run), report.see, *traces, *listeners))
         notices.journal = journal
         prices = prices_of((model.name for model in models.values()), settings)
         gateway = Gateway(
@@ -309,6 +332,7 @@ async def _sit(
             stop=stop,
             run=request.run,
             counted=report.paid,
+            recorder=recorder,
         )
         objects = Objects(store, procedure.artifacts)
         context = RunContext(
@@ -327,7 +351,7 @@ async def _sit(
             step_timeout=settings.step_timeout,
             test_seconds=settings.test_seconds,
             done=relied_on(objects, report.done),
-            results=Results(store),
+            results=Results(store, anew=bool(recorder)),  # what is not asked is not recorded
             earlier=_earlier(request, store),
             told=set(report.commits),
             decided=relied_on(objects, report.decided),
@@ -337,6 +361,7 @@ async def _sit(
             guest=guest_of(request, repository),
         )
         told = (*unset(models, settings), *listed(prices, settings), *left_alone(request))
+        stood = (*stood, untraced) if untraced else stood
         sitting = Sitting(
             procedure, request.inputs, request.name, request.model, store, report, resumed,
             notes=(*stood, *notes) if resumed or dry else (*stood, *notes, *told),
@@ -346,6 +371,8 @@ async def _sit(
             return await engine.run(sitting, context)
         finally:
             journal.close()
+            for each in traces:
+                await asyncio.to_thread(each.close)
 
 
 def _stand_on(repository: Repository, request: Request) -> Iterator[str]:

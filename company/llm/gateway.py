@@ -14,11 +14,12 @@ from itertools import count
 from typing import Any, TypeVar
 
 from company.cache import Replies, digest
-from company.errors import Interrupted, LimitReached, ReplyError, StepFailed
+from company.errors import CompanyError, Interrupted, LimitReached, ModelError, ReplyError, StepFailed
 from company.events import Journal
 from company.llm.budget import Budget, usd
 from company.llm.client import EmptyReply, Message, Model, Reply, Request, StepLabel
 from company.llm.code_replies import finished_part
+from company.llm.recording import Recorder
 
 REPAIRS = 2
 """How often a reply that cannot be used is asked for again, each time with what was wrong."""
@@ -79,6 +80,7 @@ class Gateway:
         stop: once set, no further call is begun.
         run: who pays, for the store; without it, what lies in the store was paid for by others.
         counted: the keys of the replies that this run's journal says it paid for.
+        recorder: told of every exchange, also where the reply lay in the store.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Gateway:
         stop: asyncio.Event | None = None,
         run: str = "",
         counted: Iterable[str] = (),
+        recorder: Recorder | None = None,
     ) -> None:
         self._models = models
         self._replies = replies
@@ -103,6 +106,7 @@ class Gateway:
         self._stop = stop
         self._run = run
         self._counted = set(counted)
+        self._recorder = recorder
         self._halted = False
         self._limit: LimitReached | None = None
         """The limit that was reached: no further call is begun by anybody."""
@@ -225,7 +229,12 @@ class Gateway:
                     "call_finished", ask, label, call=call, key=key, from_store=True, usd=kept.get("usd"), **used
                 )
         else:
-            reply = await self._paid(model, ask, request, call, key)
+            try:
+                reply = await self._paid(model, ask, request, call, key)
+            except ModelError as error:
+                self._record(model, ask, request, error)
+                raise
+        self._record(model, ask, request, reply)
         if not reply.text.strip():
             raise ReplyError("the reply is empty", raw="", reason="Your reply was empty. Answer the task in full.")
         return reply
@@ -248,7 +257,10 @@ class Gateway:
         self._under_way.add(call)
         self._idle.clear()
         estimate = sum(len(message.content) for message in request.messages) // _CHARS_PER_TOKEN + request.max_tokens
-        self._emit("call_started", ask, label, call=call, model=model.name, prompt_estimate=estimate, key=key)
+        self._emit(
+            "call_started", ask, label, call=call, prompt_estimate=estimate, key=key, model=model.name,
+            temperature=request.temperature, max_tokens=request.max_tokens, seed=request.seed,
+        )  # fmt: skip
 
         def progress(tokens: int) -> None:
             if tokens:
@@ -257,6 +269,7 @@ class Gateway:
                 self.budget.see_time(claim)
 
         reply: Reply | None = None
+        why: BaseException | None = None
         try:
             try:
                 reply = await model.complete(request, progress)
@@ -265,10 +278,14 @@ class Gateway:
             self._replies.put(key, {**asdict(reply), "run": self._run, "usd": self._cost(model, reply)})
             self._pay(model, ask, label, call, key, reply)
         except LimitReached as error:
-            self._limit = self._limit or error
+            self._limit, why = self._limit or error, error
+        except BaseException as error:
+            why = error
+            raise
         finally:
             if reply is None:
-                self._emit("call_failed", ask, label, call=call, key=key)
+                reason = why.message if isinstance(why, CompanyError) else ""
+                self._emit("call_failed", ask, label, call=call, key=key, kind=type(why).__name__, reason=reason)
             self.budget.release(claim)
             self._under_way.discard(call)
             if not self._under_way:
@@ -287,6 +304,10 @@ class Gateway:
         cost = self._cost(model, reply)
         self.budget.pay(ask.ident, label.role, reply.prompt_tokens + reply.completion_tokens, cost)
         self._emit("call_finished", ask, label, call=call, key=key, from_store=False, usd=cost, **_usage(model, reply))
+
+    def _record(self, model: Model, ask: Ask, request: Request, answer: Reply | ModelError) -> None:
+        if self._recorder:
+            self._recorder.add(ask.model, model, request, answer)
 
     def _emit(self, event: str, ask: Ask, label: StepLabel, **fields: Any) -> None:
         where = {"id": ask.ident, "step": label.step, "role": label.role, "item": label.item, "round": label.round}
@@ -308,6 +329,8 @@ def _most_prompt_tokens(request: Request, context: int | None) -> int:
 def _usage(model: Model, reply: Reply) -> dict[str, Any]:
     return {
         "model": model.name,
+        "served": reply.model,
+        "finish_reason": reply.finish_reason,
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
         "cached_tokens": reply.cached_tokens,

@@ -1,4 +1,4 @@
-"""From ``provider:model`` to a model that answers: the embedded one, an endpoint, a script, a dry run.
+"""From ``provider:model`` to a model that answers: the embedded one, an endpoint, a script, a recording, a dry run.
 
 Requests: `client.py`; the embedded model's server: `local.py`. What can be set: `settings.py`; known endpoints: `endpoints.py`.
 """
@@ -21,6 +21,7 @@ from company.errors import Interrupted, UsageError
 from company.llm import catalogue
 from company.llm.client import ChatModel, Endpoint, Model
 from company.llm.download import use_file
+from company.llm.recording import ReplayModel
 from company.llm.scripted import DryModel, ScriptedModel
 from company.llm.sources import Progress
 from company.sop.diagnostics import did_you_mean, listing
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from company.llm.prices import Listed
     from company.settings import Price, Provider, Settings
 
-_NO_ENDPOINTS = ("local", "script")
+_NO_ENDPOINTS = ("local", "replay", "script")
 """Providers without HTTP, but for a server of our own; beside them there is the name ``dry``."""
 
 
@@ -37,7 +38,7 @@ def check_name(name: str, settings: Settings) -> None:
     """See that a model's name can be used, without a request.
 
     Raises:
-        UsageError: no such provider or embedded model, no key, no script.
+        UsageError: no such provider or embedded model, no key, no script, no recording.
     """
     check_provider(name, settings)
     provider, _, model = name.partition(":")
@@ -50,6 +51,8 @@ def check_name(name: str, settings: Settings) -> None:
             catalogue.get(model)
     elif provider == "script":
         ScriptedModel.from_file(Path(model))
+    elif provider == "replay":
+        ReplayModel.from_file(Path(model))
     else:
         _endpoint(provider, settings)
 
@@ -78,6 +81,7 @@ async def open_model(
     name: str,
     settings: Settings,
     *,
+    called: str | None = None,
     notice: Callable[[str], None] = lambda text: None,
     progress: Progress | None = None,
     endpoints: dict[str, Endpoint] | None = None,
@@ -86,6 +90,7 @@ async def open_model(
 
     Args:
         endpoints: those in use by provider, so that its models share one.
+        called: what steps call it: a recording has the replies of several models.
 
     Raises:
         UsageError: as `check_name`.
@@ -96,6 +101,8 @@ async def open_model(
         yield DryModel()
     elif provider == "script":
         yield ScriptedModel.from_file(Path(model))
+    elif provider == "replay":
+        yield ReplayModel.from_file(Path(model), called)
     elif provider == "local":
         async with _local(name, model, settings, notice, progress or _silent) as chat:
             yield chat
@@ -141,7 +148,7 @@ def price_of(name: str, settings: Settings) -> Price | None:
     from company.settings import Price
 
     provider = name.partition(":")[0]
-    if name == "dry" or provider in ("local", "script"):
+    if name == "dry" or provider in ("local", "replay", "script"):
         return Price(input=0, output=0)
     entry = _entry(provider, settings)
     if entry and entry.price:
