@@ -110,7 +110,7 @@ def test_no_call_arrives_before_the_time_said(status: str, headers: dict[str, st
     (file,) = cache.iterdir()
     assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"", 0o600)
     heard, until = file.stat().st_ctime, file.stat().st_mtime
-    assert until == pytest.approx(heard + 1, abs=0.5)
+    assert until >= limited.refused + 1
     assert [at for at in sent if heard + 0.05 < at < until] == []
     assert any(at > until for at in sent)
 
@@ -208,8 +208,8 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(tmp_path: Path, mo
     ("headers", "seconds"),
     [
         ({"x-ratelimit-reset-requests": "12"}, 12),
-        ({"X-RateLimit-Reset": str(int(time.time()) + 600)}, 600),
-        ({"x-ratelimit-reset": str(int(time.time() * 1000) + 600_000)}, 600),
+        ({"X-RateLimit-Reset": "NOW"}, 600),
+        ({"x-ratelimit-reset": "NOW000"}, 600),
         ({"x-ratelimit-reset-tokens": "6m0s", "x-ratelimit-remaining-tokens": "0"}, 360),
         ({"x-ratelimit-reset-tokens": "6m0s", "x-ratelimit-remaining-tokens": "5"}, None),
         ({"x-ratelimit-reset-tokens": "120ms"}, 0.12),
@@ -223,5 +223,6 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(tmp_path: Path, mo
     ],
 )  # fmt: skip
 def test_headers_that_tell_when_a_rate_is_reset(headers: dict[str, str], seconds: float | None) -> None:
-    found = reset_after(headers)
+    later = str(int(time.time()) + 600)
+    found = reset_after({name: value.replace("NOW", later) for name, value in headers.items()})
     assert found == (seconds if seconds is None else pytest.approx(seconds, abs=60 if seconds >= 600 else 0.01))
