@@ -117,6 +117,8 @@ class Report:
         if name == "call_started":
             self._busy_since = now if not self._open else self._busy_since
             self._open[event["call"]] = now
+        elif name == "call_failed":
+            self._ended(event, now)
         elif name == "call_finished":
             self._finished(event, now)
         elif name == "reply_accepted":
@@ -174,15 +176,19 @@ class Report:
             self._saved += tokens if is_new else 0
             return
         self.paid.add(event.get("key", ""))
-        self._open.pop(event["call"], None)
-        if not self._open:
-            self._model_seconds += max(0.0, now - self._busy_since)
+        self._ended(event, now)
         cost.calls += 1
         cost.prompt_tokens += event["prompt_tokens"]
         cost.completion_tokens += event["completion_tokens"]
         cost.cached_tokens += event["cached_tokens"] or 0
         cost.seconds += event["seconds"]
         self.tokens[event["id"]] = (event["model"], cost.prompt_tokens + cost.completion_tokens)
+
+    def _ended(self, event: Event, now: float) -> None:
+        """A call is no longer under way."""
+        self._open.pop(event["call"], None)
+        if not self._open:
+            self._model_seconds += max(0.0, now - self._busy_since)
 
     @property
     def verdict(self) -> str:

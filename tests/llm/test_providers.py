@@ -47,7 +47,11 @@ def refusal(name: str, settings: Settings | None = None) -> UsageError:
     [
         ("loca:qwen2.5-coder-1.5b", "there is no model provider `loca`", "did you mean `local`?"),
         ("qwen2.5-coder-1.5b", "there is no model provider", "did you mean `local:qwen2.5-coder-1.5b`?"),
-        ("elsewhere:x", "there is no model provider `elsewhere`", "the providers are `local`, `openai`, `replay`, `script`"),
+        (
+            "elsewhere:x",
+            "there is no model provider `elsewhere`",
+            "the providers are `local`, `openai`, `replay`, `script`",
+        ),
         ("", "there is no model provider ``", "write provider:model"),
         ("local:", "`local:` names no model", "write local:MODEL"),
         ("openai", "`openai` names no model", "write openai:MODEL"),
