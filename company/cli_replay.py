@@ -99,6 +99,6 @@ def paced(
 
 def _fitting(events: list[Event]) -> float:
     """The speed at which a run is watchable, and over soon."""
-    gaps = (two["time"] - one["time"] for one, two in pairwise(events) if two["event"] not in _BEGINS)
-    whole: float = sum(max(0.0, gap) for gap in gaps)
+    gaps = (float(two["time"]) - float(one["time"]) for one, two in pairwise(events) if two["event"] not in _BEGINS)
+    whole = sum(max(0.0, gap) for gap in gaps)
     return max(1.0, whole / _WHOLE_SECONDS)

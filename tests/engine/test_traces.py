@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from company import traces as module
 from company.events import Event
+from company.report import Report
 from company.traces import Traces, first_span, obstacle, trace_id, wanted
 from tests.engine.running import REQUIREMENT, RIGHT, WATERFALL, WRONG, events, go_on, start
 
@@ -138,6 +139,14 @@ def test_a_tool_a_failed_call_and_what_a_stop_cut_short() -> None:
     assert "secret" not in "".join(span.to_json() for span in spans)
     (link,) = spans[-1].links
     assert (link.context.trace_id, link.context.span_id) == (trace_id("earlier"), first_span("earlier"))
+
+
+def test_a_call_that_failed_is_no_longer_under_way() -> None:
+    failed = {**CALL, "event": "call_failed", "time": 104.0, "kind": "EndpointError", "reason": ""}
+    later = {**CALL, "call": 2, "time": 150.0}
+    used = {"prompt_tokens": 1, "completion_tokens": 1, "cached_tokens": 0, "seconds": 1.0, "from_store": False}
+    report = Report.of([BEGIN, STEP, CALL, failed, later, {**later, "event": "call_finished", "time": 151.0, **used}])
+    assert report.model_seconds == 3.0
 
 
 @contextmanager
