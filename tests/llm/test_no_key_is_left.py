@@ -163,10 +163,10 @@ def test_a_defect_in_the_midst_of_a_call_leaves_no_key(
     (folder / "own.yaml").write_text(SOP.replace(", tools: [mcp.own]", ""))
     caplog.set_level("DEBUG")
 
-    def broken(tries: int, asked: float | None) -> float:
+    def broken(tries: int) -> float:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(client, "_pause", broken)
+    monkeypatch.setattr(client, "_backoff", broken)
 
     async def main() -> str:
         async with fs.serving(fs.error("500 Internal Server Error", MINE)) as server:
