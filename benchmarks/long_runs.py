@@ -30,6 +30,7 @@ from company.engine import NewRun
 from company.events import Event
 from company.llm.client import OnTokens, Reply, Request
 from company.settings import Settings
+from company.sitting import Watch
 
 STEP = "{role: engineer, prompt: zero_shot, in: {requirement: %s}, out: str%s}"
 HEAD = "sop: 1\nname: long\ninputs: {requirement: str, items: '[str]', groups: '[str]'}\nsteps:\n"
@@ -113,9 +114,9 @@ def child(home: Path, act: str, kill_after: int) -> None:
             inputs=json.loads((home / "inputs.json").read_text()),
             sop=str(home / "long.yaml"), workspace=home / "ws", name="out", model="openai:instant",
         )  # fmt: skip
-        outcome = asyncio.run(wiring.run(new, Settings(), (listen,)))
+        outcome = asyncio.run(wiring.run(new, Settings(), Watch((listen,))))
     else:
-        outcome = asyncio.run(wiring.resume(home / "ws", "", Settings(), (listen,)))
+        outcome = asyncio.run(wiring.resume(home / "ws", "", Settings(), Watch((listen,))))
     seconds = time.perf_counter() - began
     assert outcome.status == "delivered", (outcome.reason, outcome.hint)
     tenth = max(1, len(ends) // 10)

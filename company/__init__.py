@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from company.engine import NewRun, Outcome
     from company.errors import CompanyError
     from company.settings import Settings, load_settings
+    from company.sitting import Watch
     from company.sop.library import Library
     from company.sop.linker import load_procedure
     from company.sop.procedure import Procedure
@@ -28,6 +29,7 @@ _HOMES = {
     "Outcome": "engine",
     "Procedure": "sop.procedure",
     "Settings": "settings",
+    "Watch": "sitting",
     "load_procedure": "sop.linker",
     "load_settings": "settings",
     "resume": "wiring",
@@ -41,6 +43,7 @@ __all__ = [
     "Outcome",
     "Procedure",
     "Settings",
+    "Watch",
     "load_procedure",
     "load_settings",
     "resume",

@@ -23,13 +23,11 @@ from company.cli_runs import WORKSPACE, WorkspaceOption, print_outcome, where
 from company.errors import Broken, CompanyError, Interrupted, SopError, UsageError
 
 if TYPE_CHECKING:
-    import asyncio
-
     from rich.console import Console
 
     from company.engine import Outcome
-    from company.events import Event, Listener
-    from company.people import Person
+    from company.events import Event
+    from company.sitting import Watch
 
 app = typer.Typer(
     help="make for a software company: a requirement goes in, a tested git repository comes out.",
@@ -198,7 +196,7 @@ def run(
     )
     settings = load_settings()
     _drive(
-        lambda listeners, stop, progress, person: wiring.run(new, settings, listeners, stop, progress, person),
+        lambda watch: wiring.run(new, settings, watch),
         workspace,
         plain=plain,
         as_json=as_json,
@@ -234,8 +232,8 @@ def resume(
 
     settings, limits = load_settings(), limits_of(limit or ())
     _drive(
-        lambda listeners, stop, progress, person: wiring.resume(
-            workspace, run, settings, listeners, stop, limits, progress, person,
+        lambda watch: wiring.resume(
+            workspace, run, settings, watch, limits=limits,
             model=model, recording=record, headless=headless,
         ),
         workspace,
@@ -269,8 +267,8 @@ def redo(
 
     settings, limits = load_settings(), limits_of(limit or ())
     _drive(
-        lambda listeners, stop, progress, person: wiring.redo(
-            workspace, run, settings, listeners, stop, limits, progress, person,
+        lambda watch: wiring.redo(
+            workspace, run, settings, watch, limits=limits,
             again=again or (), sop=sop, model=model, user_dir=own_folder(), recording=record, headless=headless,
         ),
         workspace,
@@ -283,9 +281,7 @@ def redo(
 
 
 if TYPE_CHECKING:
-    Start = Callable[
-        [tuple[Listener, ...], asyncio.Event, Callable[[int, int, str], None], Person | None], Awaitable[Outcome]
-    ]
+    Start = Callable[[Watch], Awaitable[Outcome]]
 
 
 def _drive(
@@ -339,6 +335,7 @@ async def _follow(
 
     from company.cli_gates import TerminalPerson
     from company.events import read
+    from company.sitting import Watch
     from company.terminal import LiveView, PlainView
 
     stop, loop, task = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
@@ -379,9 +376,8 @@ async def _follow(
         loop.add_signal_handler(number, interrupt)
     ticking = asyncio.create_task(tick())
     try:
-        return await start(
-            (listen,), stop, progress, person if asks and sys.stdin.isatty() and console.is_terminal else None
-        )
+        present = person if asks and sys.stdin.isatty() and console.is_terminal else None
+        return await start(Watch((listen,), stop, progress, present))
     finally:
         ticking.cancel()
         shown.stop()

@@ -1,4 +1,4 @@
-"""A run: begun, resumed, delivered. Everything concrete is handed in; which parts those are says `wiring.py`.
+"""A run: begun, resumed, delivered. Everything concrete is handed in; which parts those are say `wiring.py`, `sitting.py`.
 
 The graph: `compiler.py`. What a run leaves: `.company/` in its repository, and the journal beside the workspace's state.
 """

@@ -1,6 +1,6 @@
-"""The one module that chooses concrete parts: which model, which sandbox, which folders.
+"""A run begun, gone on with, made again: its request, its folders, its model and sandbox are chosen here.
 
-What a run does with them: `engine.py`. Settings: `settings.py`. A workspace is a folder of repositories with a
+How it is driven: `sitting.py`, `engine.py`. Settings: `settings.py`. A workspace is a folder of repositories with a
 `.company/` beside them, or a team's database: checkpoints, artifacts, replies; each run's request, procedure and journal.
 """
 
@@ -8,57 +8,41 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from company import branches, engine, records, remotes
+from company import branches, records, remotes
 from company.asked import fitting, free_names, new_id, source_of
-from company.cache import Objects, Replies, Results
 from company.clones import Source, branch_of
-from company.engine import NewRun, Outcome, Sitting
+from company.engine import NewRun, Outcome
 from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceError
-from company.events import Journal, Listener, read
-from company.guests import guest_of, hand_over, in_step, keep_out, left_alone
+from company.guests import in_step, keep_out
 from company.llm import providers
-from company.llm.budget import Budget
-from company.llm.client import Model
-from company.llm.gateway import Gateway
 from company.llm.recording import Recorder
-from company.llm.sources import Progress
 from company.lock import Lock
 from company.opening import (
     Notices,
     honoured,
     limits_of,
-    listed,
     model_names,
     open_models,
-    prices_of,
     servers_of,
-    spent,
-    unset,
 )
 from company.paths import disk_errors
-from company.people import Person
 from company.postgres import Postgres
-from company.prompts import Prompts
-from company.records import Request, RunRecord, find, keep, latest, newest_open, own_file, read_request, record_of
-from company.redo import kept_at, plan, shown
+from company.records import Request, RunRecord, find, keep, newest_open, own_file, read_request, record_of
+from company.redo import kept_at, plan
 from company.report import Report
-from company.sandbox import Sandbox, choose
+from company.sandbox import choose
+from company.sitting import NOBODY, Watch, sit
 from company.sop.library import Library, own_folder
 from company.sop.linker import load_procedure
 from company.sop.procedure import Procedure
-from company.standing import relied_on
-from company.state import Earlier, Edit, RunContext
 from company.store import Folder, Store
-from company.tools.servers import Servers, open_servers
-from company.traces import Traces, obstacle, wanted
+from company.tools.servers import open_servers
 from company.workspace import Repository
 
 if TYPE_CHECKING:
@@ -68,12 +52,9 @@ if TYPE_CHECKING:
 async def run(
     new: NewRun,
     settings: Settings,
-    listeners: tuple[Listener, ...] = (),
-    stop: asyncio.Event | None = None,
-    progress: Progress | None = None,
-    person: Person | None = None,
+    watch: Watch = NOBODY,
 ) -> Outcome:
-    """Begin a run and drive it to its end. `person` is asked at gates; without one, they stop the run.
+    """Begin a run and drive it to its end.
 
     Raises:
         CompanyError: it could not begin; nothing was made.
@@ -106,12 +87,12 @@ async def run(
             source.free(identity)
         notices = Notices()
         servers = open_servers(servers_of(procedure), settings, dry=new.dry_run, notice=notices)
-        async with open_models(names, settings, notices, progress) as models, servers as tools:
+        async with open_models(names, settings, notices, watch.progress) as models, servers as tools:
             with store.lease(identity):
                 request, repository = _made(request, free_names(new, inputs, store.names()), store, procedure, source)
-                return await _sit(
-                    request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
-                    person, headless=new.headless, recorder=recorder,
+                return await sit(
+                    request, procedure, settings, store, repository, sandbox, models, tools, notices, watch,
+                    remote=_remote(settings, request), headless=new.headless, recorder=recorder,
                 )  # fmt: skip
 
 
@@ -119,12 +100,9 @@ async def resume(
     workspace: Path,
     run: str,
     settings: Settings,
-    listeners: tuple[Listener, ...] = (),
-    stop: asyncio.Event | None = None,
-    limits: Mapping[str, float] | None = None,
-    progress: Progress | None = None,
-    person: Person | None = None,
+    watch: Watch = NOBODY,
     *,
+    limits: Mapping[str, float] | None = None,
     model: str = "",
     recording: Path | None = None,
     headless: bool = False,
@@ -175,10 +153,10 @@ async def resume(
                 await asyncio.to_thread(remotes.bring, repository, request.branch, remote)
             notices = Notices()
             servers = open_servers(servers_of(procedure), settings, dry=request.model == "dry", notice=notices)
-            async with open_models(names, settings, notices, progress) as models, servers as tools:
-                return await _sit(
-                    request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
-                    person, headless=headless, resumed=True, notes=tuple(notes), recorder=recorder,
+            async with open_models(names, settings, notices, watch.progress) as models, servers as tools:
+                return await sit(
+                    request, procedure, settings, store, repository, sandbox, models, tools, notices, watch,
+                    remote=_remote(settings, request), headless=headless, resumed=True, notes=tuple(notes), recorder=recorder,
                 )  # fmt: skip
 
 
@@ -214,12 +192,9 @@ async def redo(
     workspace: Path,
     run: str,
     settings: Settings,
-    listeners: tuple[Listener, ...] = (),
-    stop: asyncio.Event | None = None,
-    limits: Mapping[str, float] | None = None,
-    progress: Progress | None = None,
-    person: Person | None = None,
+    watch: Watch = NOBODY,
     *,
+    limits: Mapping[str, float] | None = None,
     again: Sequence[str] = (),
     sop: str = "",
     model: str = "",
@@ -286,130 +261,11 @@ async def redo(
                     keep(store, request, procedure)
             notices = Notices()
             servers = open_servers(servers_of(procedure), settings, notice=notices)
-            async with open_models(names, settings, notices, progress) as models, servers as tools:
-                return await _sit(
-                    request, procedure, settings, store, repository, sandbox, models, tools, notices, listeners, stop,
-                    person, headless=headless, notes=made.notes, recorder=recorder,
+            async with open_models(names, settings, notices, watch.progress) as models, servers as tools:
+                return await sit(
+                    request, procedure, settings, store, repository, sandbox, models, tools, notices, watch,
+                    remote=_remote(settings, request), headless=headless, notes=made.notes, recorder=recorder,
                 )  # fmt: skip
-
-
-async def _sit(
-    request: Request,
-    procedure: Procedure,
-    settings: Settings,
-    store: Store,
-    repository: Repository,
-    sandbox: Sandbox,
-    models: Mapping[str | None, Model],
-    servers: Servers,
-    notices: Notices,
-    listeners: tuple[Listener, ...],
-    stop: asyncio.Event | None,
-    person: Person | None,
-    *,
-    headless: bool,
-    resumed: bool = False,
-    notes: tuple[str, ...] = (),
-    recorder: Recorder | None = None,
-) -> Outcome:
-    path = store.home / "runs" / request.run / "events.jsonl"
-    dry = request.model == "dry"
-    with Lock(repository.path):
-        stood = tuple(_stand_on(repository, request))
-        report = Report.of(read(path))
-        untraced = obstacle()
-        traces = [Traces(request.run, request.base)] if wanted() and not untraced else []
-        journal = Journal(path, (partial(store.record, request.run), report.see, *traces, *listeners))
-        notices.journal = journal
-        prices = prices_of((model.name for model in models.values()), settings)
-        gateway = Gateway(
-            models,
-            Replies(store),
-            Budget(request.limits, prices, spent(report, prices)),
-            journal,
-            temperature=settings.temperature,
-            max_tokens=settings.max_tokens,
-            stop=stop,
-            run=request.run,
-            counted=report.paid,
-            recorder=recorder,
-        )
-        objects = Objects(store, procedure.artifacts)
-        context = RunContext(
-            run=request.run,
-            requirement=str(request.inputs.get("requirement", "")),
-            objects=objects,
-            prompts=Prompts(procedure.sources),
-            gateway=gateway,
-            repository=repository,
-            sandbox=sandbox,
-            journal=journal,
-            servers=servers,
-            kept=Replies(store, f"runs/{request.run}/tools"),
-            worth=report.worth,
-            tokens=report.tokens,
-            step_timeout=settings.step_timeout,
-            test_seconds=settings.test_seconds,
-            done=relied_on(objects, report.done),
-            results=Results(store, anew=bool(recorder)),  # what is not asked is not recorded
-            earlier=_earlier(request, store),
-            told=set(report.commits),
-            decided=relied_on(objects, report.decided),
-            person=person,
-            headless=headless or dry,
-            dry=dry,
-            guest=guest_of(request, repository),
-        )
-        told = (*unset(models, settings), *listed(prices, settings), *left_alone(request))
-        stood = (*stood, untraced) if untraced else stood
-        sitting = Sitting(
-            procedure, request.inputs, request.name, request.model, store, report, resumed,
-            notes=(*stood, *notes) if resumed or dry else (*stood, *notes, *told),
-            remote=_remote(settings, request), hand_over=partial(hand_over, request, repository, journal),
-        )  # fmt: skip
-        try:
-            return await engine.run(sitting, context)
-        finally:
-            journal.close()
-            for each in traces:
-                await asyncio.to_thread(each.close)
-
-
-def _stand_on(repository: Repository, request: Request) -> Iterator[str]:
-    """See that the repository stands on the run's branch; that of a run which goes back to another is begun here. What to say of it."""
-    branch = repository.branch()
-    if branch != request.branch and request.fork and repository.tip(request.branch) in ("", request.fork):
-        work = branches.edited(repository)
-        later = branches.beyond(repository, kept_at(request.run), work)
-        if later:  # edited since the run was asked for: no part of it, and not to be lost
-            kept = f"{kept_at(request.run)}-{time.time_ns()}"
-            branches.keep(repository, kept, later, f"edits after the run {request.run} was asked for")
-            paths = ", ".join(map(shown, sorted({*later.entries, *later.staged})))
-            yield f"{paths} changed since and is no part of this run; git keeps it: git log -p {kept}"
-        branches.switch(repository, request.branch, request.fork, work.entries)
-    elif branch != request.branch:
-        raise UsageError(
-            f"the repository stands on {f'the branch `{branch}`' if branch else 'no branch'}, and the run goes on on "
-            f"`{request.branch}`",
-            place=str(repository.path),
-            hint=f"git -C {repository.path} switch {request.branch}",
-        )
-
-
-def _earlier(request: Request, store: Store) -> Earlier:
-    """What a run is compared with: the run that it goes back to, else the newest of the same procedure."""
-    run = request.base or latest(store, request.sop, request.run)
-    report = Report.of(store.events(run)) if run else Report()
-    return Earlier(
-        run=run,
-        origin=request.first,
-        ingredients=report.made_of,
-        commits={ident: event["sha"] for ident, event in report.commits.items()} if request.base else {},
-        again=request.again,
-        edits={ident: Edit(**edit) for ident, edit in request.edits.items()},
-        others=request.others,
-        fork=request.fork,
-    )
 
 
 def _made(

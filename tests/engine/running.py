@@ -13,6 +13,7 @@ from company.engine import NewRun, Outcome
 from company.events import Event, read
 from company.people import Person
 from company.settings import Settings
+from company.sitting import Watch
 
 REQUIREMENT = (
     'A module shout.py with a function shout(text) that returns the text in capitals with "!" at its end: '
@@ -71,7 +72,7 @@ def start(
         name="out",
         **more,
     )
-    return asyncio.run(wiring.run(new, Settings(), (listen,), stop, person=person))
+    return asyncio.run(wiring.run(new, Settings(), Watch((listen,), stop, person=person)))
 
 
 def go_on(folder: Path, limits: Mapping[str, float] | None = None, *, headless: bool = False) -> Outcome:

@@ -20,6 +20,7 @@ from company.llm.gateway import Gateway
 from company.llm.scripted import ScriptedModel
 from company.prompts import Prompts
 from company.settings import Settings
+from company.sitting import Watch
 from company.sop.diagnostics import Span
 from company.sop.procedure import Role, Step
 from company.sop.types import STR, ArtifactType, ListOf, Type
@@ -217,7 +218,7 @@ def steps_made(project: Path, monkeypatch: pytest.MonkeyPatch, name: str, **inpu
         model=f"script:{project / 'script.yaml'}", user_dir=project,
     )  # fmt: skip
     settings = Settings(tiers={"large": f"script:{project / 'script.yaml'}"})
-    outcome = asyncio.run(wiring.run(new, settings, (found.append,)))
+    outcome = asyncio.run(wiring.run(new, settings, Watch((found.append,))))
     assert outcome.status == "delivered", outcome.reason
     done = [
         event["id"].partition("#")[0]
@@ -306,7 +307,7 @@ def test_a_tier_that_is_another_model_does_again_what_asks_it(tmp_path: Path, mo
         model=f"script:{tmp_path / 'script.yaml'}", user_dir=tmp_path,
     )  # fmt: skip
     settings = Settings(tiers={"large": f"script:{tmp_path / 'other.yaml'}"})
-    asyncio.run(wiring.run(new, settings, (found.append,)))
+    asyncio.run(wiring.run(new, settings, Watch((found.append,))))
     begun = {event["step"]: event["why"] for event in found if event["event"] == "step_started" and event["why"]}
     assert [step for step, why in begun.items() if not why.startswith("nothing")] == ["whole"]
     assert "the model changed" in begun["whole"]

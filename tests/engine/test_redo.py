@@ -15,6 +15,7 @@ from company.errors import CompanyError, UsageError
 from company.events import Event, read
 from company.people import Answer, Question
 from company.settings import Settings
+from company.sitting import Watch
 from company.workspace import Repository
 
 SCRIPT: list[dict[str, Any]] = [*WATERFALL, {"step": "code", "reply": RIGHT}]
@@ -33,7 +34,8 @@ def redo(folder: Path, run: str, script: list[dict[str, Any]] | None = None, **m
     """Make a run again, with another script where one is given."""
     if script is not None:
         (folder / "script.yaml").write_text(yaml.safe_dump(script))
-    return asyncio.run(wiring.redo(folder / "ws", run, Settings(), **more))
+    watch = Watch(person=more.pop("person", None))
+    return asyncio.run(wiring.redo(folder / "ws", run, Settings(), watch, **more))
 
 
 def journal(folder: Path, run: str) -> list[Event]:
@@ -267,7 +269,7 @@ def test_a_decision_holds_in_the_runs_that_go_back_to_it_and_in_no_other(tmp_pat
     again = redo(tmp_path, first.run, again=["code"], person=person)
     assert (again.status, again.calls, asked) == ("delivered", 1, ["ok"])
     other = NewRun({"requirement": REQUIREMENT}, str(tmp_path / "own.yaml"), tmp_path / "ws", "other", first.model)
-    outcome = asyncio.run(wiring.run(other, Settings(), person=person))
+    outcome = asyncio.run(wiring.run(other, Settings(), Watch(person=person)))
     assert (outcome.status, outcome.calls, asked) == ("delivered", 0, ["ok", "ok"])
 
 

@@ -32,7 +32,8 @@ from company.engine import NewRun, Outcome
 from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceError
 from company.events import Event, read
 from company.records import RunRecord
-from company.settings import Settings, load_settings
+from company.settings import Settings
+from company.sitting import Watch, load_settings
 
 SECRET = PASSWORD[:7]
 
@@ -74,7 +75,7 @@ class Machine:
     def run(self, name: str, listen: Callable[[Event], None] = lambda event: None, **more: Any) -> Outcome:
         """A run in this process."""
         new = NewRun({"requirement": REQUIREMENT}, "waterfall", self.workspace, name, "mine:m")
-        return asyncio.run(wiring.run(new, self.settings, (listen,), **more))
+        return asyncio.run(wiring.run(new, self.settings, Watch((listen,), **more)))
 
     def resume(self, run: str = "") -> Outcome:
         return asyncio.run(wiring.resume(self.workspace, run, self.settings))
@@ -224,7 +225,9 @@ def test_stopped_here_and_ended_there_and_back_again(team: Team) -> None:
     git(clone, "-c", "user.name=P", "-c", "user.email=p@x", "commit", "-qm", "A person's second")
     git(clone, "push", "-q")
     second = asyncio.Event()
-    task = asyncio.run(wiring.resume(team.two.workspace, "", team.two.settings, (at("commit", 1, second.set),), second))
+    task = asyncio.run(
+        wiring.resume(team.two.workspace, "", team.two.settings, Watch((at("commit", 1, second.set),), second))
+    )
     assert task.status == "interrupted"
     assert (team.two.repo / "NOTE").exists()
     done = team.one.resume()
