@@ -26,6 +26,15 @@ _AND_MUST = re.compile(
 )
 _INSTEAD = re.compile(r"[`'\"]*,?\s*(?:instead of|rather than|and not|not)\s+[`]*", re.IGNORECASE)
 _WANTED = re.compile(r"\b(?:should|must|will|would)\b", re.IGNORECASE)
+_EXPECTED = re.compile(r"\b(?:expect(?:ed|s)?|want(?:ed|s)?|correct|right|after(?:wards)?|example)\b", re.IGNORECASE)
+_FAULTY = re.compile(
+    r"\b(?:bug|wrong\w*|incorrect\w*|broken|fails?|problem|actual(?:ly)?|currently|observed|reproduc\w*)\b",
+    re.IGNORECASE,
+)
+_SHOULD_BE = re.compile(
+    r"\W*(?:(?:and|but|which|that|it|this|the (?:last|result|value|output)\w*|instead)\W+)*(?:should|must|ought|expected|is wrong|instead of|rather than)\b",
+    re.IGNORECASE,
+)
 _PROMPT = re.compile(r"^[ \t]*>>> .*(?:\n(?![ \t]*\n).*)*", re.MULTILINE)
 _RAISES = re.compile(r"[`'\"]*\s*(?:should |must |will )?raises? (?:an? )?[`]*(\w*(?:Error|Exception))", re.IGNORECASE)
 _COMMAND = re.compile(r"([`\"])(python3? [^`\"\n]{1,160}?)\1|`(python3? [^`\n]{1,160})`")
@@ -91,6 +100,8 @@ def _shown(requirement: str, modules: Mapping[str, str], plain: Collection[str])
     """What the sessions of Python in the text show: one check for each value, with the lines before it."""
     meant = [name for name in plain if name in modules and re.search(rf"\b{name}\b", requirement)]
     for block in _PROMPT.finditer(requirement):
+        if _is_fault(requirement[: block.start()], requirement[block.end() :]):
+            continue
         try:
             lines = doctest.DocTestParser().get_examples(block[0])
         except ValueError:
@@ -137,6 +148,16 @@ def _shown(requirement: str, modules: Mapping[str, str], plain: Collection[str])
 def _module_in(statement: str) -> str:
     """What an import statement imports, or imports from."""
     return statement.split()[1].rstrip(",")
+
+
+def _is_fault(before: str, after: str) -> bool:
+    """Whether a session shows what goes wrong, by the lines around it: nobody wants that."""
+    said = [line for line in before.rstrip("`\n ").split("\n") if line.strip() and not line.strip().startswith("```")]
+    lead = said[-1] if said else ""
+    follow = next((line for line in after.split("\n") if line.strip() and not line.strip().startswith("```")), "")
+    wanted = bool(_WANTED.search(lead) or _EXPECTED.search(lead))
+    faulty = bool(_FAULTY.search(lead)) and not lead.strip().startswith(":")  # a docstring's field
+    return (faulty and not wanted) or bool(_SHOULD_BE.match(follow))
 
 
 def _first_literal(line: doctest.Example) -> str:

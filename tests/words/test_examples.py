@@ -116,6 +116,31 @@ def test_a_session_of_an_object_of_nobody_is_of_the_one_class_that_is_named(
     assert not from_checks(Checks(checks=checks), requirement).optional
 
 
+SESSION = ">>> slug('A b')\n'a b'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_wanted"),
+    [
+        (f"slug makes slugs.\n\n{SESSION}", True),
+        (f"slug makes slugs, for example:\n{SESSION}", True),
+        (f"`slug` is wrong. This must come of it:\n\n{SESSION}\nIt gives 'x'.", True),
+        (f"There is a bug in slug.\n\nExpected:\n\n```\n{SESSION}```\n", True),
+        (f"There is a bug in slug:\n\n```python\n{SESSION}```\n", False),
+        (f"slug('A b') fails:\n\n{SESSION}\nIt should be 'a-b'.", False),
+        (f"Spaces.\n\n{SESSION}\nExpected 'a-b'.", False),
+        (f"Spaces.\n\n```\n{SESSION}```\n\nbut it must give 'a-b'", False),
+        (f"Actual behaviour\n{SESSION}", False),
+        (f"Steps to reproduce:\n{SESSION}", False),
+        (SESSION, True),
+        (f"It returns the current slug:\n{SESSION}", True),
+        (f"Checks it.\n:return: whether it is wrong\n{SESSION}", True),
+    ],
+)
+def test_a_session_that_shows_what_goes_wrong_is_no_example(text: str, is_wanted: bool) -> None:
+    assert bool(calls_in(text, {"slug": "pkg.slugs"})) is is_wanted
+
+
 def test_an_error_of_their_own_is_imported_or_no_check_is_made_of_it() -> None:
     text = ">>> slug(3)\nTraceback (most recent call last):\nSlugError: no"
     (check,) = calls_in(text, {"slug": "pkg.slugs", "SlugError": "pkg.slugs"})
