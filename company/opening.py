@@ -13,7 +13,8 @@ from company.errors import UsageError
 from company.events import Journal
 from company.llm import providers
 from company.llm.budget import Spent, usd
-from company.llm.client import Endpoint, Model
+from company.llm.client import Model
+from company.llm.endpoint import Endpoint
 from company.llm.sources import Progress
 from company.report import Report
 from company.sop.diagnostics import did_you_mean, listing

@@ -19,8 +19,9 @@ from company.credentials import read_key
 from company.endpoints import KNOWN, known
 from company.errors import Interrupted, UsageError
 from company.llm import catalogue
-from company.llm.client import ChatModel, Endpoint, Model
+from company.llm.client import ChatModel, Model
 from company.llm.download import use_file
+from company.llm.endpoint import Endpoint
 from company.llm.recording import ReplayModel
 from company.llm.scripted import DryModel, ScriptedModel
 from company.llm.sources import Progress

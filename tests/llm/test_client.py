@@ -15,7 +15,8 @@ from pydantic import SecretStr
 from company.errors import DeadlineExceeded, EndpointError, ReplyError, UsageError
 from company.llm import client, wire
 from company.llm.check import check
-from company.llm.client import ChatModel, EmptyReply, Endpoint, Message, Reply, Request, StepLabel
+from company.llm.client import ChatModel, EmptyReply, Message, Reply, Request, StepLabel
+from company.llm.endpoint import Endpoint
 from tests import fault_server as fs
 
 KEY = "sk-very-secret-0123456789"

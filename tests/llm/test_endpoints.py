@@ -98,7 +98,7 @@ def test_a_known_endpoint_is_sent_what_it_documents(name: str, path: str, monkey
 
 
 def test_openai_itself_is_sent_its_own_name_for_the_bound() -> None:
-    from company.llm.client import Endpoint
+    from company.llm.endpoint import Endpoint
 
     assert Endpoint("https://api.openai.com/v1").bound_name == "max_completion_tokens"
     assert Endpoint("https://openai.com.example/v1").bound_name == "max_tokens"

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from company.errors import EndpointError
-from company.llm.client import ChatModel, Endpoint, Message, Request, StepLabel
+from company.llm.client import ChatModel, Message, Request, StepLabel
+from company.llm.endpoint import Endpoint
 from company.llm.pacing import Pace, reset_after, spread
 from tests import fault_server as fs
 

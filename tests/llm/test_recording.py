@@ -11,7 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from company.errors import DeadlineExceeded, EndpointError, ModelError, UsageError
-from company.llm.client import ChatModel, EmptyReply, Endpoint, Message, Reply, Request, StepLabel
+from company.llm.client import ChatModel, EmptyReply, Message, Reply, Request, StepLabel
+from company.llm.endpoint import Endpoint
 from company.llm.recording import Recorder, ReplayModel
 from company.llm.scripted import DryModel
 from tests import fault_server as fs

@@ -1,0 +1,80 @@
+"""An OpenAI-compatible server: its address, its key, what it takes, and what all of its models share.
+
+Requests to it: `client.py`. Which are known by name: `company/endpoints.py`; how the operator sets one: `settings.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from company.credentials import bare, is_http, sendable
+from company.errors import UsageError
+from company.llm.pacing import Pace
+
+
+@dataclass(frozen=True, eq=False)
+class Endpoint:
+    """An OpenAI-compatible server. Models on one endpoint share its slots and its pauses.
+
+    Raises:
+        UsageError: the address or the key cannot be used in a request.
+    """
+
+    base_url: str
+    """Address up to and with ``/v1``; its query goes with every request."""
+    api_key: SecretStr = field(default_factory=lambda: SecretStr(""))
+    """Empty for a server without one."""
+    parallel: int = 4
+    """Requests at the same time."""
+    deadline_seconds: float = 1800.0
+    """Bound of a whole call, repeated tries included."""
+    idle_seconds: float = 600.0
+    """How long the server may send nothing, for instance while it reads the prompt."""
+    retries: int = 4
+    """How often a failed request is sent again."""
+    schemas: bool = True
+    """Whether it takes ``response_format`` with a JSON schema. False: the schema is put into the prompt."""
+    temperature: bool = True
+    """Whether it takes a temperature; none is sent where it does not."""
+    key_header: str = ""
+    """The header that carries the key; empty: ``Authorization``, as a bearer token."""
+    max_tokens_as: str = ""
+    """What it calls the bound of a reply; empty: ``max_tokens``, but for OpenAI's own service."""
+    seed_as: str = "seed"
+    """What it calls the seed; empty: none is sent."""
+    stream_options: bool = True
+    """Whether it takes ``stream_options``, which ask for token counts."""
+    key_name: str = "OPENAI_API_KEY"
+    """Where the operator sets the key; hints name it."""
+    url_name: str = "OPENAI_BASE_URL"
+    """Where the operator sets the address; hints name it."""
+    slots: asyncio.Semaphore = field(init=False, repr=False)
+    pace: Pace = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not is_http(self.base_url):
+            raise UsageError(
+                f"`{self.url}` is no address of a model endpoint",
+                hint=f"set {self.url_name} to something like http://127.0.0.1:8080/v1",
+            )
+        key = self.api_key.get_secret_value().strip()
+        if not sendable(key):
+            raise UsageError("the API key holds characters that no key has", hint=f"set {self.key_name} again")
+        object.__setattr__(self, "api_key", SecretStr(key))
+        object.__setattr__(self, "slots", asyncio.Semaphore(self.parallel))
+        object.__setattr__(self, "pace", Pace(self.url))
+
+    @property
+    def url(self) -> str:
+        """The address without user, password and query, fit to be shown."""
+        return bare(self.base_url)
+
+    @property
+    def bound_name(self) -> str:
+        """The field that bounds a reply: OpenAI's own service wants another name than all others."""
+        is_openai = (urlsplit(self.base_url).hostname or "").endswith("openai.com")
+        return self.max_tokens_as or ("max_completion_tokens" if is_openai else "max_tokens")
