@@ -292,10 +292,11 @@ class Repository:
             _, tree = gitdoor.head(repo)
             known, status = {}, {path: (entry, None) for path, entry in gitdoor.walk(repo, tree).items()} | status
         index.change(known, status)
-        try:
-            index.write(self._dot_git / "index", known)
-        except FileExistsError:
-            raise self._locked() from None
+        with disk_errors("write the index of", self.path):
+            try:
+                index.write(self._dot_git / "index", known)
+            except FileExistsError:
+                raise self._locked() from None
 
     def unlock(self) -> list[str]:
         """Remove the locks that a killed git left; which they were."""
