@@ -299,6 +299,7 @@ def _drive(
     import sqlite3
 
     from company.cli_model import download_progress
+    from company.paths import disk_errors
     from company.terminal import console_on_stderr
 
     console = console_on_stderr()
@@ -308,7 +309,10 @@ def _drive(
             outcome = asyncio.run(_follow(start, console, progress, workspace, live=live, asks=asks, explain=explain))
     except asyncio.CancelledError:
         raise Interrupted("stopped before the run began", hint="a download goes on where it stopped") from None
-    except (OSError, sqlite3.Error) as error:
+    except OSError:
+        with disk_errors("go on with the run", workspace):  # not even its last line could be written
+            raise
+    except sqlite3.Error as error:
         hint = f"`company resume{where(workspace)}` goes on with what it has"
         raise Broken(f"the run broke off: {error}", hint=hint) from error
     print_outcome(outcome, console, workspace, record)
