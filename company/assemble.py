@@ -100,7 +100,8 @@ def _call_of_main(text: str) -> str:
 def graft(old: str, new: str) -> str:
     """A module in which what `new` defines, imports and sets takes the place of what `old` had; both must parse."""
     before, after = ast.parse(old), ast.parse(new)
-    theirs = {node.name: _source(new, node) for node in after.body if isinstance(node, _Definition)}
+    given = {node.name: node for node in after.body if isinstance(node, _Definition)}
+    theirs = {name: _source(new, node) for name, node in given.items()}
     ours = [node for node in before.body if isinstance(node, _Definition)]
     lines = old.split("\n")
     start = next(
@@ -111,7 +112,9 @@ def graft(old: str, new: str) -> str:
     edits = [(place, place, "\n\n".join([*fresh, ""]) + "\n")] if fresh else []
     for node in ours:
         if node.name in theirs:
-            edits.append((_first_line(node) - 1, node.end_lineno or node.lineno, theirs[node.name]))
+            keeps = not given[node.name].decorator_list  # a reply of a function alone leaves its decorators out
+            begin = node.lineno if keeps else _first_line(node)
+            edits.append((begin - 1, node.end_lineno or node.lineno, theirs[node.name]))
     known = {ast.unparse(node) for node in before.body}
     constants = {name: node for node in before.body if isinstance(node, _Assignment) for name in _names(node)}
     added = []
@@ -174,7 +177,7 @@ def elided(code: str, name: str, signature: str, owner: str = "") -> str:
     for node in reversed(body):
         if isinstance(node, _Definition) and node.name == name:
             margin = " " * node.col_offset
-            lines[_first_line(node) - 1 : node.end_lineno] = [f"{margin}{signature}:", f"{margin}    ...  # left out"]
+            lines[node.lineno - 1 : node.end_lineno] = [f"{margin}{signature}:", f"{margin}    ...  # left out"]
     return "\n".join(lines)
 
 

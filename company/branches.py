@@ -106,23 +106,11 @@ def edited(repository: Repository) -> Work:
 
 def _index(repo: git.Repo, tracked: dict[str, Entry]) -> tuple[dict[str, Entry], tuple[str, ...]]:
     """What is staged, and the paths with conflicts; as HEAD has it where there is no index that can be read."""
-    from git import GitCommandError
-
-    found, unmerged = dict[str, Entry](), dict[str, None]()
-    if not Path(repo.git_dir, "index").exists():
+    listed = gitdoor.listed(repo)
+    if listed is None:
         return tracked, ()
-    try:
-        listed: str = repo.git.ls_files("--stage", "-z")
-    except GitCommandError:
-        return tracked, ()
-    for line in filter(None, listed.split("\0")):
-        about, _, path = line.partition("\t")
-        mode, sha, stage = about.split(" ")
-        if stage == "0":
-            found[path] = Entry(int(mode, 8), bytes.fromhex(sha))
-        else:
-            unmerged[path] = None
-    return found, tuple(unmerged)
+    found = {path: entry for (path, stage), entry in listed.items() if not stage}
+    return found, tuple(dict.fromkeys(path for path, stage in listed if stage))
 
 
 def _standing(repository: Repository, path: str) -> tuple[int, bytes] | None:

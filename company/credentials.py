@@ -60,7 +60,9 @@ def read_key(source: str, holder: str) -> str:
     key = key.strip()
     if not key:
         missing = "holds no key" if source.startswith(_FILE) else "is not set"
-        raise UsageError(f"{source} {missing}", hint=f"it holds the key of {holder}")
+        is_place = source.startswith((_FILE, _KEYRING)) or re.fullmatch(r"[A-Z_][A-Z0-9_]*", source)
+        named = source if is_place else "the variable that `key` names"  # what is no such name may be a key, put there
+        raise UsageError(f"{named} {missing}", hint=f"it holds the key of {holder}")
     return key
 
 
@@ -119,9 +121,9 @@ def _from_keyring(service: str, user: str) -> str:
 
 def bare(url: str) -> str:
     """An address without user, password and query, fit to be shown."""
-    scheme, mark, rest = url.partition("?")[0].partition("#")[0].partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+    scheme, mark, rest = url.partition("://")
+    rest = rest.rpartition("@")[2]  # a password that nobody escaped may hold any of the marks that end a host
+    return f"{scheme}{mark}{rest.partition('?')[0].partition('#')[0]}"
 
 
 def is_http(url: str) -> bool:

@@ -20,11 +20,18 @@ _GIVES = re.compile(
     r"[`'\"]*\s*(?:should |must |will |would )?(?:returns?|gives?|is|are|equals?|yields?|becomes|evaluates to|->|→|=>|==|=)\s*(?:the (?:list|string|number|dict\w*|tuple)\s+)?[`]*",
     re.IGNORECASE,
 )
-_AND_MUST = re.compile(
-    r"[`'\"]*,?\s*(?:and|but|where)\s+(?:it\s+)?(?:(?:must|should|ought to)\s+(?:be|give|return|yield)|I expected|expected)\s+[`]*",
+_LINKS = r"[`'\")]*\s*[.,;:(]*\s*(?:(?:and|but|when|where|while|it|this|which|that|the (?:result|value|answer))\s+)*"
+_SHOULD = re.compile(
+    rf"{_LINKS}(?:should|must|ought to|was supposed to)\s+(?:have\s+)?(?:be|been|return|returned|give|given|yield|raise|equal)\w*\s+[`]*",
     re.IGNORECASE,
 )
-_INSTEAD = re.compile(r"[`'\"]*,?\s*(?:instead of|rather than|and not|not)\s+[`]*", re.IGNORECASE)
+_BUT_EXPECTED = re.compile(rf"{_LINKS}(?:I\s+)?expected(?:\s+(?:value|result))?:?\s+(?:is\s+)?[`]*", re.IGNORECASE)
+_BUT = re.compile(r"[`'\"]*,?\s*but\s+[`]*", re.IGNORECASE)
+_WAS_EXPECTED = re.compile(r"[`'\"]*\s+(?:was|is) expected", re.IGNORECASE)
+_INSTEAD = re.compile(r"[`'\"]*,?\s*(?:instead of|rather than)\s+[`]*", re.IGNORECASE)
+_NOUN = re.compile(
+    r"[`'\"]*\s+(?!(?:and|or|but|while|whereas|then|as|because|since|so|when|if|for|not|instead|rather|holds|which|where)\b)[a-z]+"
+)
 _WANTED = re.compile(r"\b(?:should|must|will|would)\b", re.IGNORECASE)
 _EXPECTED = re.compile(r"\b(?:expect(?:ed|s)?|want(?:ed|s)?|correct|right|after(?:wards)?|example)\b", re.IGNORECASE)
 _FAULTY = re.compile(
@@ -99,6 +106,7 @@ def calls_in(requirement: str, modules: Mapping[str, str], plain: Collection[str
 def _shown(requirement: str, modules: Mapping[str, str], plain: Collection[str]) -> Iterator[Check]:
     """What the sessions of Python in the text show: one check for each value, with the lines before it."""
     meant = [name for name in plain if name in modules and re.search(rf"\b{name}\b", requirement)]
+    found: dict[tuple[str, str], Check | None] = {}
     for block in _PROMPT.finditer(requirement):
         if _is_fault(requirement[: block.start()], requirement[block.end() :]):
             continue
@@ -122,7 +130,12 @@ def _shown(requirement: str, modules: Mapping[str, str], plain: Collection[str])
             bound |= {node.id for node in names if not isinstance(node.ctx, ast.Load)}
             asked = [node.id for node in names if node.id not in bound | imports.keys()]
             strange = {*asked} - modules.keys()
-            if strange and (before or len(strange) > 1 or len(meant) != 1):
+            objects = {
+                node.value.id
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+            }
+            if strange and (before or len(strange) > 1 or len(meant) != 1 or not strange <= objects):
                 break  # it begins in the middle: nobody can run it
             if strange:
                 before.append(f"{min(strange)} = {meant[0]}()")
@@ -138,11 +151,16 @@ def _shown(requirement: str, modules: Mapping[str, str], plain: Collection[str])
             setup = "\n".join([*needed.values(), *before])
             fits = max(len(source), len(expected)) <= LONGEST and len(setup) <= LONGEST * 10 and len(own) <= 160
             if lead and isinstance(first, ast.Expr) and expected and fits:
-                yield Check(
+                check = Check(
                     title=f"example of {lead}"[:100], quote=" ".join(block[0].split())[:200], commands=[],
                     setup=setup, calls=[Call(imports=own, expression=source, expected=expected)],
                 )  # fmt: skip
-            before.append(source)
+                known = found.setdefault((setup, source), check)
+                if known and known.calls != check.calls:  # actual and expected: nobody knows which is which
+                    found[setup, source] = None
+            if not line.exc_msg:
+                before.append(source)
+    yield from (check for check in found.values() if check)
 
 
 def _module_in(statement: str) -> str:
@@ -162,6 +180,8 @@ def _is_fault(before: str, after: str) -> bool:
 
 def _first_literal(line: doctest.Example) -> str:
     """What a session says that a line gives: a literal, perhaps of several lines, or the error that it raises."""
+    if _SHOULD_BE.search(line.source.partition("#")[2]) or _SHOULD_BE.search(line.want):
+        return ""  # a note beside it
     if line.exc_msg:
         error = re.match(r"[\w.]+", line.exc_msg)
         return f"raises {error[0].rpartition('.')[2]}" if error else ""
@@ -306,15 +326,28 @@ def is_literal(node: ast.expr | str) -> bool:
 
 def _stated(after: str) -> str:
     """The literal that the words after a call give as its value, or the error that it raises."""
-    if raised := _RAISES.match(after):
-        return f"raises {raised[1]}"
-    gives = _GIVES.match(after)
-    if not gives:
+    if said := _RAISES.match(after):
+        first, end = f"raises {said[1]}", said.end()
+    elif said := _GIVES.match(after):
+        first, length = _literal(after[said.end() :])
+        end = said.end() + length
+        if re.fullmatch(r"[-+.\d]+|None|True|False", first) and _NOUN.match(after[end:]):
+            return ""  # `returns 2 items`
+    else:
         return ""
-    first, end = _literal(after[gives.end() :])
-    rest = after[gives.end() + end :]
-    other = _AND_MUST.match(rest) or (None if _WANTED.search(gives[0]) else _INSTEAD.match(rest))
-    return _literal(rest[other.end() :])[0] if first and other else first  # what a bug report says of what there is
+    return first if not first or _WANTED.search(said[0]) else _corrected(first, after[end:])
+
+
+def _corrected(first: str, rest: str) -> str:
+    """What a call must give where the words go on after what it gives: a bug report says both. Empty if that is not clear."""
+    if other := _SHOULD.match(rest) or _BUT_EXPECTED.match(rest) or _INSTEAD.match(rest):
+        error = re.match(r"(?:an? )?[`]*(\w*(?:Error|Exception))\b", rest[other.end() :])
+        return f"raises {error[1]}" if error else _literal(rest[other.end() :])[0]
+    if other := _BUT.match(rest):
+        value, length = _literal(rest[other.end() :])
+        if value and _WAS_EXPECTED.match(rest[other.end() + length :]):
+            return value
+    return first
 
 
 def _literal(rest: str) -> tuple[str, int]:

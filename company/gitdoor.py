@@ -218,6 +218,24 @@ def data(repo: git.Repo, sha: bytes) -> bytes:
     return repo.git.get_object_data(sha.hex())[3]
 
 
+def listed(repo: git.Repo) -> dict[tuple[str, int], Entry] | None:
+    """What the index says of each path and stage, as git reads it; None where there is none that can be read."""
+    from git import GitCommandError
+
+    if not Path(repo.git_dir, "index").exists():
+        return None
+    try:
+        lines: str = repo.git.ls_files("--stage", "-z")
+    except GitCommandError:
+        return None
+    found = {}
+    for line in filter(None, lines.split("\0")):
+        about, _, path = line.partition("\t")
+        mode, sha, stage = about.split(" ")
+        found[path, int(stage)] = Entry(int(mode, 8), bytes.fromhex(sha))
+    return found
+
+
 def entries(repo: git.Repo, tree: bytes | None) -> dict[str, Entry]:
     """What lies in one folder; nothing for None."""
     return {name.decode("utf-8", "surrogateescape"): _entry(row) for name, row in _rows(repo, tree).items()}

@@ -217,6 +217,11 @@ def keep(store: Store, request: Request, procedure: Procedure) -> None:
     """Keep what a resumed sitting needs: every file of the procedure as it was, and last the request."""
     for name, text in {own_file(procedure.name): procedure.text, **procedure.sources}.items():
         store.put(f"runs/{request.run}/library/{name}", text.encode())
+    keep_request(store, request)
+
+
+def keep_request(store: Store, request: Request) -> None:
+    """Keep what a run was asked, in the place of what is there."""
     store.put(f"runs/{request.run}/request.json", json.dumps(asdict(request), indent=1).encode())
 
 

@@ -114,8 +114,6 @@ class PlainView:
             speed = event["completion_tokens"] / event["seconds"] if event["seconds"] else 0
             source = KEPT if event["from_store"] else f"{event['seconds']:.1f} s, {speed:.1f} tokens/s"
             yield f"{where}: {event['prompt_tokens']} + {event['completion_tokens']} tokens, {source}"
-        elif name == "call_failed":
-            self._calls.pop(event["call"], None)
         elif name == "reply_rejected":
             yield f"{where}: reply not usable, {clean(event['reason'])}"
         elif name == "tool_finished":

@@ -33,7 +33,7 @@ from company.opening import (
 )
 from company.paths import disk_errors
 from company.postgres import Postgres
-from company.records import Request, RunRecord, find, keep, newest_open, own_file, read_request, record_of
+from company.records import Request, RunRecord, find, keep, keep_request, newest_open, own_file, read_request, record_of
 from company.redo import kept_at, plan
 from company.report import Report
 from company.sandbox import choose
@@ -133,6 +133,8 @@ async def resume(
             names = model_names(procedure, settings, model or request.model)
             before = {name: most for name, most in request.limits.items() if most is not None}
             bounds = limits_of(procedure, {**before, **(limits or {})}, names, settings)
+            if limits:  # the next sitting has them too
+                keep_request(store, replace(request, limits=bounds))
             request = replace(request, model=model or request.model, limits=bounds)
             if model:
                 for called in names.values():

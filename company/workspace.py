@@ -186,7 +186,8 @@ class Repository:
             self.tree.clear_staging()
             sha, tree = gitdoor.head(repo)
             tracked = gitdoor.walk(repo, tree)
-            indexed = index.entries(index.read(self._dot_git / "index") or {})
+            raw = index.read(self._dot_git / "index")
+            indexed = index.entries(raw) if raw is not None else gitdoor.listed(repo) or {}
             mended += self._finish_deletions(repo, sha, tracked, indexed)  # a file may take the place of a folder
             status: index.Changes = {}
             for path, entry in tracked.items():

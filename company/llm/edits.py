@@ -229,16 +229,18 @@ def with_method(old: str, new: str, owner: str, name: str) -> str:
     known = {node.name for node in before.body if isinstance(node, _Definition)}
     given: dict[str, _Definition] = {}
     rest = []
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == owner]
+    inside = any(isinstance(each, _Definition) and each.name == name for node in classes for each in node.body)
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == owner:
             found: list[ast.stmt] = node.body
-        elif isinstance(node, _Function) and (node.name == name or _is_method(node)):
+        elif isinstance(node, _Function) and ((node.name == name and not inside) or _is_method(node)):
             found = [node]
         else:
             rest.append(_source(new, node))
             continue
         members = [inner for inner in found if isinstance(inner, _Definition) and not _is_stub(inner)]
-        given |= {each.name: each for each in members if each.name in (name, "__init__") or each.name not in known}
+        given |= {_key(each): each for each in members if each.name in (name, "__init__") or each.name not in known}
     return "\n\n\n".join([*rest, _merged(old, before, new, given)]) + "\n"
 
 
@@ -249,8 +251,8 @@ def _is_method(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 def _class(old: str, before: ast.ClassDef, new: str, after: ast.ClassDef) -> str:
     """A class with the members that a reply gives; as the reply has it where that holds them all."""
-    given = {node.name: node for node in after.body if isinstance(node, _Definition) and not _is_stub(node)}
-    if {node.name for node in before.body if isinstance(node, _Definition)} <= given.keys():
+    given = {_key(node): node for node in after.body if isinstance(node, _Definition) and not _is_stub(node)}
+    if {_key(node) for node in before.body if isinstance(node, _Definition)} <= given.keys():
         return _source(new, after)
     return _merged(old, before, new, given, after.body)
 
@@ -259,7 +261,7 @@ def _merged(
     old: str, before: ast.ClassDef, new: str, given: Mapping[str, _Definition], others: Sequence[ast.stmt] = ()
 ) -> str:
     """A class with these definitions of `new` in the place of its own or at its end, and with the fields among `others`."""
-    ours = {node.name: node for node in before.body if isinstance(node, _Definition)}
+    ours = {_key(node): node for node in before.body if isinstance(node, _Definition)}
     first = _first(before)
     lines = old.split("\n")[first - 1 : before.end_lineno]
     column = before.body[0].col_offset
@@ -270,9 +272,10 @@ def _merged(
     added = [node for name, node in given.items() if name not in ours]
     for name, node in reversed(ours.items()):
         if name in given and ast.unparse(node) != ast.unparse(given[name]):
-            lines[_first(node) - first : (node.end_lineno or node.lineno) - first + 1] = _moved(
-                new, given[name], column
-            )
+            begin = (
+                _first(node) if given[name].decorator_list else node.lineno
+            )  # a method alone leaves its decorators out
+            lines[begin - first : (node.end_lineno or node.lineno) - first + 1] = _moved(new, given[name], column)
     if fields:
         at = next(node for node in before.body if not _is_docstring(node))
         lines[_first(at) - first : _first(at) - first] = [line for node in fields for line in _moved(new, node, column)]
@@ -281,21 +284,34 @@ def _merged(
     return "\n".join(lines)
 
 
+def _key(node: _Definition) -> str:
+    """What a member of a class is known by: a property's setter has the name of its getter."""
+    more = [each.attr for each in node.decorator_list if isinstance(each, ast.Attribute)]
+    return ".".join([node.name, *(name for name in more if name in ("setter", "deleter", "getter"))])
+
+
 def _moved(code: str, node: ast.stmt, column: int) -> list[str]:
-    """The lines of a statement, moved to another column."""
-    return _indent(column, node.col_offset)(_source(code, node))
+    """The lines of a statement, moved to another column; the lines inside a string stay, but for a docstring's."""
+    lines = _source(code, node).split("\n")
+    docs = {
+        id(each.body[0].value)
+        for each in ast.walk(node)
+        if isinstance(each, _Definition) and _is_docstring(each.body[0]) and isinstance(each.body[0], ast.Expr)
+    }
+    strings = [
+        each for each in ast.walk(node) if isinstance(each, ast.Constant | ast.JoinedStr) and id(each) not in docs
+    ]
+    first = _first(node)
+    inside = {line - first for each in strings for line in range(each.lineno + 1, (each.end_lineno or each.lineno) + 1)}
+    by = column - node.col_offset
+    return [
+        line if number in inside or not line.strip() else " " * by + line if by >= 0 else _nearer(line, -by)
+        for number, line in enumerate(lines)
+    ]
 
 
-def _indent(wanted: int, given: int) -> Callable[[str], list[str]]:
-    """Moves a text from one column to another."""
-
-    def shift(text: str) -> list[str]:
-        lines = text.split("\n")
-        if wanted >= given:
-            return [" " * (wanted - given) + line if line.strip() else line for line in lines]
-        return [line[given - wanted :] if not line[: given - wanted].strip() else line for line in lines]
-
-    return shift
+def _nearer(line: str, columns: int) -> str:
+    return line if line[:columns].strip() else line[columns:]
 
 
 def _is_stub(node: ast.stmt) -> bool:

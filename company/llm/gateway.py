@@ -256,11 +256,6 @@ class Gateway:
             await self.refuse_if_stopped(before)
         self._under_way.add(call)
         self._idle.clear()
-        estimate = sum(len(message.content) for message in request.messages) // _CHARS_PER_TOKEN + request.max_tokens
-        self._emit(
-            "call_started", ask, label, call=call, prompt_estimate=estimate, key=key, model=model.name,
-            temperature=request.temperature, max_tokens=request.max_tokens, seed=request.seed,
-        )  # fmt: skip
 
         def progress(tokens: int) -> None:
             if tokens:
@@ -271,6 +266,13 @@ class Gateway:
         reply: Reply | None = None
         why: BaseException | None = None
         try:
+            estimate = (
+                sum(len(message.content) for message in request.messages) // _CHARS_PER_TOKEN + request.max_tokens
+            )
+            self._emit(
+                "call_started", ask, label, call=call, prompt_estimate=estimate, key=key, model=model.name,
+                temperature=request.temperature, max_tokens=request.max_tokens, seed=request.seed,
+            )  # fmt: skip
             try:
                 reply = await model.complete(request, progress)
             except EmptyReply as error:
@@ -283,13 +285,13 @@ class Gateway:
             why = error
             raise
         finally:
-            if reply is None:
-                reason = why.message if isinstance(why, CompanyError) else ""
-                self._emit("call_failed", ask, label, call=call, key=key, kind=type(why).__name__, reason=reason)
             self.budget.release(claim)
             self._under_way.discard(call)
             if not self._under_way:
                 self._idle.set()
+            if reply is None:
+                reason = why.message if isinstance(why, CompanyError) else ""
+                self._emit("call_failed", ask, label, call=call, key=key, kind=type(why).__name__, reason=reason)
         if reply is None:
             await self.refuse_if_stopped(before)
             raise AssertionError("unreachable")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -235,7 +236,11 @@ def _parts(code: str, requirement: str) -> Iterator[tuple[Part, str]]:
             if isinstance(node, _Function | ast.ClassDef) and node.name.isascii():
                 yield _part(node, requirement), ""
             if isinstance(node, ast.ClassDef) and node.name.isascii():
+                named = Counter(inner.name for inner in node.body if isinstance(inner, _Function))
                 methods = [inner for inner in node.body if isinstance(inner, _Function) and inner.name.isascii()]
+                methods = [
+                    inner for inner in methods if named[inner.name] == 1
+                ]  # a property and its setter are one thing
                 yield from ((_part(inner, requirement), node.name) for inner in methods)
 
 

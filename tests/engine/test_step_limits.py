@@ -78,6 +78,13 @@ def test_a_limit_of_its_own_stops_the_run_and_resume_raises_it(
     assert done.calls == 7, "nothing was paid for twice"
 
 
+def test_a_limit_that_was_raised_stays_so(folder: Path) -> None:
+    start(folder, sop("{calls: 2}"), SCRIPT, user_dir=folder)
+    raised = go_on(folder, {"steps.say.calls": 9, "calls": 3})
+    assert raised.reason == "the run's limit of 3 calls is reached"
+    assert go_on(folder).reason == raised.reason, "and not the step's, which was raised"
+
+
 def test_a_limit_can_be_given_to_any_step_or_role_and_to_nothing_else(folder: Path) -> None:
     stopped = start(folder, sop(), SCRIPT, user_dir=folder, limits={"steps.end.calls": 1, "roles.writer.tokens": 9000})
     assert stopped.reason == "the limit of 1 calls of the step `end` is reached"

@@ -4,7 +4,7 @@ import pytest
 
 from company.artifacts import Call, Check, Checks, Part, SourceFile, TestCase, TestRun
 from company.assemble import elided, graft
-from company.llm.edits import with_method
+from company.llm.edits import keeping_members, with_method
 from company.llm.parts import _about, _places, _suspects
 from company.testgen import usable_checks
 
@@ -112,6 +112,46 @@ def test_a_method_is_put_into_its_class_and_the_others_stay(reply: str, there: l
     assert [text for text in there if text not in made] == []
     assert [text for text in gone if text in made] == []
     assert made.count("class Cart") == 1
+
+
+TWICE = """class Cart:
+    @property
+    def total(self):
+        return 0
+
+    @total.setter
+    def total(self, value):
+        self.value = value
+
+    @staticmethod
+    def parse(text):
+        return None
+
+
+def add(cart):
+    return cart.add()
+"""
+
+
+def test_decorators_stay_and_members_of_one_name_are_told_apart() -> None:
+    assert [*_places([SourceFile(path="a.py", content=TWICE)], "")] == ["a.py: Cart", "a.py: Cart.parse", "a.py: add"]
+    shown = elided(TWICE, "parse", "def parse(text)", "Cart")
+    assert "    @staticmethod\n    def parse(text):\n        ...  # left out" in shown
+    made = graft(TWICE, with_method(TWICE, "def parse(text):\n    return text", "Cart", "parse"))
+    assert "    @staticmethod\n    def parse(text):\n        return text\n" in made
+    reply = TWICE.replace("return 0", "return 9")
+    made = graft(TWICE, keeping_members(TWICE, reply))
+    assert "return 9" in made
+    assert "@total.setter" in made
+    whole = TWICE.replace("return None", "return 7").replace("def add(cart):", "def parse(cart):")
+    assert "        return 7\n" in with_method(TWICE, whole, "Cart", "parse")
+
+
+def test_lines_inside_a_string_are_not_moved_with_their_method() -> None:
+    reply = 'def parse(text):\n    """Says it.\n\n    Twice.\n    """\n    return """usage: todo\n  add NAME\n"""'
+    made = with_method(TWICE, reply, "Cart", "parse")
+    assert '        return """usage: todo\n  add NAME\n"""' in made
+    assert '        """Says it.\n\n        Twice.\n        """' in made
 
 
 def test_a_method_is_left_out_of_its_class_alone() -> None:

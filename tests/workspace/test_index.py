@@ -7,7 +7,7 @@ import pytest
 from git_cli import git, is_sound
 from test_repository import commit
 
-from company import index
+from company import branches, index
 from company.workspace import Repository
 
 LONG = "/".join(["folder" * 20] * 8) + "/file"
@@ -88,3 +88,14 @@ def test_one_wrong_bit_is_seen(repo: Repository) -> None:
     path.write_bytes(raw)
     assert repo.restore() == [".git/index"]
     assert is_sound(repo.path)
+
+
+def test_a_branch_is_left_clean_also_with_an_index_that_only_git_reads(repo: Repository) -> None:
+    first = repo.head()
+    assert first
+    commit(repo, {"later.py": b"1", "d/c.py": b"2"})
+    git(repo.path, "update-index", "--index-version", "4")
+    assert index.read(repo.path / ".git/index") is None
+    branches.switch(repo, "other", first, branches.edited(repo).entries)
+    assert git(repo.path, "status", "--porcelain") == ""
+    assert not (repo.path / "d").exists()
