@@ -37,7 +37,10 @@ def check_source(source: str) -> str:
     elif source.startswith(_FILE):
         right = source != _FILE and "\0" not in source
     else:
-        right = not source or re.fullmatch(r"[A-Za-z_]\w*", source) is not None
+        plain = (
+            re.fullmatch(r"[A-Z_][A-Z0-9_]*", source) is not None
+        )  # else it looks like a key, unless there is such a variable
+        right = not source or plain or (source.isidentifier() and source in os.environ)
     if not right:
         raise ValueError(
             "it says where the key is: a variable's name, file:PATH or keyring:SERVICE/USER; no key itself"

@@ -227,7 +227,7 @@ def _doomed(workspace: Path, run: _Run, doomed: Iterable[_Run], staying: Iterabl
     if repo and sharing:
         stays = keeps_branch(repo, own, alive) if own else ""
         branch = "" if stays else own
-        stays = stays or ("" if own else f"{', '.join(sharing)} shares the repository")
+        stays = stays or ("" if own else f"{', '.join(sharing)} share{'s' * (len(sharing) == 1)} the repository")
     elif repo:
         stays = keeps_repository(repo, alive, run.request.start)
         whole = not stays

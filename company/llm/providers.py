@@ -236,7 +236,7 @@ def _endpoint(provider: str, settings: Settings) -> tuple[Endpoint, int | None]:
         max_tokens_as=entry.max_tokens_as,
         seed_as=entry.seed_as,
         stream_options=entry.stream_options,
-        key_name=entry.key or ("OPENAI_API_KEY" if by_variable else "a key"),
+        key_name=entry.key or ("OPENAI_API_KEY" if by_variable else f"providers.{provider}.key"),
         url_name="OPENAI_BASE_URL" if by_variable else f"providers.{provider}.base_url",
     )
     return endpoint, entry.context

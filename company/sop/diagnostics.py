@@ -258,6 +258,7 @@ def did_you_mean(word: str, candidates: Iterable[str], otherwise: str = "") -> s
 def listing(names: Iterable[str], most: int = 12) -> str:
     """Names for a note, in back quotes, cut after `most`."""
     all_names = list(names)
+    most += len(all_names) == most + 1  # the last one takes no more room than "1 more"
     shown = ", ".join(f"`{name}`" for name in all_names[:most])
     return f"{shown} and {len(all_names) - most} more" if len(all_names) > most else shown or "none"
 
