@@ -104,7 +104,7 @@ def runs(store: Store) -> list[RunRecord]:
             records.append(record_of(store, run))
         except RunDamaged as error:
             records.append(_damaged(store, run, error))
-    return sorted(records, key=lambda record: record.started, reverse=True)
+    return sorted(records, key=lambda record: record.run, reverse=True)  # ids begin with the time, to the millisecond
 
 
 def record_of(store: Store, run: str) -> RunRecord:
