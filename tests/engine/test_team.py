@@ -32,8 +32,8 @@ from company.engine import NewRun, Outcome
 from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceError
 from company.events import Event, read
 from company.records import RunRecord
-from company.settings import Settings
-from company.sitting import Watch, load_settings
+from company.settings import Settings, load_settings
+from company.sitting import Watch
 
 SECRET = PASSWORD[:7]
 
