@@ -25,7 +25,7 @@ from company.ingredients import KEYED, Ingredients, ingredients, reason
 from company.items import Child, for_each
 from company.lint import complaints
 from company.llm.names import is_test
-from company.rounds import end_round, enter
+from company.rounds import end_round, enter, tell
 from company.sandbox import Limits as SandboxLimits
 from company.sandbox import run_command, run_tests
 from company.sop.declares import is_pytest
@@ -168,17 +168,11 @@ async def _taken(site: Site, context: RunContext, kept: dict[str, Any], ident: s
     values: Values = kept["values"]
     result = unpack(context.objects, values[site.step.path])
     if isinstance(result, TestRun):
-        _tell(site.step, ident, result, context)
+        tell(context, site.step.path, ident, result)
     if kept["commit"]:
         model = {"Company-Model": kept["model"]} if kept["model"] else {}
         await commit_again(context, ident, kept["commit"], {**model, "Company-Kept-From": kept["run"]})
     return values
-
-
-def _tell(step: Step, ident: str, run: TestRun, context: RunContext) -> None:
-    context.journal.emit(
-        "verdict", step=step.path, id=ident, passed=run.passed, summary=run.summary, sandbox=run.sandbox
-    )
 
 
 async def _with_retries(
@@ -254,7 +248,7 @@ async def _run(site: Site, state: RunState, context: RunContext, scope: Scope, f
                 tests = {path: data for path, data in files.items() if is_test(path)}
             result = await run_tests(context.sandbox, files, tests, optional=optional, limits=limits)
         result = _with_findings(result, tests, [value for value in values if isinstance(value, SourceFile)], context)
-        _tell(step, step_id(site, state), result, context)
+        tell(context, step.path, step_id(site, state), result)
     await commit(site, state, context, result)
     return {step.path: pack(context.objects, result)}
 

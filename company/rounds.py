@@ -158,11 +158,13 @@ async def _keep_best(site: Site, state: RunState, context: RunContext, score: An
     for path in own:  # what is tested so is what stands again
         run = None if path.endswith(SKIPPED) or loop.is_cascade else unpack(context.objects, back[path])
         if isinstance(run, TestRun):
-            again = f"{path}{f'[{item}]' if item else ''}#{round_of(site, state)}@best"
-            context.journal.emit(
-                "verdict", step=path, id=again, passed=run.passed, summary=run.summary, sandbox=run.sandbox
-            )
+            tell(context, path, f"{path}{f'[{item}]' if item else ''}#{round_of(site, state)}@best", run)
     return {"values": back, "rounds": {}}
+
+
+def tell(context: RunContext, path: str, ident: str, run: TestRun) -> None:
+    """Say in the journal what a step's tests came to."""
+    context.journal.emit("verdict", step=path, id=ident, passed=run.passed, summary=run.summary, sandbox=run.sandbox)
 
 
 def _files(context: RunContext, path: str, item: str, ref: str | None) -> dict[str, bytes]:

@@ -272,9 +272,8 @@ def _merged(
     added = [node for name, node in given.items() if name not in ours]
     for name, node in reversed(ours.items()):
         if name in given and ast.unparse(node) != ast.unparse(given[name]):
-            begin = (
-                _first(node) if given[name].decorator_list else node.lineno
-            )  # a method alone leaves its decorators out
+            # a method that is given alone leaves its decorators out
+            begin = _first(node) if given[name].decorator_list else node.lineno
             lines[begin - first : (node.end_lineno or node.lineno) - first + 1] = _moved(new, given[name], column)
     if fields:
         at = next(node for node in before.body if not _is_docstring(node))

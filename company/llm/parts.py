@@ -236,12 +236,11 @@ def _parts(code: str, requirement: str) -> Iterator[tuple[Part, str]]:
             if isinstance(node, _Function | ast.ClassDef) and node.name.isascii():
                 yield _part(node, requirement), ""
             if isinstance(node, ast.ClassDef) and node.name.isascii():
-                named = Counter(inner.name for inner in node.body if isinstance(inner, _Function))
                 methods = [inner for inner in node.body if isinstance(inner, _Function) and inner.name.isascii()]
-                methods = [
-                    inner for inner in methods if named[inner.name] == 1
-                ]  # a property and its setter are one thing
-                yield from ((_part(inner, requirement), node.name) for inner in methods)
+                named = Counter(inner.name for inner in methods)
+                for inner in methods:
+                    if named[inner.name] == 1:  # a property and its setter are one thing
+                        yield _part(inner, requirement), node.name
 
 
 def _part(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, requirement: str) -> Part:

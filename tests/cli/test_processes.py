@@ -102,20 +102,26 @@ def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
     assert "company resume" in said
 
 
+def on_a_terminal(folder: Path, *words: str, term: str = "xterm", stream: str = "stdout") -> str:
+    """What a command that ends well shows on a terminal of 80 by 24."""
+    master, slave = pty.openpty()
+    settings = environment(TERM=term, COLUMNS="80", LINES="24", NO_COLOR="1")
+    shown: dict[str, Any] = {stream: slave}
+    with subprocess.Popen([*COMMAND, *words], cwd=folder, env=settings, **shown) as process:
+        os.close(slave)
+        said = b""
+        while piece := _read(master):
+            said += piece
+    os.close(master)
+    assert process.returncode == 0
+    return said.decode()
+
+
 def test_the_live_view_on_a_terminal_and_none_for_a_dumb_one(tmp_path: Path) -> None:
     (tmp_path / "script.yaml").write_text(yaml.safe_dump([{"reply": RIGHT}]))
     for term, drawn in (("xterm", True), ("dumb", False)):
         words = ("run", "x", "--sop", "zero_shot", "--model", "script:script.yaml", "--name", term)
-        master, slave = pty.openpty()
-        settings = environment(TERM=term, COLUMNS="80", LINES="24", NO_COLOR="1")
-        with subprocess.Popen([*COMMAND, *words], cwd=tmp_path, env=settings, stderr=slave) as process:
-            os.close(slave)
-            said = b""
-            while piece := _read(master):
-                said += piece
-        os.close(master)
-        assert process.returncode == 0
-        text = said.decode()
+        text = on_a_terminal(tmp_path, *words, term=term, stream="stderr")
         assert ("✓ code" in text) is drawn
         assert ("code: engineer begins" in text) is not drawn
         assert "Delivered and accepted." in text

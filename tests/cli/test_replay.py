@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import subprocess
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import yaml
 
 from company.cli_replay import paced
 from company.events import Event
-from tests.cli.test_processes import COMMAND, RIGHT, _read, company, environment
+from tests.cli.test_processes import RIGHT, company, on_a_terminal
 
 
 @pytest.fixture
@@ -46,18 +44,8 @@ def test_over_a_pipe_it_is_the_lines_that_the_run_gave(done: subprocess.Complete
 
 def test_on_a_terminal_it_is_the_live_view(done: subprocess.CompletedProcess[str], tmp_path: Path) -> None:
     assert done.returncode == 0
-    master, slave = pty.openpty()
-    settings = environment(TERM="xterm", COLUMNS="80", LINES="24", NO_COLOR="1")
-    with subprocess.Popen(
-        [*COMMAND, "replay", "out", "--speed", "50"], cwd=tmp_path, env=settings, stdout=slave
-    ) as process:
-        os.close(slave)
-        said = b""
-        while piece := _read(master):
-            said += piece
-    os.close(master)
-    assert process.returncode == 0
-    assert "✓ code" in said.decode()
+    said = on_a_terminal(tmp_path, "replay", "out", "--speed", "50")
+    assert "✓ code" in said
 
 
 def test_mistakes_are_said(tmp_path: Path) -> None:
