@@ -39,7 +39,7 @@ _TOML = """\
 # [providers.mine]                     # then: --model mine:NAME
 # base_url = "http://127.0.0.1:8080/v1"
 # key = "MINE_API_KEY"                 # where the key is: a variable, file:PATH or keyring:SERVICE/USER
-# schemas = true                       # false: it takes no JSON schema, so that goes into the prompt
+# structured = "schema"                # or tool, json, prompt: how it is asked for JSON; by default what was found out
 # temperature = true                   # false: its models take none, as many that reason
 # parallel = 4                         # requests at the same time
 # deadline = 1800.0                    # seconds of one whole call

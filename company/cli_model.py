@@ -127,7 +127,7 @@ def serve(
 
 @app.command()
 def check(name: Annotated[str, typer.Argument(help="PROVIDER:MODEL; the run's by default.")] = "") -> None:
-    """Prove that a model answers, streams, counts its tokens and keeps to a schema."""
+    """Prove that a model answers, streams, counts its tokens, and find the best way to ask it for replies that fit a schema."""
     from company.llm import providers
     from company.llm.check import CheckReport
     from company.llm.check import check as prove

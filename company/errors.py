@@ -85,7 +85,10 @@ class ModelError(CompanyError):
 
 
 class EndpointError(ModelError):
-    """No usable HTTP answer. `retryable` says whether the same request may succeed later."""
+    """No usable HTTP answer. `retryable` says whether the same request may succeed later.
+
+    `refused`: the endpoint does not take the way in which a reply that fits a schema was asked for.
+    """
 
     def __init__(
         self,
@@ -95,8 +98,10 @@ class EndpointError(ModelError):
         retry_after: float | None = None,
         place: str = "",
         hint: str = "",
+        refused: bool = False,
     ) -> None:
         super().__init__(message, place=place, hint=hint)
+        self.refused = refused
         self.retryable = retryable
         self.retry_after = retry_after
 

@@ -23,7 +23,7 @@ from pydantic_settings import (
 )
 
 from company.credentials import check_source, is_http
-from company.endpoints import known
+from company.endpoints import Rung, known
 from company.errors import UsageError
 from company.sop.diagnostics import closest
 from company.sop.library import SETTINGS, own_folder, show
@@ -32,6 +32,10 @@ from company.sop.tool_names import SERVER
 _PREFIX = "COMPANY_"
 _NOT_SETTINGS = frozenset({"COMPANY_MODELS"})
 """Variables of ours that `llm/download.py` reads itself."""
+_GONE = {
+    "providers.NAME.schemas": '`structured` is in its place, and best left out; for `schemas = false` write `structured = "prompt"`'
+}
+"""Settings that there were → what to write."""
 
 
 class Price(BaseModel):
@@ -54,8 +58,8 @@ class Provider(BaseModel):
     """Where the key is: a variable's name, ``file:PATH`` or ``keyring:SERVICE/USER``; empty for an endpoint without one."""
     key_header: str = Field("", pattern=r"^[A-Za-z0-9-]*$")
     """The header that carries the key; by default ``Authorization``, as a bearer token."""
-    schemas: bool = True
-    """Whether it takes a JSON schema for replies; false puts the schema into the prompt."""
+    structured: Rung | None = None
+    """How it is asked for replies that fit a schema, best first; by default what `company model check` or a run found out."""
     temperature: bool = True
     """Whether its models take a temperature; reasoning models often do not."""
     max_tokens_as: Literal["", "max_tokens", "max_completion_tokens"] = ""
@@ -285,6 +289,7 @@ def load_settings(**arguments: Any) -> Settings:
             fields = _table(path).model_fields
             near = closest(path[-1], fields)
             hint = f"did you mean `{near}`?" if near else f"there are {', '.join(fields)}"
+            hint = _GONE.get(".".join([*path[:-2], "NAME", path[-1]]), hint) if len(path) == 3 else hint
         elif first["type"] == "missing":
             message = f"`{name}` is missing"
         else:

@@ -1,17 +1,21 @@
-"""Proves that a model's endpoint does what a run needs: answers, streams, counts tokens, keeps to a schema.
+"""Proves that a model's endpoint does what a run needs: answers, streams, counts tokens, and by which rung it keeps to a schema.
 
-The requests themselves: `client.py`. Who prints the report: `cli.py` (`company model check`).
+The requests themselves: `client.py`; the rungs: `rungs.py`; where the best is remembered: `ladder.py`. Who prints the report:
+`cli_model.py` (`company model check`).
 """
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from company.errors import ModelError
-from company.llm.client import Message, Model, Reply, Request, StepLabel
+from company.endpoints import Rung
+from company.errors import EndpointError, ModelError, ReplyError
+from company.llm.client import ChatModel, Message, Model, Reply, Request, StepLabel
+from company.llm.ladder import remember
+from company.llm.rungs import RUNGS, below
 
 _COLOURS = ["ultramarine", "vermilion"]
 _SCHEMA: dict[str, Any] = {
@@ -31,7 +35,7 @@ class Finding:
     """One thing that was tried."""
 
     name: str
-    """`reply`, `streaming`, `usage` or `schema`."""
+    """`reply`, `streaming`, `usage`, a rung that was tried, or `structured` for what comes of those."""
     ok: bool
     needed: bool
     """False: a run works without it, only worse."""
@@ -54,7 +58,7 @@ class CheckReport:
 
 
 async def check(model: Model) -> CheckReport:
-    """Ask twice, a few dozen tokens in all. A fault of the endpoint is a finding, not an exception."""
+    """Ask twice, and once more for each rung that is no use: a few dozen tokens each. A fault is a finding, not an exception."""
     started = time.monotonic()
     findings: list[Finding] = []
     progress: list[int] = []
@@ -70,7 +74,7 @@ async def check(model: Model) -> CheckReport:
     detail = f"{pieces} pieces" if streams else "the reply came in one piece: no progress can be shown"
     findings.append(Finding("streaming", streams, False, detail))
     findings.append(_usage(reply))
-    findings.append(await _schema(model))
+    findings += await _rungs(model) if isinstance(model, ChatModel) else [(await _tried(model, "schema"))[0]]
     return CheckReport(model.name, tuple(findings), time.monotonic() - started)
 
 
@@ -86,19 +90,64 @@ def _usage(reply: Reply) -> Finding:
     )
 
 
-async def _schema(model: Model) -> Finding:
-    """Ask for something the schema forbids: only a server that constrains the decoder keeps to the schema."""
+async def _rungs(model: ChatModel) -> list[Finding]:
+    """Try the rungs, best first, until one works; it is remembered unless a fault that may pass was in the way."""
+    findings, best = [], next(iter(RUNGS))
+    while below(best):
+        asked = ChatModel(model.name, replace(model.endpoint, structured=best))
+        try:
+            finding, is_sure = await _tried(asked, best)
+        finally:
+            await asked.close()
+        findings.append(finding)
+        if not is_sure:
+            return [
+                *findings,
+                Finding("structured", False, False, "nothing is remembered: check again when it answers"),
+            ]
+        if finding.ok:
+            break
+        best = below(best) or best
+    return [*findings, _kept(model, best)]
+
+
+def _kept(model: ChatModel, best: Rung) -> Finding:
+    """Remember the best rung, and say what it comes to."""
+    endpoint, name = model.endpoint, model.name.partition(":")[2] or model.name
+    if not endpoint.remembers:
+        return Finding("structured", True, False, f"asked for by `{best}`")
+    path = remember(endpoint.url, name, best)
+    detail = f"`{best}` is remembered in {path}" if path else f"`{best}` is the best; it could not be written down"
+    if endpoint.structured:
+        return Finding("structured", True, False, f'{detail}; `structured = "{endpoint.structured}"` overrides it')
+    return Finding("structured", True, False, f"{detail}; `structured` in company.toml overrides it")
+
+
+async def _tried(model: Model, rung: Rung) -> tuple[Finding, bool]:
+    """Ask for something the schema forbids: only a server that does its part keeps to the schema.
+
+    Returns what was seen, and whether that is sure to be so again.
+    """
     try:
         reply = await model.complete(_request("Write a limerick about the sea. No JSON.", _SCHEMA))
     except ModelError as error:
-        return Finding("schema", False, False, _explain(error))
+        is_sure = isinstance(error, ReplyError) or (isinstance(error, EndpointError) and not error.retryable)
+        hint = "" if isinstance(error, EndpointError) and error.refused else error.hint
+        return Finding(rung, False, False, f"{error}; {hint}" if hint else str(error)), is_sure
     try:
         value = json.loads(reply.text)
     except ValueError:
         value = None
-    if isinstance(value, dict) and set(value) == set(_SCHEMA["required"]) and value["colour"] in _COLOURS:
-        return Finding("schema", True, False, "replies are held to the schema while they are written")
-    return Finding("schema", False, False, "the schema is not enforced: expect more repairs of replies")
+    fits = isinstance(value, dict) and set(value) == set(_SCHEMA["required"]) and value["colour"] in _COLOURS
+    if rung == "json":
+        is_json = isinstance(value, dict)
+        return Finding(rung, is_json, False, "replies are JSON" if is_json else "the reply is no JSON"), True
+    if rung == "tool":
+        said = "the tool was not called" if not reply.by_call else "the arguments of the call do not fit"
+        ok = fits and reply.by_call
+        return Finding(rung, ok, False, "replies come as calls of a tool, and fit" if ok else said), True
+    held = "replies are held to the schema while they are written"
+    return Finding(rung, fits, False, held if fits else "the schema is not enforced"), True
 
 
 def _request(text: str, schema: dict[str, Any] | None) -> Request:

@@ -1,13 +1,12 @@
 """One request to one chat model over HTTP: streamed, with a deadline, tried again when that may help.
 
-Under it: `wire.py` (bounded bodies), `faults.py` (what an exception means), `pacing.py` (pauses of an endpoint). Over it: `gateway.py` (budget, store,
+Under it: `wire.py` (bounded bodies), `faults.py` (what an exception means), `pacing.py` (pauses), `rungs.py` (schemas). Over it: `gateway.py` (budget, store,
 repair of replies). Models without HTTP: `scripted.py`. From a reply's text to an artifact: `replies.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 import time
@@ -15,15 +14,16 @@ import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import SecretStr
 
 from company.credentials import secrets_of
+from company.endpoints import Rung
 from company.errors import DeadlineExceeded, EndpointError, ReplyError
 from company.llm.endpoint import Endpoint
+from company.llm.rungs import RUNGS, UNSEEN, Arguments, Form, holds
 
 if TYPE_CHECKING:
     import httpx
@@ -102,6 +102,8 @@ class Reply:
     """Wall time of the call, repeated tries included, waiting for a free slot excluded."""
     estimated: bool = False
     """The server gave no usage: the token counts are a guess from the number of characters."""
+    by_call: bool = False
+    """The text is the arguments of a tool call."""
 
 
 class EmptyReply(ReplyError):
@@ -201,15 +203,22 @@ class ChatModel:
     async def _persist(self, request: Request, on_tokens: OnTokens | None, end: float) -> Reply:
         """Try until it works, trying again is of no use, or the time that a pause needs is not left."""
         started = time.monotonic()
-        for tries in count(1):
+        ladder, tries = self.endpoint.ladder(self._model), 1
+        while True:
+            rung = ladder.rung(self._notice) if request.schema is not None else None
             left = end - asyncio.get_running_loop().time()
             await self.endpoint.pace.turn(min(RETRY_AFTER_CAP, left), self._sleep, self._tell_pause)
             if on_tokens:
                 on_tokens(0)
             try:
-                return await self._attempt(request, on_tokens, started)
+                reply = await self._attempt(request, rung, on_tokens, started)
             except EndpointError as error:
                 fault = error
+            else:
+                self._judge(request, rung, reply)
+                return reply
+            if fault.refused and rung and ladder.down(rung, f"{self.name}: {fault.message}", self._notice):
+                continue  # at once: it is no try of the same request
             asked = (fault.retry_after or 0.0) if fault.retryable else 0.0
             if asked:
                 self.endpoint.pace.hold(asked)
@@ -226,24 +235,39 @@ class ChatModel:
             self._notice(f"{self.name}: {fault.message}; trying again in {pause:.0f} s{all_wait}")
             if not asked:
                 await self._sleep(pause)
-        raise AssertionError("unreachable")
+            tries += 1
+
+    def _judge(self, request: Request, rung: Rung | None, reply: Reply) -> None:
+        """An endpoint that takes a schema and does not hold to it is asked otherwise next time, so that the model sees it."""
+        if rung is None or request.schema is None:
+            return
+        ladder = self.endpoint.ladder(self._model)
+        if rung not in UNSEEN or reply.by_call or reply.finish_reason != "stop" or holds(reply.text, request.schema):
+            ladder.worked()
+        else:
+            what = "holds no reply to its schema" if rung == "schema" else "does not see to it that the tool is called"
+            ladder.down(rung, f"{self.name}: the endpoint {what}", self._notice)
 
     def _tell_pause(self, seconds: float) -> None:
         self._notice(f"{self.name}: the endpoint asked for a pause; all calls to it wait {seconds:.0f} s")
 
-    async def _attempt(self, request: Request, on_tokens: OnTokens | None, started: float) -> Reply:
+    async def _attempt(self, request: Request, rung: Rung | None, on_tokens: OnTokens | None, started: float) -> Reply:
         pieces: list[str] = []
+        given: list[str] = []
+        arguments = Arguments()
         finish, model, usage, goes_on = "", self._model, None, False
         clock = asyncio.get_running_loop().time
         try:
-            async with asyncio.timeout(None) as after, aclosing(self._chunks(request)) as chunks:
+            async with asyncio.timeout(None) as after, aclosing(self._chunks(request, rung)) as chunks:
                 async for chunk in chunks:
-                    if piece := str(chunk.text):
+                    piece, more = str(chunk.text), arguments.take(chunk.tool_call_chunks)
+                    if piece or more:
                         if goes_on := bool(finish):
                             break
-                        pieces.append(piece)
+                        pieces += [piece] if piece else []
+                        given += [more] if more else []
                         if on_tokens:
-                            on_tokens(len(pieces))
+                            on_tokens(len(pieces) + len(given))
                     if ended := chunk.response_metadata.get("finish_reason"):
                         finish = "length" if "length" in (finish, ended) else ended
                         after.reschedule(clock() + _AFTER_SECONDS)
@@ -259,7 +283,8 @@ class ChatModel:
             what = "the reply goes on after its end" if goes_on else "the reply was cut off on its way"
             hint = "run `company resume` to try again"
             raise EndpointError(what, retryable=True, place=self.endpoint.url, hint=hint)
-        text = "".join(pieces)
+        called = "".join(given) if rung == "tool" else ""
+        text = called if called.strip() else "".join(pieces)
         reply = Reply(
             text=text,
             finish_reason=finish,
@@ -269,6 +294,7 @@ class ChatModel:
             model=model,
             seconds=time.monotonic() - started,
             estimated=not usage,
+            by_call=bool(called.strip()),
         )
         if not text.strip():
             cut = "; max_tokens was used up before the first word" if finish == "length" else ""
@@ -279,7 +305,7 @@ class ChatModel:
             )
         return reply
 
-    async def _chunks(self, request: Request) -> AsyncGenerator[AIMessageChunk, None]:
+    async def _chunks(self, request: Request, rung: Rung | None) -> AsyncGenerator[AIMessageChunk, None]:
         """The chunks of one try; whatever goes wrong with it is an `EndpointError`."""
         import openai
 
@@ -287,11 +313,13 @@ class ChatModel:
 
         endpoint = self.endpoint
         secrets = secrets_of(endpoint.api_key.get_secret_value(), endpoint.base_url)
-        where = faults.Where(endpoint.url, self._model, endpoint.key_name, endpoint.url_name, secrets)
+        form = RUNGS[rung](request) if rung else Form(request.messages, {})
+        asked_by = rung if form.body else None
+        where = faults.Where(endpoint.url, self._model, endpoint.key_name, endpoint.url_name, secrets, asked_by)
         chat = self._open()
         with wire.keep_head() as head:
             try:
-                stream = chat.astream(self._messages(request), **self._parameters(request))
+                stream = chat.astream([*form.messages], **self._parameters(request, form))
                 async with aclosing(stream):  # type: ignore[type-var]  # declared as an iterator, is a generator
                     async for chunk in stream:
                         yield chunk
@@ -337,20 +365,9 @@ class ChatModel:
             self._opened = (chat, client)
         return self._opened[0]
 
-    def _messages(self, request: Request) -> list[tuple[str, str]]:
-        messages: list[tuple[str, str]] = [*request.messages]
-        if request.schema is not None and not self.endpoint.schemas:
-            role, content = messages[-1]
-            schema = json.dumps(request.schema, ensure_ascii=False)
-            messages[-1] = (role, f"{content}\n\nAnswer with JSON alone that fits this schema:\n{schema}")
-        return messages
-
-    def _parameters(self, request: Request) -> dict[str, Any]:
-        """What differs from call to call. The schema goes around openai's parser, which loses cut replies."""
-        extra: dict[str, Any] = {self.endpoint.bound_name: request.max_tokens}
-        if request.schema is not None and self.endpoint.schemas:
-            form = {"name": request.schema_name or "reply", "schema": request.schema}
-            extra["response_format"] = {"type": "json_schema", "json_schema": form}
+    def _parameters(self, request: Request, form: Form) -> dict[str, Any]:
+        """What differs from call to call. The form goes around openai's parser, which loses cut replies."""
+        extra: dict[str, Any] = {self.endpoint.bound_name: request.max_tokens, **form.body}
         parameters: dict[str, Any] = {"extra_body": extra}
         if self.endpoint.temperature:
             parameters["temperature"] = request.temperature

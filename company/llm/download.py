@@ -25,6 +25,12 @@ def cache_dir() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "company"
 
 
+def cache_file(folder: str, *whose: str) -> Path:
+    """A file of that folder for an endpoint's address, or an address and a model: its name tells nobody which."""
+    name = hashlib.sha256("\n".join(whose).encode()).hexdigest()[:32]
+    return cache_dir() / folder / name
+
+
 def models_dir() -> Path:
     """Where model files lie: ``$COMPANY_MODELS``, else ``models`` in the cache folder. It need not exist."""
     named = os.environ.get("COMPANY_MODELS")

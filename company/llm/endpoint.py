@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from company.credentials import bare, is_http, sendable
+from company.endpoints import Rung
 from company.errors import UsageError
+from company.llm.ladder import Ladder
 from company.llm.pacing import Pace
 
 
@@ -36,8 +38,12 @@ class Endpoint:
     """How long the server may send nothing, for instance while it reads the prompt."""
     retries: int = 4
     """How often a failed request is sent again."""
-    schemas: bool = True
-    """Whether it takes ``response_format`` with a JSON schema. False: the schema is put into the prompt."""
+    structured: Rung | None = None
+    """The rung by which replies that fit a schema are asked for, and no other. None: the one that is remembered, else `preset`."""
+    preset: Rung = "schema"
+    """The rung to begin with where none is set or remembered."""
+    remembers: bool = True
+    """Whether the rung that was found is kept for later runs."""
     temperature: bool = True
     """Whether it takes a temperature; none is sent where it does not."""
     key_header: str = ""
@@ -54,6 +60,7 @@ class Endpoint:
     """Where the operator sets the address; hints name it."""
     slots: asyncio.Semaphore = field(init=False, repr=False)
     pace: Pace = field(init=False, repr=False)
+    _ladders: dict[str, Ladder] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         if not is_http(self.base_url):
@@ -72,6 +79,11 @@ class Endpoint:
     def url(self) -> str:
         """The address without user, password and query, fit to be shown."""
         return bare(self.base_url)
+
+    def ladder(self, model: str) -> Ladder:
+        """By which rung a model is asked; whoever asks it through this endpoint shares what is found out."""
+        made = Ladder(self.url, model, fixed=self.structured, preset=self.preset, remembers=self.remembers)
+        return self._ladders.setdefault(model, made)
 
     @property
     def bound_name(self) -> str:

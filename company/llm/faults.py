@@ -14,10 +14,15 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
 from company.credentials import hide
+from company.endpoints import Rung
 from company.errors import EndpointError
 from company.llm.pacing import reset_after
 
 _RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524, 529})
+_FORM = re.compile(
+    r"response_?format|json_?(schema|object|mode)|schema|grammar|\btools?\b|tool_?(choice|call|use)", re.IGNORECASE
+)
+"""What an endpoint speaks of that does not take the way in which a reply is asked for."""
 _EXCERPT = 300
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
 
@@ -36,12 +41,14 @@ class Where:
     """Where the address is set, for instance ``OPENAI_BASE_URL``."""
     secrets: tuple[str, ...] = field(repr=False)
     """What no message may hold, the key above all."""
+    rung: Rung | None = None
+    """How a reply that fits a schema was asked for; None where the request held nothing about that."""
 
 
 def from_status(status: int, text: str, headers: Mapping[str, str], where: Where) -> EndpointError:
     """An HTTP status of 300 or more, or an error inside a stream that names one. `text` is safe to show."""
     retryable = status in _RETRYABLE
-    hint = ""
+    hint, refused = "", False
     if status in (401, 403):
         hint = f"set {where.key_name} to a key that this endpoint accepts"
     elif status == 404:
@@ -54,8 +61,8 @@ def from_status(status: int, text: str, headers: Mapping[str, str], where: Where
         hint = f"the endpoint sends us elsewhere; set {where.url_name} to the address that answers itself"
     elif re.search(r"context.{0,20}(length|size|window)|(prompt|input).{0,20}too (long|large)", text, re.IGNORECASE):
         hint = "the prompt is too long for this model: use a larger context, or a procedure with smaller steps"
-    elif status in (400, 422) and re.search(r"response_format|json_schema|schema|grammar", text, re.IGNORECASE):
-        hint = "the endpoint does not take this JSON schema; set `schemas = false` for it"
+    elif refused := bool(where.rung) and status in (400, 422) and bool(_FORM.search(text)):
+        hint = f'`structured = "{where.rung}"` is set for it: without that, the best that it takes is found'
     elif retryable:
         hint = "the endpoint is in trouble; run `company resume` later"
     return EndpointError(
@@ -64,6 +71,7 @@ def from_status(status: int, text: str, headers: Mapping[str, str], where: Where
         retry_after=retry_after(headers) or (reset_after(headers) if status in (429, 503) else None),
         place=where.url,
         hint=hint,
+        refused=refused,
     )
 
 

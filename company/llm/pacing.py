@@ -7,7 +7,6 @@ at which the pause ends, so it is read and set at once, and holds no secret.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import random
 import re
@@ -87,9 +86,9 @@ class Pace:
     @property
     def path(self) -> Path:
         """The file whose time is the moment at which the pause ends."""
-        from company.llm.download import cache_dir
+        from company.llm.download import cache_file
 
-        return cache_dir() / "pauses" / hashlib.sha256(self._url.encode()).hexdigest()[:32]
+        return cache_file("pauses", self._url)
 
 
 def spread(pause: float) -> float:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from company.credentials import read_key
-from company.endpoints import KNOWN, known
+from company.endpoints import KNOWN, known, preset_of
 from company.errors import Interrupted, UsageError
 from company.llm import catalogue
 from company.llm.client import ChatModel, Model
@@ -187,7 +187,7 @@ async def _local(
         progress=lambda seconds, what: progress(0, 0, what),
     )
     async with server:
-        endpoint = Endpoint(server.base_url, SecretStr(server.api_key), parallel=server.slots)
+        endpoint = Endpoint(server.base_url, SecretStr(server.api_key), parallel=server.slots, remembers=False)
         name, weights = f"local:{called}", path.stat()
         identity = f"{name} of {weights.st_size} bytes" + (f", {weights.st_mtime_ns}" if _is_path(model) else "")
         chat = ChatModel(name, endpoint, identity=identity, context=server.context, notice=notice)
@@ -230,7 +230,8 @@ def _endpoint(provider: str, settings: Settings) -> tuple[Endpoint, int | None]:
         SecretStr(key),
         parallel=entry.parallel,
         deadline_seconds=entry.deadline,
-        schemas=entry.schemas,
+        structured=entry.structured,
+        preset=preset_of(provider, entry.base_url),
         temperature=entry.temperature,
         key_header=entry.key_header,
         max_tokens_as=entry.max_tokens_as,

@@ -151,6 +151,8 @@ class _AsEvents(httpx.AsyncByteStream):
         for choice in choices if isinstance(choices, list) else []:
             if isinstance(choice, dict) and isinstance(choice.get("message"), dict):
                 choice["delta"] = choice.pop("message")
+                for number, call in enumerate(choice["delta"].get("tool_calls") or []):
+                    call.setdefault("index", number)
                 choice["finish_reason"] = choice.get("finish_reason") or "stop"
         yield b"data: " + json.dumps(answer).encode() + b"\n\ndata: [DONE]\n\n"
 

@@ -1,0 +1,112 @@
+"""The ways to ask an endpoint for a reply that fits a schema, best first: a new rung is one function, and its entry in `RUNGS`.
+
+Which of them is used, and when it goes down: `ladder.py`. Who sends the request: `client.py`. Code and free text have no schema,
+and go by no rung.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from company.endpoints import Rung
+from company.errors import ReplyError
+from company.llm.replies import Misfit, parse_json
+
+if TYPE_CHECKING:
+    from company.llm.client import Message, Request
+
+
+class Form(NamedTuple):
+    """What differs in a request from one rung to the next."""
+
+    messages: tuple[Message, ...]
+    body: dict[str, Any]
+    """Fields of the request's body, beside those that every request has."""
+
+
+def by_schema(request: Request) -> Form:
+    """The decoder is held to the schema; the model itself never sees it."""
+    form = {"name": _name(request), "strict": True, "schema": request.schema}
+    return Form(request.messages, {"response_format": {"type": "json_schema", "json_schema": form}})
+
+
+def by_tool(request: Request) -> Form:
+    """The one tool that there is must be called; the arguments of the call are the reply."""
+    name = _name(request)
+    function = {"name": name, "description": "Takes the answer.", "parameters": request.schema}
+    tools = [{"type": "function", "function": function}]
+    return Form(request.messages, {"tools": tools, "tool_choice": {"type": "function", "function": {"name": name}}})
+
+
+def by_json(request: Request) -> Form:
+    """The reply is held to be a JSON object, and the schema is in the prompt."""
+    return Form(_told(request), {"response_format": {"type": "json_object"}})
+
+
+def by_prompt(request: Request) -> Form:
+    """The schema is in the prompt; whoever reads the reply is tolerant."""
+    return Form(_told(request), {})
+
+
+RUNGS: Mapping[Rung, Callable[[Request], Form]] = {
+    "schema": by_schema,
+    "tool": by_tool,
+    "json": by_json,
+    "prompt": by_prompt,
+}
+"""Best first."""
+UNSEEN: frozenset[Rung] = frozenset({"schema", "tool"})
+"""Those at which the model sees the schema only if the endpoint does its part."""
+
+
+def below(rung: Rung) -> Rung | None:
+    """The next best; None below the last."""
+    rungs = [*RUNGS]
+    return next(iter(rungs[rungs.index(rung) + 1 :]), None)
+
+
+class Arguments:
+    """Of the tool calls that come in pieces, the text of the first: a model may call twice, and its first answer counts."""
+
+    def __init__(self) -> None:
+        self._ids: dict[Any, str | None] = {}
+        self._first: tuple[Any, str | None] | None = None
+
+    def take(self, parts: Iterable[Mapping[str, Any]]) -> str:
+        """The text that these pieces add."""
+        text = ""
+        for part in parts:
+            index = part.get("index")
+            self._ids[index] = part.get("id") or self._ids.get(index)
+            call = (index, self._ids[index])  # some servers give every call the same index
+            self._first = self._first or call
+            if call == self._first:
+                text += part.get("args") or ""
+        return text
+
+
+def holds(text: str, schema: Mapping[str, Any]) -> bool:
+    """Whether there is a JSON object in a reply that has exactly the keys of the schema, whatever lies under them."""
+
+    def fit(value: Any) -> None:
+        if "properties" in schema and (not isinstance(value, dict) or value.keys() != schema["properties"].keys()):
+            raise Misfit(["it has other keys"])
+
+    try:
+        parse_json(text, "object", fit)
+    except ReplyError:
+        return False
+    return True
+
+
+def _told(request: Request) -> tuple[Message, ...]:
+    *before, last = request.messages
+    schema = json.dumps(request.schema, ensure_ascii=False)
+    said = f"{last.content}\n\nAnswer with JSON alone that fits this schema:\n{schema}"
+    return (*before, last._replace(content=said))
+
+
+def _name(request: Request) -> str:
+    return request.schema_name or "reply"
