@@ -12,7 +12,7 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 | call_progress | call, tokens (so far) |
 | call_failed | call, key, kind (the error's class), reason |
 | call_finished | call, key (of its request), model, served (the model's name as the server gives it), finish_reason, prompt_tokens, completion_tokens, cached_tokens, seconds, from_store, usd (its cost when it was paid for; null where unknown) |
-| reply_accepted, reply_rejected | attempt, key, reason |
+| reply_accepted, reply_rejected | attempt, key, reason; this and the four above: field, where a piece of a document is asked for alone |
 | tool_started | id, role, item, round, name, arguments (each cut) |
 | tool_finished | id, role, item, round, name, arguments (each cut), seconds, ok (bool), from_store, size (characters of the result) |
 | verdict | id, passed, summary, sandbox |

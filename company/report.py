@@ -155,7 +155,7 @@ class Report:
             if name == "call_finished":
                 self._finished(event)
         elif name == "reply_accepted":
-            if self._is_new(event):
+            if "field" not in event and self._is_new(event):  # a piece is no question of its own
                 self.first += event["attempt"] == 1
                 self.repaired += event["attempt"] > 1
         elif name == "verdict":

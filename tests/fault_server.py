@@ -105,6 +105,38 @@ def piece(content: str | None, finish: str | None = None, **more: Any) -> dict[s
     return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m-1", "choices": [choice], **more}
 
 
+def call(arguments: str | None, index: int = 0, ident: str | None = None) -> dict[str, Any]:
+    """One chunk of a stream with a piece of a tool call; the first of a call has its `ident`."""
+    function = {"name": "Thing" if ident else None, "arguments": arguments}
+    chunk = piece(None)
+    chunk["choices"][0]["delta"]["tool_calls"] = [
+        {"index": index, "id": ident, "type": "function", "function": function}
+    ]
+    return chunk
+
+
+def asked_schema(body: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
+    """By which rung a request asks for a reply that fits a schema, and the schema; an empty name where it does not."""
+    form = body.get("response_format", {})
+    if "tools" in body:
+        return "tool", body["tools"][0]["function"]["parameters"]
+    if form.get("type") == "json_schema":
+        return "schema", form["json_schema"]["schema"]
+    last = body["messages"][-1]["content"]
+    _, found, schema = last.rpartition("Answer with JSON alone that fits this schema:\n")
+    return ("json" if form else "prompt", json.loads(schema)) if found else ("", None)
+
+
+def says(text: str, *, by_call: bool = False) -> Behaviour:
+    """A good stream of a text in pieces; as the arguments of a tool call where that is wanted."""
+    parts = [text[at : at + 7] for at in range(0, len(text), 7)]
+    chunks = [call("", ident="c"), *map(call, parts)] if by_call else [piece(part) for part in parts]
+    end = piece(None, "tool_calls" if by_call else "stop")
+    return raw(
+        b"".join(map(event, [*chunks, end, {**piece(None), "choices": [], "usage": USAGE}])) + b"data: [DONE]\n\n"
+    )
+
+
 USAGE = {
     "prompt_tokens": 11,
     "completion_tokens": 3,

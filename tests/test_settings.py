@@ -50,7 +50,7 @@ def test_providers_and_tiers_are_tables_and_variables(folder: Path, monkeypatch:
     settings = load_settings()
     assert settings.tiers == {"small": "mine:tiny", "large": "mine:huge"}
     mine = settings.providers["mine"]
-    assert (mine.key, mine.price, mine.schemas) == ("MINE_KEY", Price(input=0.5, output=2), True)
+    assert (mine.key, mine.price, mine.structured) == ("MINE_KEY", Price(input=0.5, output=2), None)
 
 
 def test_servers_of_tools_are_tables(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,15 +108,19 @@ class _Account:
     busy: Busy
     claims: dict[int, Claim] = field(default_factory=dict)
 
-    def used_up(self, seconds: float, *, claimed: bool) -> str:
-        """The unit of which nothing is left; with `claimed` calls under way count as if they had used all that they may."""
+    def used(self, seconds: float, *, claimed: bool) -> dict[str, float]:
+        """What is used of each unit; with `claimed` calls under way count as if they had used all that they may."""
         spent, claims = self.spent, self.claims.values() if claimed else ()
-        used = {
+        return {
             "calls": spent.calls + len(claims),
             "tokens": spent.tokens + sum(claim.tokens for claim in claims),
             "minutes": seconds / 60,
             "usd": spent.usd + sum(claim.usd for claim in claims),
         }
+
+    def used_up(self, seconds: float, *, claimed: bool) -> str:
+        """The unit of which nothing is left."""
+        used = self.used(seconds, claimed=claimed)
         return next((unit for unit in UNITS if unit in self.limits and used[unit] >= self.limits[unit]), "")
 
 
@@ -174,6 +178,15 @@ class Budget:
             account.claims[claim.number] = claim
             account.busy.begin(claim.number, self._clock())
         return claim
+
+    def has_room(self, model: str, ident: str, role: str, calls: int, tokens: int) -> bool:
+        """Whether so many more calls, with so many tokens at least, are below every limit that they count in."""
+        more = {"calls": calls, "tokens": tokens, "minutes": 0.0, "usd": usd(self.prices.get(model), tokens, 0) or 0.0}
+        for account in filter(None, map(self._accounts.get, accounts_of(ident, role))):
+            used = account.used(self._seconds(account), claimed=True)
+            if any(used[unit] + more[unit] > most for unit, most in account.limits.items()):
+                return False
+        return True
 
     def see_time(self, claim: Claim) -> None:
         """See that there is time left for a call that has waited since it was claimed.

@@ -1,6 +1,6 @@
-"""One question to a model, from the prompt to a valid answer: store → budget → request → reading → repair.
+"""One question to a model, from the prompt to a valid answer: store → budget → request → reading → repair → pieces.
 
-Reading replies: `replies.py`, `code_replies.py`. What is asked for which artifact: `structured.py`. The request itself:
+Reading replies: `replies.py`, `code_replies.py`. Pieces of a document: `fields.py`. What is asked for which artifact: `structured.py`. The request itself:
 `client.py`. A reply is on disk before it is read, so nothing is paid for twice.
 """
 
@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
 from company.cache import Replies, digest
-from company.errors import CompanyError, Interrupted, LimitReached, ModelError, ReplyError, StepFailed
+from company.errors import CompanyError, Interrupted, LimitReached, ModelError, ReplyError, StepFailed, UsageError
 from company.events import Journal
 from company.llm.budget import Budget, usd
 from company.llm.client import EmptyReply, Message, Model, Reply, Request, StepLabel
 from company.llm.code_replies import finished_part
+from company.llm.fields import by_field, is_shapeless
 from company.llm.recording import Recorder
 
 REPAIRS = 2
@@ -62,6 +64,8 @@ class Ask:
     seed: int = 0
     ident: str = ""
     """Which execution of the step asks, for the journal."""
+    field: str = ""
+    """Which piece of a document is asked for alone; empty for all of it."""
 
     def follow(self, *messages: Message) -> Ask:
         """The same conversation, gone on with."""
@@ -118,16 +122,58 @@ class Gateway:
     async def ask(self, ask: Ask, read: Callable[[str], T]) -> T:
         """The answer as `read` takes it; a ReplyError of `read` is told to the model, `REPAIRS` times at most.
 
+        A document that does not come so is asked for field by field.
+
         Raises:
             StepFailed: no usable answer.
             LimitReached, Interrupted: before a call that must not be made.
             ModelError: the endpoint failed.
         """
+        attempts, how = count(1), f"after {REPAIRS + 1} tries"
+        try:
+            return await self._tries(ask, read, attempts)
+        except ReplyError as error:
+            fault = error
+        if self._can_split(ask, fault):
+            self._journal.emit("notice", text=f"{ask.ident}: no usable reply {how}; asked field by field")
+            try:
+                text = json.dumps(await by_field(ask, partial(self._tries, attempts=attempts)), ensure_ascii=False)
+                answer = read(text)
+            except ReplyError as error:
+                fault, how = error, f"{how}, nor field by field"
+            except UsageError:
+                if next(attempts) > REPAIRS + 3:
+                    raise
+                # A script or a recording that ends with the document's own replies: what they were is what matters.
+            else:
+                self._emit("reply_accepted", ask, ask.label._replace(attempt=next(attempts) - 1), key=digest([text]))
+                return answer
+        raise StepFailed(
+            f"no usable reply {how}: {fault.message}",
+            hint="`company resume` tries again; a larger model, or a step with a smaller task, helps",
+        ) from fault
+
+    def _can_split(self, ask: Ask, fault: ReplyError) -> bool:
+        """Whether pieces may help: the last reply had not the document's shape, and no limit is near that they would reach."""
+        if not ask.schema or "properties" not in ask.schema or not is_shapeless(fault.raw, ask.schema):
+            return False
+        fields = len(ask.schema["properties"]) + 1
+        prompt = sum(len(message.content) for message in ask.messages) // _CHARS_PER_TOKEN
+        name = self._model(ask.model).name
+        return self.budget.has_room(name, ask.ident, ask.label.role, fields, fields * prompt)
+
+    async def _tries(self, ask: Ask, read: Callable[[str], T], attempts: Iterator[int]) -> T:
+        """The answer to one question, repairs included.
+
+        Raises:
+            ReplyError: no reply was usable; the last fault.
+        """
         warmth = self._temperature if ask.temperature is None else ask.temperature
         attempt_ask = ask
-        for attempt in range(1, REPAIRS + 2):
+        for tries in range(REPAIRS + 1):
+            attempt = next(attempts)
             label = ask.label._replace(attempt=attempt)
-            request = self._request(attempt_ask, label, min(2.0, warmth + WARMER * (attempt - 1)))
+            request = self._request(attempt_ask, label, min(2.0, warmth + WARMER * tries))
             model = self._model(ask.model)
             key = digest([model.identity, *(getattr(request, part) for part in _ASKED)])
             try:
@@ -146,10 +192,7 @@ class Gateway:
             else:
                 self._emit("reply_accepted", ask, label, key=key)
                 return answer
-        raise StepFailed(
-            f"no usable reply after {REPAIRS + 1} tries: {fault.message}",
-            hint="`company resume` tries again; a larger model, or a step with a smaller task, helps",
-        ) from fault
+        raise fault
 
     def parameters(self, called: str | None, temperature: float | None, max_tokens: int | None) -> list[Any]:
         """The model that is called so, and what it would be asked with."""
@@ -313,7 +356,8 @@ class Gateway:
 
     def _emit(self, event: str, ask: Ask, label: StepLabel, **fields: Any) -> None:
         where = {"id": ask.ident, "step": label.step, "role": label.role, "item": label.item, "round": label.round}
-        self._journal.emit(event, **where, **{"attempt": label.attempt, **fields})
+        piece = {"field": ask.field} if ask.field else {}
+        self._journal.emit(event, **where, **piece, **{"attempt": label.attempt, **fields})
 
 
 _ASKED = ("messages", "schema", "temperature", "max_tokens", "seed")

@@ -77,9 +77,11 @@ def recall(url: str, model: str, tell: Tell) -> Rung | None:
     try:
         path = path_of(url, model)
         data = json.loads(path.read_bytes())
+    except RecursionError:
+        data = None
     except (FileNotFoundError, NotADirectoryError, RuntimeError):  # the last: no home to have it in
         return None
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         data = None
     known = data if isinstance(data, dict) else {}
     rung = next((rung for rung in RUNGS if rung == known.get("rung")), None)

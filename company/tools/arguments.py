@@ -1,26 +1,16 @@
-"""A tool's arguments: whether they fit its schema, and a foreign schema made into one that a small model can fill.
+"""A foreign schema of a tool's arguments made into one that a small model can fill, and values as the foreign one wants them.
 
-What a schema is for: `base.py`; where it comes from: `builtin.py`, `servers.py`. Patterns and formats are left out: they
-make a grammar too large for servers that hold a reply to it.
+Whether a value fits: `llm/shapes.py`. What a schema is for: `base.py`; where it comes from: `builtin.py`, `servers.py`. Patterns
+and formats are left out: they make a grammar too large for servers that hold a reply to it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
-Schema = Mapping[str, Any]
-_TYPES: dict[str, tuple[type, ...]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "null": (type(None),),
-}
-_WORDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "array": "list"}
+from company.llm.shapes import TYPES, Schema, closed, misfit
+
 _KEPT = ("minItems", "maxItems", "minLength", "maxLength", "minimum", "maximum")
 _DEEPEST = 4
 _LONGEST = 4000
@@ -28,80 +18,6 @@ _LONGEST = 4000
 _AS_JSON = {"type": "string", "description": "as JSON"}
 """Stands for what is too deep or too open to be described: the value is asked for as JSON in a text."""
 _LEFT_OUT = {"type": "null", "description": "to leave it out"}
-
-
-def closed(**properties: Schema) -> dict[str, Any]:
-    """The schema of an object with exactly these properties."""
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def words(schema: Schema) -> str:
-    """What a value must be, in a few words for the model."""
-    if "const" in schema or "enum" in schema:
-        return " or ".join(json.dumps(value, ensure_ascii=False) for value in schema.get("enum", [schema.get("const")]))
-    if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(words(choice) for choice in schema["anyOf"]))
-    if schema.get("type") == "object":
-        inner = (f"{name}: {words(value)}" for name, value in schema["properties"].items())
-        return f"object with {', '.join(inner)}" if schema["properties"] else "empty object"
-    word = _WORDS.get(str(schema.get("type")), str(schema.get("type")))
-    if schema.get("type") == "array":
-        word += f" of {words(schema['items'])}"
-    return f"{word} {about}" if (about := schema.get("description")) else word
-
-
-def misfit(value: Any, schema: Schema, place: str) -> str:
-    """The first thing about a value that does not fit a schema of the kind that is made here; empty if it fits."""
-    if "anyOf" in schema:
-        faults = [misfit(value, choice, place) for choice in schema["anyOf"]]
-        return "" if "" in faults else f"{place} must be {words(schema)}"
-    if "const" in schema or "enum" in schema:
-        allowed = schema.get("enum", [schema.get("const")])
-        return "" if any(_same(value, one) for one in allowed) else f"{place} must be {words(schema)}"
-    kind = str(schema.get("type"))
-    if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
-        return f"{place} must be {words(schema)}"
-    if isinstance(value, dict):
-        return _object(value, schema, place)
-    if isinstance(value, list):
-        faults = [misfit(item, schema["items"], f"{place}[{number}]") for number, item in enumerate(value)]
-        return next(filter(None, faults), _out_of_bounds(len(value), schema, "Items", place, "entries"))
-    if isinstance(value, str):
-        return _out_of_bounds(len(value), schema, "Length", place, "characters")
-    if isinstance(value, int | float):
-        return _out_of_bounds(value, schema, "imum", place, "")
-    return ""
-
-
-def _object(value: dict[str, Any], schema: Schema, place: str) -> str:
-    for name in schema["properties"]:
-        if name not in value:
-            return f"{place}.{name} is missing"
-    for name, inner in value.items():
-        if name not in schema["properties"]:
-            return f"there is no {place}.{name[:80]}"
-        if fault := misfit(inner, schema["properties"][name], f"{place}.{name}"):
-            return fault
-    return ""
-
-
-def _out_of_bounds(size: float, schema: Schema, what: str, place: str, unit: str) -> str:
-    low, high = schema.get(f"min{what}"), schema.get(f"max{what}")
-    if low is not None and size < low:
-        return f"{place} must be at least {low} {unit}".rstrip()
-    return f"{place} must be at most {high} {unit}".rstrip() if high is not None and size > high else ""
-
-
-def _same(value: Any, other: Any) -> bool:
-    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
-
-
-# --- foreign schemas --------------------------------------------------------------------------------
 
 
 def simplified(schema: Any) -> dict[str, Any]:
@@ -155,7 +71,7 @@ def _simple(node: Any, root: dict[str, Any], depth: int) -> dict[str, Any]:
         return _either([_simple({**node, "type": one}, root, depth) for one in kind])
     if kind == "object" or (kind is None and "properties" in node):
         return _simple_object(node, root, depth)
-    if not isinstance(kind, str) or kind not in _TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         return _AS_JSON
     if kind == "null":
         return {"type": "null"}

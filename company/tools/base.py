@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from company.llm.shapes import misfit
 from company.sandbox import Sandbox
-from company.tools.arguments import misfit
 
 MOST = 4000
 """Characters of one result."""

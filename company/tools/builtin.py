@@ -10,10 +10,10 @@ from math import ceil
 from typing import Any
 
 from company.errors import UnsafePath
+from company.llm.shapes import closed
 from company.paths import safe_path
 from company.sandbox import Limits, Result, Spec, broken
 from company.sop.diagnostics import closest
-from company.tools.arguments import closed
 from company.tools.base import Output, Tool, Workbench
 
 MOST_HITS = 40

@@ -16,8 +16,8 @@ from company.cache import digest
 from company.llm.client import Message
 from company.llm.gateway import Ask, Gateway
 from company.llm.replies import Misfit, parse_json
+from company.llm.shapes import closed, misfit, words
 from company.sop.tool_names import BUILT_IN
-from company.tools.arguments import closed, misfit, words
 from company.tools.base import MOST, Output, Tool, Workbench, cut
 
 SCHEMA_NAME = "ToolCall"

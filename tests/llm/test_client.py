@@ -110,14 +110,17 @@ def test_what_is_sent() -> None:
     assert seen.headers["authorization"] == f"Bearer {KEY}"
     assert seen.headers["accept-encoding"] == "identity"
     body = seen.body
-    assert body["response_format"] == {"type": "json_schema", "json_schema": {"name": "Thing", "schema": SCHEMA}}
+    assert body["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "Thing", "strict": True, "schema": SCHEMA},
+    }
     assert [(m["role"], m["content"]) for m in body["messages"]] == [("system", "Be brief."), ("user", "Say hello.")]
     assert (body["model"], body["max_tokens"], body["temperature"], body["seed"]) == ("m-1", 50, 0.2, 7)
     assert (body["stream"], body["stream_options"]) == (True, {"include_usage": True})
 
 
 def test_schema_goes_into_the_prompt_where_the_endpoint_takes_none() -> None:
-    body = play(fs.ok(), ask=request(SCHEMA), schemas=False).server.requests[0].body
+    body = play(fs.ok(), ask=request(SCHEMA), structured="prompt").server.requests[0].body
     assert "response_format" not in body
     assert '"additionalProperties": false' in body["messages"][-1]["content"]
 
@@ -326,10 +329,6 @@ def test_a_pause_longer_than_the_deadline_is_not_begun() -> None:
         pytest.param(fs.error("404 Not Found", "no such model"), "`m-1`", id="404"),
         pytest.param(fs.error("429 Too Many Requests", "pay", "insufficient_quota"), "no credit", id="quota"),
         pytest.param(fs.raw(b"", "307 Temporary Redirect", Location="/x"), "OPENAI_BASE_URL", id="redirect"),
-        pytest.param(fs.error("400 Bad Request", "bad grammar"), "schemas = false", id="schema"),
-        pytest.param(
-            fs.error("400 Bad Request", "Invalid schema for response_format 'x'"), "schemas = false", id="schema-openai"
-        ),
         pytest.param(
             fs.error("400 Bad Request", "the request exceeds the available context size"), "too long", id="context"
         ),
@@ -623,7 +622,7 @@ def test_check_of_a_good_endpoint() -> None:
     report = checked(fs.ok(), fs.ok('{"colour": "vermilion", "count": 1, "words": ["sea"]}'))
     assert report.ok
     assert [(f.name, f.ok) for f in report.findings] == [
-        ("reply", True), ("streaming", True), ("usage", True), ("schema", True),
+        ("reply", True), ("streaming", True), ("usage", True), ("schema", True), ("structured", True),
     ]  # fmt: skip
 
 
@@ -631,7 +630,8 @@ def test_check_of_a_poor_endpoint_says_what_is_poor() -> None:
     report = checked(fs.ok("Hello", usage=None), fs.ok("There was an old man of the sea"))
     assert report.ok
     assert [(f.name, f.ok) for f in report.findings] == [
-        ("reply", True), ("streaming", False), ("usage", False), ("schema", False),
+        ("reply", True), ("streaming", False), ("usage", False), ("schema", False), ("tool", False), ("json", False),
+        ("structured", True),
     ]  # fmt: skip
 
 

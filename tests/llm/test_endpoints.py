@@ -93,7 +93,8 @@ def test_a_known_endpoint_is_sent_what_it_documents(name: str, path: str, monkey
     assert ("stream_options" in seen.body) == (name != "mistral")
     assert ("seed" in seen.body) == (name not in ("mistral", "deepseek"))
     held = name not in ("deepseek", "groq", "together")
-    assert ("response_format" in seen.body) == held
+    form = "json_schema" if held else "json_object" if name != "together" else None
+    assert seen.body.get("response_format", {}).get("type") == form
     assert ("fits this schema" in seen.body["messages"][0]["content"]) != held
 
 
@@ -124,9 +125,9 @@ def test_an_entry_of_ones_own_wins(folder: Path, monkeypatch: pytest.MonkeyPatch
     alone = asked("groq", monkeypatch, {"base_url": "URL/mine"})
     assert (alone.path, alone.headers["authorization"]) == ("/mine/chat/completions", "Bearer none")
     assert "response_format" in alone.body, "an address of one's own is nothing that is known"
-    filled = asked("groq", monkeypatch, {"key": "OTHER", "schemas": True})
+    filled = asked("groq", monkeypatch, {"key": "OTHER", "structured": "schema"})
     assert (filled.path, filled.headers["authorization"]) == ("/openai/v1/chat/completions", "Bearer k-other")
-    assert "response_format" in filled.body
+    assert filled.body["response_format"]["type"] == "json_schema"
     (folder / "company.toml").write_text("[providers.ollama]\ncontext = 8192\n")
     entry = load_settings().providers["ollama"]
     assert (entry.base_url, entry.context) == (endpoints.KNOWN["ollama"]["base_url"], 8192)

@@ -135,7 +135,7 @@ def test_items_in_parallel_and_another_process_keep_the_pause(tmp_path: Path) ->
 
     async def main() -> list[tuple[int, dict[str, Any], str]]:
         async with fs.serving(limited) as server:
-            provider = f'[providers.mine]\nbase_url = "{server.base_url}"\nparallel = 2\nschemas = false\n'
+            provider = f'[providers.mine]\nbase_url = "{server.base_url}"\nparallel = 2\nstructured = "prompt"\n'
             (tmp_path / "company.toml").write_text(provider)
             return await asyncio.gather(company("one"), company("two"))
 

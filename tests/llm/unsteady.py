@@ -82,7 +82,8 @@ class Unsteady:
         self.replied[number] = asked
         usage = {"prompt_tokens": number, "completion_tokens": 1, "total_tokens": number + 1}
         pieces = [text[at : at + 40] for at in range(0, len(text), 40)]
-        events = [fs.piece(one) for one in pieces] + [
+        as_piece = fs.call if "tools" in body else fs.piece
+        events = [as_piece(one) for one in pieces] + [
             fs.piece(None, finish),
             {**fs.piece(None), "choices": [], "usage": usage},
         ]
@@ -97,8 +98,7 @@ class Unsteady:
     @staticmethod
     def _text(body: dict[str, Any]) -> str:
         asked = body["messages"][1]["content"]
-        if form := body.get("response_format"):
-            schema = form["json_schema"]["schema"]
+        if schema := fs.asked_schema(body)[1]:
             return json.dumps(minimal(schema, schema.get("$defs", {}), yes="SEEN" in asked))
         if found := re.match(r"Write (\S+)", asked):
             return f"### {found[1]}\n```python\nprint({found[1]!r})\n```\n"

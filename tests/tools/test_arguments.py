@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from company.llm.scripted import minimal
-from company.tools.arguments import closed, filled, misfit, simplified, words
+from company.llm.shapes import closed, misfit, words
+from company.tools.arguments import filled, simplified
 
 FOREIGN: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

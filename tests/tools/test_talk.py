@@ -18,8 +18,8 @@ from company.llm.budget import Budget
 from company.llm.client import Message, Model, OnTokens, Reply, Request, StepLabel
 from company.llm.gateway import Ask, Gateway
 from company.llm.scripted import DryModel, ScriptedModel, ScriptEntry
+from company.llm.shapes import closed
 from company.store import Folder
-from company.tools.arguments import closed
 from company.tools.base import Output, Tool, Workbench
 from company.tools.builtin import TOOLS
 from company.tools.talk import read_call, schema_of, use_tools

@@ -1,0 +1,116 @@
+"""Whether a value fits a JSON schema of the kinds that are made here, and what a schema asks for in words.
+
+Where schemas come from: `replies.schema_for`, `tools/`. Nothing else of JSON Schema is understood: what a keyword says that is
+not known here is left to the class that reads the document in the end.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+Schema = Mapping[str, Any]
+TYPES: dict[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+_BOUNDS = (("Items", "entries"), ("Length", "characters"))
+_WORDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "array": "list"}
+
+
+def closed(**properties: Schema) -> dict[str, Any]:
+    """The schema of an object with exactly these properties."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def words(schema: Schema) -> str:
+    """What a value must be, in a few words for the model."""
+    if "const" in schema or "enum" in schema:
+        return " or ".join(json.dumps(value, ensure_ascii=False) for value in schema.get("enum", [schema.get("const")]))
+    if choices := schema.get("anyOf") or schema.get("oneOf"):
+        return " or ".join(dict.fromkeys(words(choice) for choice in choices))
+    if "type" not in schema:
+        return f"a {schema['$ref'].rpartition('/')[2]}" if "$ref" in schema else "any value"
+    if schema.get("type") == "object" and "properties" in schema:
+        inner = (f"{name}: {words(value)}" for name, value in schema["properties"].items())
+        return f"object with {', '.join(inner)}" if schema["properties"] else "empty object"
+    word = _WORDS.get(str(schema.get("type")), str(schema.get("type")))
+    if schema.get("type") == "array":
+        word += f" of {words(schema.get('items', {}))}"
+    return f"{word} {about}" if (about := schema.get("description")) else word
+
+
+def described(schema: Schema) -> str:
+    """What a value must be, with how long it may be."""
+    said = words(schema)
+    for what, unit in _BOUNDS:
+        low, high = schema.get(f"min{what}", 0), schema.get(f"max{what}")
+        if high is not None:
+            said += f", {low} to {high} {unit}"
+    return said
+
+
+def misfit(value: Any, schema: Schema, place: str) -> str:
+    """The first thing about a value that does not fit a schema of the kind that is made here; empty if it fits."""
+    if choices := schema.get("anyOf") or schema.get("oneOf"):
+        faults = [misfit(value, choice, place) for choice in choices]
+        return "" if "" in faults else f"{place} must be {words(schema)}"
+    if "const" in schema or "enum" in schema:
+        allowed = schema.get("enum", [schema.get("const")])
+        return "" if any(_same(value, one) for one in allowed) else f"{place} must be {words(schema)}"
+    kind = str(schema.get("type"))
+    if kind not in TYPES:
+        return ""
+    if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
+        return f"{place} must be {words(schema)}"
+    if isinstance(value, dict):
+        return _object(value, schema, place)
+    if isinstance(value, list):
+        inner = schema.get("items", {})
+        faults = [misfit(item, inner, f"{place}[{number}]") for number, item in enumerate(value)]
+        return next(filter(None, faults), _out_of_bounds(len(value), schema, "Items", place, "entries"))
+    if isinstance(value, str):
+        if not re.search(schema.get("pattern", ""), value):
+            return f"{place} must be a text that matches {schema['pattern']}"
+        return _out_of_bounds(len(value), schema, "Length", place, "characters")
+    if isinstance(value, int | float):
+        return _out_of_bounds(value, schema, "imum", place, "")
+    return ""
+
+
+def _object(value: dict[str, Any], schema: Schema, place: str) -> str:
+    properties = schema.get("properties")
+    if properties is None:
+        return ""
+    for name in properties:
+        if name not in value:
+            return f"{place}.{name} is missing"
+    for name, inner in value.items():
+        if name not in properties:
+            return f"there is no {place}.{name[:80]}"
+        if fault := misfit(inner, properties[name], f"{place}.{name}"):
+            return fault
+    return ""
+
+
+def _out_of_bounds(size: float, schema: Schema, what: str, place: str, unit: str) -> str:
+    low, high = schema.get(f"min{what}"), schema.get(f"max{what}")
+    if low is not None and size < low:
+        return f"{place} must be at least {low} {unit}".rstrip()
+    return f"{place} must be at most {high} {unit}".rstrip() if high is not None and size > high else ""
+
+
+def _same(value: Any, other: Any) -> bool:
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
