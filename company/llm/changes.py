@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from company.artifacts import Change, ChangePlan, Codebase, Patch, SourceFile, flat
@@ -29,6 +30,7 @@ async def patch(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: No
     change = next((value for value in values if isinstance(value, Change)), None)
     wanted = f"{given.get('requirement', '')}\n{change.what if change else ''}"
     known = {file.path: file.content for file in files}
+    ask = replace(ask, needs_all=change is not None)
     left = REPAIRS
 
     def read(text: str) -> Patch:

@@ -62,7 +62,7 @@ class StepLabel(NamedTuple):
     round: int = 0
     """Round of the loop around the step; 0 outside a loop."""
     attempt: int = 1
-    """1 for the first call, more for repairs."""
+    """1 for the first call, more for repairs; what goes on with a cut reply has the number of that."""
 
 
 @dataclass(frozen=True)

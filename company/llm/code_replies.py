@@ -26,9 +26,11 @@ class CodeFile(NamedTuple):
     """Ends in one newline; empty for files like ``__init__.py`` that may be."""
 
 
-_FENCE = re.compile(r"\s*(```+|~~~+)\s*$")
-_MOST_FENCES = 40
-"""Ends of blocks that are tried in a cut reply."""
+_HOLDS_FENCES = frozenset({"md", "markdown", "rst", "txt"})
+"""Suffixes of files that may have fences at their margin."""
+_DEFINITION = re.compile(r"^(?:async def|def|class) \w", re.MULTILINE)
+_DEFINES = 10
+"""Variables that a function or class weighs as much as."""
 _MAY_BE_EMPTY = ("__init__.py", "py.typed", ".gitkeep")
 _NO_FILES = frozenset(
     [
@@ -114,20 +116,38 @@ def parse_code(text: str, *, expected: Sequence[str] = (), single: bool = False)
     return _only(files, expected, text) if single else list(files.values())
 
 
-def finished_part(text: str, expected: Sequence[str]) -> str:
-    """What of a cut reply is whole: all up to the fence that ends the last of the expected files, each given once at least.
+def whole_files(text: str, expected: Sequence[str]) -> dict[str, CodeFile]:
+    """The expected files that stand whole in a cut reply, in order; of one that is given again and again, the first.
 
-    Empty where a file is not there, or nobody knows which there should be. A small model may give the same file again and
-    again until it is cut.
+    What could be a half is none: Python that does not parse, Markdown after which no block says what it is (its end may be a
+    fence of its own), and a block without a path, but for the one expected file if it defines at least what the cut one does.
     """
-    lines = without_thoughts(text).split("\n")
-    fences = [number for number, line in enumerate(lines, 1) if _FENCE.match(line)]
-    for end in fences[:_MOST_FENCES] if expected else ():
-        part = "\n".join(lines[:end])
-        with suppress(ReplyError):
-            if set(expected) <= {file.path for file in parse_code(part, expected=expected)}:
-                return part
-    return ""
+    blocks = blocks_of(without_thoughts(text))
+    found: dict[str, CodeFile] = {}
+    nameless: list[tuple[int, CodeFile]] = []
+    for number, block in enumerate(blocks):
+        after = blocks[number + 1] if number + 1 < len(blocks) else None
+        for part in split_files(block) if block.closed else ():
+            path = _settle(part.path, expected) if part.path else _mentioned(part, expected)
+            named = path or expected[0] if len(expected) == 1 else path
+            suffix = named.rpartition(".")[2].lower()
+            if not _may_be_file(part) or named not in expected or not (path or _fits_exactly(part, named)):
+                continue
+            if suffix in _HOLDS_FENCES and not (after and (after.language or after.path)):
+                continue
+            with suppress(ReplyError):
+                file = _file(named, part, text)
+                if file and (suffix not in ("py", "pyi") or parses(file.content)):
+                    if path:
+                        found.setdefault(path, file)
+                    else:
+                        nameless.append((_names(file.content), file))
+    if nameless and not found:
+        names, file = max(nameless, key=lambda one: one[0])
+        cut = 0 if blocks[-1].closed else _DEFINES * len(_DEFINITION.findall("\n".join(blocks[-1].body)))
+        if names >= max(_DEFINES, cut):
+            found[file.path] = file
+    return {path: found[path] for path in expected if path in found}
 
 
 def _bad(text: str, fact: str, reason: str) -> ReplyError:
@@ -242,12 +262,12 @@ def _weight(numbered: tuple[int, Block]) -> tuple[int, int, int]:
 
 
 def _names(code: str) -> int:
-    """How many functions, classes and variables a module defines."""
+    """How many functions, classes and variables a module defines, by weight."""
     if not parses(code):
-        return len(re.findall(r"^(?:async def|def|class) \w", code, re.MULTILINE))
+        return len(_DEFINITION.findall(code))
     found = 0
     for line in ast.parse(code).body:
-        found += isinstance(line, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) * 10
+        found += isinstance(line, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) * _DEFINES
         found += isinstance(line, ast.Assign | ast.AnnAssign)
     return found
 

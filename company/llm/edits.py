@@ -67,6 +67,11 @@ def edits_in(text: str, paths: Sequence[str]) -> list[Edit]:
     return found
 
 
+def has_edits(text: str) -> bool:
+    """Whether a reply, or the part of it that came, holds the beginning of such a block."""
+    return any(_SEARCH.match(line) and line.strip(" <") for line in text.split("\n"))
+
+
 def _named(line: str, paths: Sequence[str]) -> str:
     """The one of the paths that a line outside of blocks names."""
     words = [match[0].removeprefix("./") for match in re.finditer(PATH, line)] if len(line) < 200 else []

@@ -53,6 +53,8 @@ class Block:
     mentioned: str = ""
     """A path in the sentence before the block: less than `path`, more than nothing."""
     closed: bool = True
+    row: int = 0
+    """The row of its fence in the text."""
 
 
 def without_thoughts(text: str) -> str:
@@ -74,7 +76,7 @@ def blocks_of(text: str) -> list[Block]:
         indent, fence, info = len(opening[1].expandtabs(4)), opening[2], opening[3]
         end = _end(lines, row, fence, indent, _language(info))
         body = [_dedent(line, indent) for line in lines[row + 1 : end]]
-        block = Block(_language(info), body, _info_path(info), closed=end < len(lines))
+        block = Block(_language(info), body, _info_path(info), closed=end < len(lines), row=row)
         if not block.path:
             block.path, block.mentioned = _path_before(lines[before:row])
         found.append(block)
@@ -82,10 +84,33 @@ def blocks_of(text: str) -> list[Block]:
     return found
 
 
+def open_block(text: str) -> tuple[list[str], Block] | None:
+    """The block in which a text was cut, with all that follows its fence as its body, and the lines before it.
+
+    Python that was cut inside a docstring with fences has one that only looks closed: it does not parse up to there.
+    """
+    lines = text.split("\n")
+    for block in blocks_of(text):
+        if not block.closed or (block.language in PYTHON and not parses("\n".join(block.body))):
+            opening = _OPEN.match(lines[block.row])
+            indent = len(opening[1].expandtabs(4)) if opening else 0
+            block.body = [_dedent(line, indent) for line in lines[block.row + 1 :]]
+            return lines[: block.row], block
+    return None
+
+
+def first_fence(lines: list[str]) -> tuple[int, int, str] | None:
+    """The row of the first fence, how far it is indented, and the language that it names; None without a fence."""
+    for row, line in enumerate(lines):
+        if opening := _OPEN.match(line):
+            return row, len(opening[1].expandtabs(4)), _language(opening[3])
+    return None
+
+
 def split_files(block: Block) -> list[Block]:
     """One block per file where path comments at the left margin part it; a path comment at the top is taken off."""
     parts: list[Block] = [Block(block.language, [], block.path, block.mentioned)]
-    inside = _inside_strings(block.body)
+    inside = inside_strings(block.body)
     structured = False
     for row, line in enumerate(block.body):
         path = "" if row in inside else comment_path(line, block.language)
@@ -186,7 +211,7 @@ def _is_code(line: str) -> bool:
     return bool(line.strip()) and not line.startswith("#!") and "coding:" not in line
 
 
-def _inside_strings(body: list[str]) -> set[int]:
+def inside_strings(body: list[str]) -> set[int]:
     """Rows that begin inside a string of several lines, by the quotes before them."""
     rows: set[int] = set()
     quote = ""

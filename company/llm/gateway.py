@@ -19,7 +19,7 @@ from company.errors import CompanyError, Interrupted, LimitReached, ModelError, 
 from company.events import Journal
 from company.llm.budget import Budget, usd
 from company.llm.client import EmptyReply, Message, Model, Reply, Request, StepLabel
-from company.llm.code_replies import finished_part
+from company.llm.cut import Cuts
 from company.llm.fields import by_field, is_shapeless
 from company.llm.recording import Recorder
 
@@ -56,6 +56,8 @@ class Ask:
     schema: dict[str, Any] | None = None
     schema_name: str = ""
     expects: tuple[str, ...] = ()
+    needs_all: bool = True
+    """Whether a reply of code must hold every file that it expects; a patch gives those that change."""
     defines: str = ""
     model: str | None = None
     """As the step says; None is the run's model."""
@@ -170,18 +172,18 @@ class Gateway:
         """
         warmth = self._temperature if ask.temperature is None else ask.temperature
         attempt_ask = ask
+        cuts = Cuts(self._again)
         for tries in range(REPAIRS + 1):
             attempt = next(attempts)
             label = ask.label._replace(attempt=attempt)
             request = self._request(attempt_ask, label, min(2.0, warmth + WARMER * tries))
             model = self._model(ask.model)
-            key = digest([model.identity, *(getattr(request, part) for part in _ASKED)])
+            key = _key(model, request)
             try:
                 reply = await self._reply(model, ask, request, key)
                 text = reply.text
-                if reply.finish_reason == "length" and not (text := finished_part(reply.text, ask.expects)):
-                    reason = f"Your reply was cut at {request.max_tokens} tokens. Answer again, whole and shorter."
-                    raise ReplyError(f"the reply was cut at {request.max_tokens} tokens", raw=reply.text, reason=reason)
+                if reply.finish_reason == "length":
+                    text = await cuts.whole(attempt_ask, text, request)
                 answer = read(text)
             except ReplyError as error:
                 fault = error
@@ -253,6 +255,12 @@ class Gateway:
             expects=ask.expects,
             defines=ask.defines,
         )
+
+    async def _again(self, ask: Ask, before: Request) -> Reply:
+        """One call more under the attempt and the temperature of another."""
+        request = self._request(ask, before.label, before.temperature)
+        model = self._model(ask.model)
+        return await self._reply(model, ask, request, _key(model, request))
 
     def _model(self, name: str | None) -> Model:
         return self._models[name]
@@ -358,6 +366,10 @@ class Gateway:
         where = {"id": ask.ident, "step": label.step, "role": label.role, "item": label.item, "round": label.round}
         piece = {"field": ask.field} if ask.field else {}
         self._journal.emit(event, **where, **piece, **{"attempt": label.attempt, **fields})
+
+
+def _key(model: Model, request: Request) -> str:
+    return digest([model.identity, *(getattr(request, part) for part in _ASKED)])
 
 
 _ASKED = ("messages", "schema", "temperature", "max_tokens", "seed")

@@ -29,7 +29,7 @@ class ScriptEntry(BaseModel):
     """Key of the item inside a for_each; ``""`` for calls outside."""
     round: int | None = None
     attempt: int | None = None
-    """1 for the first call, more for repairs."""
+    """1 for the first call, more for repairs; what goes on with a cut reply has the number of that."""
     reply: str | dict[str, Any] | list[Any]
     """The text; data is written as JSON."""
     finish_reason: str = Field(default="stop", pattern="^(stop|length|content_filter)$")

@@ -526,18 +526,6 @@ def test_artifacts_are_read_back_from_their_own_json() -> None:
     assert parse_document(design.model_dump_json(indent=2), Design) == design
 
 
-def test_a_cut_reply_is_used_where_every_expected_file_was_whole_before_the_cut() -> None:
-    from company.llm.code_replies import finished_part
-
-    whole = "### a.py\n```python\ndef a():\n    return 1\n```"
-    again = f"{whole}\n\n{whole[: len(whole) // 2]}"
-    assert finished_part(again, ["a.py"]) == whole
-    assert finished_part(again, ["a.py", "b.py"]) == ""  # one of them never came
-    assert finished_part(whole[:-4], ["a.py"]) == ""  # never half of a file
-    assert finished_part(again, []) == ""  # nobody knows whether that was all
-    assert finished_part("no code at all, and cut", ["a.py"]) == ""
-
-
 def test_a_method_as_it_stands_in_its_class_is_moved_to_the_margin() -> None:
     (file,) = parse_code("```python\n    def size(self):\n        return 1\n```", expected=("a.py",), single=True)
     assert file.content == "def size(self):\n    return 1\n"
