@@ -42,7 +42,8 @@ _SHOULD_BE = re.compile(
     r"\W*(?:(?:and|but|which|that|it|this|the (?:last|result|value|output)\w*|instead)\W+)*(?:should|must|ought|expected|is wrong|instead of|rather than)\b",
     re.IGNORECASE,
 )
-_PROMPT = re.compile(r"^[ \t]*>>> .*(?:\n(?![ \t]*\n).*)*", re.MULTILINE)
+_PROMPT = re.compile(r"^([ \t]*)>>> .*(?:\n(?![ \t]*\n)\1.*)*", re.MULTILINE)
+"""A session, to the blank line or the line further out that ends it, such as the fence after a docstring."""
 _RAISES = re.compile(r"[`'\"]*\s*(?:should |must |will )?raises? (?:an? )?[`]*(\w*(?:Error|Exception))", re.IGNORECASE)
 _COMMAND = re.compile(r"([`\"])(python3? [^`\"\n]{1,160}?)\1|`(python3? [^`\n]{1,160})`")
 _PRINTS = re.compile(

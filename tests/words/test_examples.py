@@ -319,3 +319,9 @@ def test_a_value_that_only_occurs_somewhere_is_not_stated() -> None:
     ]
     tests = from_checks(Checks(checks=[*(check(calls=[call]) for call in calls), check(commands=session)]), text)
     assert [name.split("::")[1] for name in tests.optional] == ["test_2_t", "test_3_1_v_py_list"]
+
+
+def test_a_session_ends_with_the_docstring_that_it_stands_in_and_not_with_the_fence_after_it() -> None:
+    text = 'Write a.py:\n\n```python\ndef f(n):\n    """Twice n.\n    >>> f(2)\n    4\n    """\n```\n'
+    (check,) = calls_in(text, {"f": "a"})
+    assert [(call.expression, call.expected) for call in check.calls] == [("f(2)", "4")]
