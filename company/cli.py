@@ -1,26 +1,25 @@
 """The command line: arguments in, one call to `wiring.py` or a command's module, the result or one clear error out.
 
-The only renderer of errors. Other commands: `cli_runs.py`, `cli_replay.py`, `cli_diff.py`, `cli_sop.py`, `cli_model.py`, `cli_home.py`; the live view:
-`terminal.py`.
+Errors and streams: `cli_errors.py`. Other commands: `cli_runs.py`, `cli_replay.py`, `cli_diff.py`, `cli_sop.py`, `cli_model.py`, `cli_home.py`; the
+live view: `terminal.py`.
 Nothing heavy is imported before a command needs it: `company --help` answers at once.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from company.cli_runs import WORKSPACE, WorkspaceOption, print_outcome, where
-from company.errors import Broken, CompanyError, Interrupted, SopError, UsageError
+from company.cli_errors import Misuse, error_as_json, hand_over, lead_nowhere, misused, open_streams, show_error
+from company.cli_runs import WORKSPACE, WorkspaceOption, named, print_outcome, where
+from company.errors import Broken, CompanyError, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,53 +45,39 @@ RecordOption = Annotated[
 
 def main() -> None:
     """The entry point of the `company` command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 is no reason to fail
+    open_streams()
     try:
         try:
-            app()
+            command = typer.main.get_command(app)
+            with command.make_context(
+                "company", sys.argv[1:]
+            ) as context:  # `app()` would end with errors in its own way
+                command.invoke(context)
         finally:
             sys.stdout.flush()  # here, where a full disk or a closed pipe is still an error that we can name
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
+    except Misuse as error:
+        if told := misused(error):
+            show_error(told)
+        else:
+            error.show()
+        sys.exit(UsageError.exit_code)
     except CompanyError as error:
         show_error(error)
-        found = [each.data() for each in error.diagnostics] if isinstance(error, SopError) else []
-        _error_as_json(error.message, error.place, error.hint, found)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read us has enough
+        lead_nowhere(1)  # whoever read us has enough
         sys.exit(0)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         print(f"error: {place}{error.strerror or error}", file=sys.stderr)
-        _error_as_json(str(error.strerror or error), str(error.filename or ""))
+        error_as_json(str(error.strerror or error), str(error.filename or ""))
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
-        _error_as_json("interrupted")
-        sys.exit(130)
-
-
-def show_error(error: CompanyError) -> None:
-    """Place and fact, then the way out, on standard error."""
-    from company.terminal import harmless
-
-    if isinstance(error, SopError) and error.report:
-        print(harmless(error.report) + "\n", file=sys.stderr)
-    print(harmless(f"error: {error}"), file=sys.stderr)
-    if error.hint:
-        print(harmless(f"\nhint: {error.hint}"), file=sys.stderr)
-
-
-def _error_as_json(error: str, place: str = "", hint: str = "", diagnostics: Iterable[dict[str, Any]] = ()) -> None:
-    """With `--json` an error is the object that standard output ends with; a program reads no text for people."""
-    if "--json" not in sys.argv[1:]:
-        return
-    told = {"error": error, "place": place, "hint": hint} | (
-        {"diagnostics": found} if (found := [*diagnostics]) else {}
-    )
-    with suppress(OSError):  # nobody may be there to read it, and the exit status says the same
-        print(json.dumps(told, ensure_ascii=False), flush=True)
+        error_as_json("interrupted")
+        sys.exit(EXIT["interrupted"])
 
 
 def _version(wanted: bool) -> None:
@@ -307,8 +292,12 @@ def _drive(
     try:
         with download_progress(console) as progress:
             outcome = asyncio.run(_follow(start, console, progress, workspace, live=live, asks=asks, explain=explain))
+        outcome = replace(outcome, hint=named(outcome.hint, outcome.run, workspace))
     except asyncio.CancelledError:
         raise Interrupted("stopped before the run began", hint="a download goes on where it stopped") from None
+    except CompanyError as error:
+        error.hint = named(error.hint, "", workspace)
+        raise
     except OSError:
         with disk_errors("go on with the run", workspace):  # not even its last line could be written
             raise
@@ -316,7 +305,11 @@ def _drive(
         hint = f"`company resume{where(workspace)}` goes on with what it has"
         raise Broken(f"the run broke off: {error}", hint=hint) from error
     print_outcome(outcome, console, workspace, record)
-    print(json.dumps(outcome.to_json(), ensure_ascii=False) if as_json else outcome.repo)
+    hand_over(
+        json.dumps(outcome.to_json(), ensure_ascii=False) if as_json else str(outcome.repo),
+        outcome.status,
+        f"company show {outcome.run}{where(workspace)}{' --json' if as_json else ''}",
+    )
     sys.exit(EXIT[outcome.status])
 
 

@@ -5,6 +5,7 @@ What is shipped: `sop/library.py`. The sandbox's own probe: `sandbox/choose.py`.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -74,14 +75,19 @@ def add_to(app: typer.Typer) -> None:
     app.command()(init)
 
 
-def doctor() -> None:
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
     """See what this machine can do, and what to do where it cannot."""
-    needed = True
+    needed, told = True, []
     for name, state, detail in _findings():
         mark = {True: "ok", False: "MISSING", None: "note"}[state]
         needed = needed and state is not False
-        print(f"{name:<12} {mark:<8} {detail}")
-    print("everything that a run needs is here" if needed else "a run does not work here yet")
+        told.append({"name": name, "state": mark.lower(), "detail": detail})
+        if not as_json:
+            print(f"{name:<12} {mark:<8} {detail}")
+    if as_json:
+        print(json.dumps({"ok": needed, "findings": told}, ensure_ascii=False))
+    else:
+        print("everything that a run needs is here" if needed else "a run does not work here yet")
     if not needed:
         sys.exit(1)
 

@@ -6,11 +6,13 @@ Where models come from: `llm/providers.py`, `llm/download.py`, `llm/local.py`.
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -54,8 +56,11 @@ def download_progress(console: Console) -> Iterator[Callable[[int, int, str], No
         end()
 
 
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+
 @app.command("list")
-def list_() -> None:
+def list_(as_json: JsonOption = False) -> None:
     """The embedded models, and the endpoints: those of company.toml and those that are known by name."""
     from company.credentials import bare
     from company.endpoints import KNOWN, known
@@ -65,17 +70,32 @@ def list_() -> None:
     from company.settings import load_settings
 
     settings = load_settings()
+    embedded: list[dict[str, Any]] = []
+    endpoints: list[dict[str, Any]] = []
     for model in MODELS.values():
         try:
-            where = "here" if find(model) else f"{model.bytes / 1e6:.0f} MB to fetch"
+            state = "here" if find(model) else "absent"
         except ModelError:
-            where = f"damaged, company model pull {model.name} fetches it again"
-        mark = " (default)" if model.name == DEFAULT else ""
-        print(f"local:{model.name}{mark}: {where}, {model.licence}. {model.note}")
+            state = "damaged"
+        told = {"name": f"local:{model.name}", "default": model.name == DEFAULT, "state": state}
+        embedded.append({**told, "bytes": model.bytes, "licence": model.licence, "note": model.note})
     set_up = {name: (entry.base_url, entry.key) for name, entry in settings.providers.items()}
     by_name = {name: (fields["base_url"], fields.get("key", "")) for name in KNOWN for fields in [known(name)]}
-    for name, (url, key) in {**by_name, **set_up}.items():
-        print(f"{name}:MODEL: {bare(url)}{f' with the key in {key}' if key else ''}")
+    for name, (url, source) in {**by_name, **set_up}.items():
+        endpoints.append({"name": name, "base_url": bare(url), "key": source, "set": name in set_up})
+    if as_json:
+        print(json.dumps({"model": settings.model, "embedded": embedded, "endpoints": endpoints}, ensure_ascii=False))
+        return
+    for one in embedded:
+        where = {
+            "here": "here",
+            "absent": f"{one['bytes'] / 1e6:.0f} MB to fetch",
+            "damaged": f"damaged, company model pull {one['name'].removeprefix('local:')} fetches it again",
+        }[one["state"]]
+        print(f"{one['name']}{' (default)' if one['default'] else ''}: {where}, {one['licence']}. {one['note']}")
+    for one in endpoints:
+        key = f" with the key in {one['key']}" if one["key"] else ""
+        print(f"{one['name']}:MODEL: {one['base_url']}{key}")
     print(f"a run uses {settings.model} unless told otherwise")
 
 
@@ -126,7 +146,9 @@ def serve(
 
 
 @app.command()
-def check(name: Annotated[str, typer.Argument(help="PROVIDER:MODEL; the run's by default.")] = "") -> None:
+def check(
+    name: Annotated[str, typer.Argument(help="PROVIDER:MODEL; the run's by default.")] = "", as_json: JsonOption = False
+) -> None:
     """Prove that a model answers, streams, counts its tokens, and find the best way to ask it for replies that fit a schema."""
     from company.llm import providers
     from company.llm.check import CheckReport
@@ -144,9 +166,12 @@ def check(name: Annotated[str, typer.Argument(help="PROVIDER:MODEL; the run's by
                 return await prove(opened)
 
     report = asyncio.run(ask())
-    for finding in report.findings:
-        mark = "ok" if finding.ok else "FAILED" if finding.needed else "missing"
-        print(f"{finding.name:<10} {mark:<8} {finding.detail}")
-    print(f"{report.model}: {'works' if report.ok else 'does not work'} ({report.seconds:.1f} s)")
+    if as_json:
+        print(json.dumps({**asdict(report), "ok": report.ok}, ensure_ascii=False))
+    else:
+        for finding in report.findings:
+            mark = "ok" if finding.ok else "FAILED" if finding.needed else "missing"
+            print(f"{finding.name:<10} {mark:<8} {finding.detail}")
+        print(f"{report.model}: {'works' if report.ok else 'does not work'} ({report.seconds:.1f} s)")
     if not report.ok:
         sys.exit(1)

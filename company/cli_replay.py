@@ -5,6 +5,7 @@ The views are those of a run that goes on: `terminal.py`. What the events are: `
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +41,7 @@ def replay(
     plain: Annotated[
         bool, typer.Option(help="Lines instead of the live view; at once, unless a speed is given.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object: the run, its status, its events.")] = False,
 ) -> None:
     """Show how a run went, from its journal: also one that is under way, up to now, or that was killed."""
     from rich.console import Console
@@ -56,6 +58,9 @@ def replay(
         events = list(store.events(record.run))
     if not events:
         raise UsageError(f"nothing is known of how the run {record.run} went", hint="its journal is empty or gone")
+    if as_json:
+        print(json.dumps({"run": record.run, "status": record.status, "events": events}, ensure_ascii=False))
+        return
     console = Console(highlight=False, markup=False, emoji=False)
     if plain or not console.is_terminal or console.is_dumb_terminal:
         lines = PlainView(console)

@@ -69,6 +69,10 @@ def print_outcome(outcome: Outcome, console: Console, workspace: Path, record: P
     tokens = f"{outcome.prompt_tokens} prompt tokens{share}, {outcome.completion_tokens} completion tokens"
     say(f"  cost        {outcome.calls} calls, {tokens}")
     say(f"              {duration(outcome.seconds)}{speed}, {cost}")
+    if outcome.retries:
+        of = ", ".join(f"{clean(sums['name'], 40)} {sums['retries']}" for sums in outcome.by_step if sums["retries"])
+        what = "1 try of a call" if outcome.retries == 1 else f"{outcome.retries} tries of calls"
+        say(f"  broke off   {what} ({of}); what a server bills for them is not known, and not counted")
     if outcome.cached_steps:
         saved = f", {outcome.saved_tokens} tokens{also_money(outcome.saved_usd)}" if outcome.saved_tokens else ""
         say(f"  saved       {outcome.cached_steps} steps had been paid for before{saved}")
@@ -76,7 +80,8 @@ def print_outcome(outcome: Outcome, console: Console, workspace: Path, record: P
         for line in cost_table(what, sums, with_money=outcome.cost_usd != 0):
             say(f"    {line}")
     if outcome.status in ("failed", "limited", "interrupted"):
-        also = f" --record {shlex.quote(str(record))}" if record else ""
+        raised = re.search(r" --limit [^\s`]+", outcome.hint)
+        also = (raised[0] if raised else "") + (f" --record {shlex.quote(str(record))}" if record else "")
         say(f"  go on with  company resume {outcome.run}{where(workspace)}{also}")
         if outcome.hint:
             say(f"  hint        {clean(outcome.hint, 400)}")
@@ -99,6 +104,13 @@ def cost_table(what: str, sums: Sequence[Mapping[str, Any]], *, with_money: bool
         cells = [*numbers, duration(used["seconds"]), *([money(used["usd"])] if with_money else [])]
         lines.append(f"{clean(used['name'], 18):<18}" + "".join(map(str.rjust, cells, widths)))
     return lines if len(lines) > 1 else []
+
+
+def named(hint: str, run: str, workspace: Path) -> str:
+    """A hint whose `company resume` says which run is meant, and where it is."""
+    end = where(workspace)
+    named = re.sub(r"company resume(?! [^\s`-])", f"company resume {run}".rstrip(), hint)
+    return re.sub(r"company resume( [^\s`,;-][^\s`,;]*)?", lambda found: found[0] + end, named) if end else named
 
 
 def where(workspace: Path) -> str:
@@ -197,10 +209,14 @@ def show(
         str, typer.Argument(metavar="[ARTIFACT|STEP]", help="One of its artifacts or steps; all are listed by default.")
     ] = "",
     workspace: WorkspaceOption = WORKSPACE,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """List what a run made and did, print one artifact, or say what one step was."""
+    from dataclasses import asdict
+
     from company import records, wiring
     from company.executions import executions
+    from company.report import Report
     from company.settings import load_settings
     from company.sop.diagnostics import did_you_mean
     from company.terminal import harmless
@@ -209,22 +225,41 @@ def show(
         record = records.find(store, run)
         request = records.read_request(store, record.run)
         kept = records.files_of(store, record)
-        done = executions(store.events(record.run))
+        events = list(store.events(record.run))
+    done = executions(events)
     paths = sorted(kept)
     docs = f"{request.records}/docs/" if request.into else "docs/"
     found = {path[len(docs) : -3]: path for path in paths if re.fullmatch(rf"{re.escape(docs)}[^/]+\.md", path)}
     asked = {name.partition(".")[0]: f"{request.records}/{name}" for name in ("requirement.md", "sop.yaml")}
     found |= {name: path for name, path in asked.items() if path in paths}
     found |= {path: path for path in paths if path.endswith(".py")}
+
+    def say(data: Mapping[str, Any]) -> None:
+        print(json.dumps({"run": record.run, **data}, ensure_ascii=False))
+
     if artifact in found:
-        print(harmless(kept[found[artifact]]), end="")
+        path = found[artifact]
+        if as_json:
+            say({"name": artifact, "path": path, "text": kept[path]})
+        else:
+            print(harmless(kept[path]), end="")
     elif steps := [one for one in done.values() if artifact and artifact in one.names]:
-        for one in steps:
+        if as_json:
+            say({"steps": [asdict(one) for one in steps]})
+        for one in () if as_json else steps:
             print_step(one)
     elif artifact:
         names = dict.fromkeys(name for one in done.values() for name in one.names)
         hint = did_you_mean(artifact, {**found, **names}, "`company show RUN` lists them")
         raise UsageError(f"the run has no artifact and no step `{artifact}`", hint=hint)
+    elif as_json:
+        report = Report.of(events)
+        say({
+            **asdict(record), "repo": str(record.repo), "reason": report.reason, "verdict": report.verdict,
+            "cost_usd": report.usd, "retries": report.retries, "by_role": [*map(asdict, report.by_role)], "by_step": [*map(asdict, report.by_step)],
+            "artifacts": [{"name": name, "path": path} for name, path in found.items()],
+            "steps": [*map(asdict, done.values())],
+        })  # fmt: skip
     else:
         print(f"{record.run}  {record.status}  {record.repo}")
         for name, path in found.items():

@@ -74,6 +74,8 @@ class Outcome:
     verdict: str
     """The last test run that the acceptance rests on, in one line; empty without one."""
     calls: int
+    retries: int
+    """Tries of calls that broke off; what a server bills for them is not counted."""
     cached_steps: int
     """Steps whose result was kept, or whose replies had all been paid for before."""
     saved_tokens: int
@@ -206,6 +208,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         accepted=accepted,
         verdict=report.verdict,
         calls=report.calls,
+        retries=report.retries,
         cached_steps=report.cached_steps,
         saved_tokens=report.saved_tokens,
         saved_usd=report.saved_usd,
@@ -334,6 +337,7 @@ async def _deliver(sitting: Sitting, context: RunContext, state: RunState) -> tu
         "accepted": accepted,
         "verdict": report.verdict,
         "calls": report.calls,
+        "retries": report.retries,
         "prompt_tokens": report.prompt_tokens,
         "completion_tokens": report.completion_tokens,
         "cached_tokens": report.cached_tokens,

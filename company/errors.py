@@ -18,7 +18,7 @@
         ├── WorkspaceBusy       another run holds the lock                                 exit 1
         └── UnsafePath          a generated path would leave the repository
 
-Every error carries a fact (`message`), optionally a `place` and a way out (`hint`). Only `cli.py` prints them.
+Every error carries a fact (`message`), optionally a `place` and a way out (`hint`). Only `cli_errors.py` prints them.
 Diagnostics of the SOP checker live in `sop/diagnostics.py`.
 """
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from company.errors import UsageError
@@ -42,10 +43,33 @@ def servers_of(procedure: Procedure) -> set[str]:
     return {server for step in procedure.walk() for tool in step.tools if (server := server_of(tool))}
 
 
-def unset(models: Mapping[str | None, Model], settings: Settings) -> Iterator[str]:
-    """What to say of tiers that steps name and the settings do not."""
-    if unset := [tier for tier in TIERS if tier in models and tier not in settings.tiers]:
-        yield f"company.toml does not say what {' and '.join(unset)} is: the run's model is asked instead"
+def unset(procedure: Procedure, settings: Settings) -> Iterator[str]:
+    """What to say of tiers that steps name and the settings do not: where, and what is asked instead."""
+    for tier in TIERS:
+        if tier not in settings.tiers and (place := _place(procedure, tier)):
+            hint = did_you_mean(tier, settings.tiers, f"there are {listing(settings.tiers)}") if settings.tiers else ""
+            instead = f"the run's model is asked instead{f' ({hint})' if hint else ''}"
+            yield f"{place}: company.toml does not say what `{tier}` is: {instead}"
+
+
+def check_names(procedure: Procedure, names: Mapping[str | None, str], settings: Settings, folder: Path) -> None:
+    """See that every model can be used, without a request.
+
+    Raises:
+        UsageError: as `providers.check_name`; its place is where a step names the model.
+    """
+    for called, name in names.items():
+        try:
+            providers.check_name(name, settings, folder)
+        except UsageError as error:
+            error.place = error.place or (_place(procedure, called) if called else "")
+            raise
+
+
+def _place(procedure: Procedure, called: str) -> str:
+    """Where a step first calls for a model, itself or by its role; empty where none does."""
+    step = next((step for step in procedure.walk() if called in step.models), None)
+    return str(step.places.get(called, step.span)) if step else ""
 
 
 def model_names(procedure: Procedure, settings: Settings, model: str) -> dict[str | None, str]:
@@ -74,7 +98,7 @@ def honoured(procedure: Procedure, names: Mapping[str | None, str], settings: Se
 
 @asynccontextmanager
 async def open_models(
-    names: Mapping[str | None, str], settings: Settings, notice: Notices, progress: Progress | None
+    names: Mapping[str | None, str], settings: Settings, folder: Path, notice: Notices, progress: Progress | None
 ) -> AsyncIterator[dict[str | None, Model]]:
     async with AsyncExitStack() as stack:
         opened: dict[tuple[str, str | None], Model] = {}
@@ -83,7 +107,7 @@ async def open_models(
         which = {called: (name, called if name.startswith("replay:") else None) for called, name in names.items()}
         for name, called in dict.fromkeys(which.values()):
             model = providers.open_model(
-                name, settings, called=called, notice=notice, progress=progress, endpoints=endpoints
+                name, settings, folder=folder, called=called, notice=notice, progress=progress, endpoints=endpoints
             )
             opened[name, called] = await stack.enter_async_context(model)
         yield {called: opened[key] for called, key in which.items()}

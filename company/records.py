@@ -79,6 +79,8 @@ class Request:
     """The repository that was there before and gets a branch with the result; empty for a new one."""
     start: str = ""
     """With `into`: the commit that the run began from."""
+    folder: str = ""
+    """Where its model was named: from there goes a relative path of a script, a recording or weights. Empty: wherever one is."""
 
     @property
     def first(self) -> str:

@@ -38,6 +38,8 @@ class StepCost:
     from_store: int = 0
     """Replies that an earlier run or sitting had paid for."""
     model: str = ""
+    retries: int = 0
+    """Tries of calls that broke off; whether a server bills them is not known, and they are not counted otherwise."""
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Sums:
     cached_tokens: int = 0
     seconds: float = 0.0
     usd: float | None = 0.0
+    retries: int = 0
     saved_tokens: int = 0
     saved_usd: float | None = 0.0
 
@@ -154,6 +157,9 @@ class Report:
                 self._busy.setdefault(account, Busy()).end(event["call"], now)
             if name == "call_finished":
                 self._finished(event)
+            if retries := event.get("retries", 0):
+                cost = self._cost(event)
+                cost.model, cost.retries = event["model"], cost.retries + retries
         elif name == "reply_accepted":
             if "field" not in event and self._is_new(event):  # a piece is no question of its own
                 self.first += event["attempt"] == 1
@@ -197,11 +203,13 @@ class Report:
         if not self._asked:
             self.waited += now - self._asked_since
 
+    def _cost(self, event: Event) -> StepCost:
+        """What an event's execution of a step cost."""
+        new = StepCost(event["step"], event["role"], event["item"], event["id"].rpartition("#")[2])
+        return self.steps.setdefault(event["id"], new)
+
     def _finished(self, event: Event) -> None:
-        cost = self.steps.get(event["id"])
-        if cost is None:
-            cost = StepCost(event["step"], event["role"], event["item"], event["id"].rpartition("#")[2])
-            self.steps[event["id"]] = cost
+        cost = self._cost(event)
         cost.model = event["model"]
         is_new = self._is_new(event)
         tokens, usd = event["prompt_tokens"] + event["completion_tokens"], event.get("usd")
@@ -231,6 +239,11 @@ class Report:
     def calls(self) -> int:
         """Calls that were paid for."""
         return sum(cost.calls for cost in self.steps.values())
+
+    @property
+    def retries(self) -> int:
+        """Tries of calls that broke off."""
+        return sum(cost.retries for cost in self.steps.values())
 
     @property
     def prompt_tokens(self) -> int:
@@ -281,7 +294,7 @@ class Report:
         found: dict[str, Sums] = {}
         for cost in self.steps.values():
             sums = found.setdefault(name(cost), Sums(name(cost)))
-            for number in ("calls", "prompt_tokens", "completion_tokens", "cached_tokens", "seconds"):
+            for number in ("calls", "prompt_tokens", "completion_tokens", "cached_tokens", "seconds", "retries"):
                 setattr(sums, number, getattr(sums, number) + getattr(cost, number))
             sums.usd = _money((sums.usd, cost.usd))
         for saved in (*self.kept.values(), *self._saved):

@@ -281,7 +281,9 @@ def load_settings(**arguments: Any) -> Settings:
         hint = "a table is written as JSON, or one variable a value: COMPANY_TIERS__SMALL=provider:model"
         raise UsageError(f"no JSON: {error}", place="a COMPANY_ variable", hint=hint) from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        found = error.errors(include_url=False)
+        # A misspelt setting is often why another is missing.
+        first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
         path = [str(part) for part in first["loc"] if part != "[key]"]
         name, hint = ".".join(path), ""
         if first["type"] == "extra_forbidden":

@@ -136,11 +136,11 @@ async def sit(
             dry=dry,
             guest=guest_of(request, repository),
         )
-        told = (*unset(models, settings), *listed(prices, settings), *left_alone(request))
+        told = (*unset(procedure, settings), *([] if dry else [*listed(prices, settings), *left_alone(request)]))
         stood = (*stood, untraced) if untraced else stood
         sitting = Sitting(
             procedure, request.inputs, request.name, request.model, store, report, resumed,
-            notes=(*stood, *notes) if resumed or dry else (*stood, *notes, *told),
+            notes=(*stood, *notes) if resumed else (*stood, *notes, *told),
             remote=remote, hand_over=partial(hand_over, request, repository, journal),
         )  # fmt: skip
         try:

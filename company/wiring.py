@@ -20,11 +20,11 @@ from company.clones import Source, branch_of
 from company.engine import NewRun, Outcome
 from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceError
 from company.guests import in_step, keep_out
-from company.llm import providers
 from company.llm.recording import Recorder
 from company.lock import Lock
 from company.opening import (
     Notices,
+    check_names,
     honoured,
     limits_of,
     model_names,
@@ -64,9 +64,8 @@ async def run(
     source = Source.at(new.into) if new.into else None
     start = source.head() if source else ""
     model = "dry" if new.dry_run else new.model or settings.model
-    names = model_names(procedure, settings, model)
-    for called in names.values():
-        providers.check_name(called, settings)
+    names, folder = model_names(procedure, settings, model), Path.cwd()
+    check_names(procedure, names, settings, folder)
     honoured(procedure, names, settings)
     limits = limits_of(procedure, new.limits, names, settings)
     recorder = Recorder(new.recording) if new.recording else None
@@ -82,12 +81,13 @@ async def run(
         request = Request(
             identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox, source=source_of(new.sop),
             branch=branch_of(identity) if source else "main", into=str(source.path) if source else "", start=start,
+            folder=str(folder),
         )  # fmt: skip
         if source:
             source.free(identity)
         notices = Notices()
         servers = open_servers(servers_of(procedure), settings, dry=new.dry_run, notice=notices)
-        async with open_models(names, settings, notices, watch.progress) as models, servers as tools:
+        async with open_models(names, settings, folder, notices, watch.progress) as models, servers as tools:
             with store.lease(identity):
                 request, repository = _made(request, free_names(new, inputs, store.names()), store, procedure, source)
                 return await sit(
@@ -131,14 +131,14 @@ async def resume(
             folder = store.home / "runs" / run / "library"
             procedure = load_procedure(str(folder / own_file(request.sop)), Library(folder, folder))
             names = model_names(procedure, settings, model or request.model)
+            folder = Path() if model else Path(request.folder)
             before = {name: most for name, most in request.limits.items() if most is not None}
             bounds = limits_of(procedure, {**before, **(limits or {})}, names, settings)
             if limits:  # the next sitting has them too
                 keep_request(store, replace(request, limits=bounds))
             request = replace(request, model=model or request.model, limits=bounds)
             if model:
-                for called in names.values():
-                    providers.check_name(called, settings)
+                check_names(procedure, names, settings, folder)
                 honoured(procedure, names, settings)
             recorder = Recorder(recording, more=True) if recording else None
             sandbox = choose(unsafe_no_sandbox=request.unsafe_no_sandbox)
@@ -155,7 +155,7 @@ async def resume(
                 await asyncio.to_thread(remotes.bring, repository, request.branch, remote)
             notices = Notices()
             servers = open_servers(servers_of(procedure), settings, dry=request.model == "dry", notice=notices)
-            async with open_models(names, settings, notices, watch.progress) as models, servers as tools:
+            async with open_models(names, settings, folder, notices, watch.progress) as models, servers as tools:
                 return await sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, watch,
                     remote=_remote(settings, request), headless=headless, resumed=True, notes=tuple(notes), recorder=recorder,
@@ -246,12 +246,13 @@ async def redo(
                     raise
                 procedure, chosen = made.procedure, model or base.model
                 names = model_names(procedure, settings, chosen)
-                for called in names.values():
-                    providers.check_name(called, settings)
+                folder = Path.cwd() if model else Path(base.folder)
+                check_names(procedure, names, settings, folder)
                 request = replace(
                     made.request,
                     inputs=fitting(procedure, {name: str(value) for name, value in made.request.inputs.items()}),
                     model=chosen,
+                    folder=str(folder) if model else base.folder,
                     limits=limits_of(procedure, {**made.request.limits, **(limits or {})}, names, settings),
                 )
                 honoured(procedure, names, settings)
@@ -263,7 +264,7 @@ async def redo(
                     keep(store, request, procedure)
             notices = Notices()
             servers = open_servers(servers_of(procedure), settings, notice=notices)
-            async with open_models(names, settings, notices, watch.progress) as models, servers as tools:
+            async with open_models(names, settings, folder, notices, watch.progress) as models, servers as tools:
                 return await sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, watch,
                     remote=_remote(settings, request), headless=headless, notes=made.notes, recorder=recorder,

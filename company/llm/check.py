@@ -163,4 +163,5 @@ def _request(text: str, schema: dict[str, Any] | None) -> Request:
 
 
 def _explain(error: ModelError) -> str:
-    return f"{error}; {error.hint}" if error.hint else str(error)
+    hint = error.hint.replace("run `company resume`", "give the command again")  # there is no run to go on with
+    return f"{error}; {hint}" if hint else str(error)

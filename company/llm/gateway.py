@@ -308,11 +308,15 @@ class Gateway:
         self._under_way.add(call)
         self._idle.clear()
 
+        tries = 0
+
         def progress(tokens: int) -> None:
+            nonlocal tries
             if tokens:
                 self._emit("call_progress", ask, label, call=call, tokens=tokens)
             else:
                 self.budget.see_time(claim)
+                tries += 1
 
         reply: Reply | None = None
         why: BaseException | None = None
@@ -329,7 +333,7 @@ class Gateway:
             except EmptyReply as error:
                 reply = error.reply
             self._replies.put(key, {**asdict(reply), "run": self._run, "usd": self._cost(model, reply)})
-            self._pay(model, ask, label, call, key, reply)
+            self._pay(model, ask, label, call, key, reply, retries=max(0, tries - 1))
         except LimitReached as error:
             self._limit, why = self._limit or error, error
         except BaseException as error:
@@ -342,7 +346,8 @@ class Gateway:
                 self._idle.set()
             if reply is None:
                 reason = why.message if isinstance(why, CompanyError) else ""
-                self._emit("call_failed", ask, label, call=call, key=key, kind=type(why).__name__, reason=reason)
+                told = {"kind": type(why).__name__, "reason": reason, "model": model.name, "retries": tries}
+                self._emit("call_failed", ask, label, call=call, key=key, **told)
         if reply is None:
             await self.refuse_if_stopped(before)
             raise AssertionError("unreachable")
@@ -352,11 +357,14 @@ class Gateway:
         price = self.budget.prices.get(model.name)
         return usd(price, reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens or 0)
 
-    def _pay(self, model: Model, ask: Ask, label: StepLabel, call: int, key: str, reply: Reply) -> None:
+    def _pay(
+        self, model: Model, ask: Ask, label: StepLabel, call: int, key: str, reply: Reply, *, retries: int = 0
+    ) -> None:
         self._counted.add(key)
         cost = self._cost(model, reply)
         self.budget.pay(ask.ident, label.role, reply.prompt_tokens + reply.completion_tokens, cost)
-        self._emit("call_finished", ask, label, call=call, key=key, from_store=False, usd=cost, **_usage(model, reply))
+        used = {"from_store": False, "usd": cost, "retries": retries, **_usage(model, reply)}
+        self._emit("call_finished", ask, label, call=call, key=key, **used)
 
     def _record(self, model: Model, ask: Ask, request: Request, answer: Reply | ModelError) -> None:
         if self._recorder:

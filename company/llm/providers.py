@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -33,10 +34,15 @@ if TYPE_CHECKING:
 
 _NO_ENDPOINTS = ("local", "replay", "script")
 """Providers without HTTP, but for a server of our own; beside them there is the name ``dry``."""
+HERE = Path()
+"""The current folder."""
 
 
-def check_name(name: str, settings: Settings) -> None:
+def check_name(name: str, settings: Settings, folder: Path = HERE) -> None:
     """See that a model's name can be used, without a request.
+
+    Args:
+        folder: where a file with a relative path is looked for.
 
     Raises:
         UsageError: no such provider or embedded model, no key, no script, no recording.
@@ -47,13 +53,13 @@ def check_name(name: str, settings: Settings) -> None:
         return
     if provider == "local":
         if _is_path(model):
-            use_file(Path(model).expanduser())
+            use_file(folder / Path(model).expanduser())
         else:
             catalogue.get(model)
     elif provider == "script":
-        ScriptedModel.from_file(Path(model))
+        ScriptedModel.from_file(folder / model)
     elif provider == "replay":
-        ReplayModel.from_file(Path(model))
+        ReplayModel.from_file(folder / model)
     else:
         _endpoint(provider, settings)
 
@@ -82,6 +88,7 @@ async def open_model(
     name: str,
     settings: Settings,
     *,
+    folder: Path = HERE,
     called: str | None = None,
     notice: Callable[[str], None] = lambda text: None,
     progress: Progress | None = None,
@@ -90,6 +97,7 @@ async def open_model(
     """The model, for as long as it is used. Weights of the embedded one that are not here are fetched first.
 
     Args:
+        folder: as of `check_name`.
         endpoints: those in use by provider, so that its models share one.
         called: what steps call it: a recording has the replies of several models.
 
@@ -101,10 +109,11 @@ async def open_model(
     if name == "dry":
         yield DryModel()
     elif provider == "script":
-        yield ScriptedModel.from_file(Path(model))
+        yield ScriptedModel.from_file(folder / model, f"script:{Path(model)}")
     elif provider == "replay":
-        yield ReplayModel.from_file(Path(model), called)
+        yield ReplayModel.from_file(folder / model, called)
     elif provider == "local":
+        model = str(folder / Path(model).expanduser()) if _is_path(model) else model
         async with _local(name, model, settings, notice, progress or _silent) as chat:
             yield chat
     else:
@@ -148,14 +157,25 @@ def price_of(name: str, settings: Settings) -> Price | None:
     """What a model costs: as it is set, else by the list; nothing for one that runs here, None where it is unknown."""
     from company.settings import Price
 
-    provider = name.partition(":")[0]
+    provider, _, model = name.partition(":")
     if name == "dry" or provider in ("local", "replay", "script"):
         return Price(input=0, output=0)
     entry = _entry(provider, settings)
     if entry and entry.price:
         return entry.price
+    if entry and _runs_here(provider, entry.base_url, model):
+        return Price(input=0, output=0)
     listed = listed_price(name, settings)
     return listed.price if listed else None
+
+
+def _runs_here(provider: str, url: str, model: str) -> bool:
+    """Whether a program that is known by name is asked on this machine; Ollama passes some models on to its own service."""
+    from company.llm.wire import is_loopback
+
+    addresses = (KNOWN.get(provider, {}).get("base_url", ""), url)
+    here = all(is_loopback(urlsplit(each).hostname or "") for each in addresses)
+    return here and not model.endswith(("-cloud", ":cloud"))
 
 
 def listed_price(name: str, settings: Settings) -> Listed | None:

@@ -71,8 +71,11 @@ class ScriptedModel:
         self._left = list(entries)
 
     @classmethod
-    def from_file(cls, path: Path) -> ScriptedModel:
+    def from_file(cls, path: Path, identity: str = "") -> ScriptedModel:
         """Read a script.
+
+        Args:
+            identity: as of a `Model`; the path by default.
 
         Raises:
             UsageError: the file cannot be read, or an entry has a key that no script has.
@@ -94,7 +97,7 @@ class ScriptedModel:
                 place=str(path),
                 hint="a script is a list of entries with step, role, item, round, attempt, reply, finish_reason",
             ) from error
-        return cls(entries, f"script:{path.name}", f"script:{path}")
+        return cls(entries, f"script:{path.name}", identity or f"script:{path}")
 
     async def complete(self, request: Request, on_tokens: OnTokens | None = None) -> Reply:
         """The first unused reply that fits.

@@ -85,6 +85,8 @@ class Step:
     """The step's own, else the role's; None leaves the choice to the run."""
     cascade: tuple[str, ...] = ()
     """The model of each round of the loop around it, in place of `model`."""
+    places: Mapping[str, Span] = field(default_factory=dict)
+    """Where it names a model itself, in `model` or `cascade`."""
     temperature: float | None = None
     """The step's own, else the role's."""
     max_tokens: int | None = None

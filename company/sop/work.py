@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from company.sop.declares import given_by, is_measured
-from company.sop.diagnostics import Diagnostics, closest, did_you_mean, listing
+from company.sop.diagnostics import Diagnostics, Span, closest, did_you_mean, listing
 from company.sop.expressions import Expression
 from company.sop.library import PROMPT_SUFFIX, Library
 from company.sop.loader import Node
@@ -111,7 +111,7 @@ class WorkLinker:
         sound: bool,
     ) -> None:
         """Role, model, tools and prompt; the prompt is held against `in:` where that is `sound`."""
-        role_node, model_node = node.get("role"), node.get("model")
+        role_node = node.get("role")
         if not role_node or not role_node.text:
             return
         if role_node.text.startswith("$"):
@@ -120,8 +120,6 @@ class WorkLinker:
             role = self._roles.get(role_node.text, role_node.span)
             roles, fields["role"] = [role] if role else [], role
         if spec:
-            if spec.model and model_node:
-                check_model(spec.model, model_node.span, self._report)
             self._settings(node, roles, fields, spec)
         if sound and spec and spec.grain == "function":
             self._grain(node, scope, fields)
@@ -156,9 +154,14 @@ class WorkLinker:
             key = "temperature" if "temperature" in node.entries else "sample" if spec.sample > 1 else "cascade"
             message = "at temperature 0 every candidate would be the same"
             self._report.error("SOP611", message, node.place(key), f"leave it out: {SPREAD} is taken")
+        places: dict[str, Span] = {}
+        if (model_node := node.get("model")) and spec.model:
+            check_model(spec.model, model_node.span, self._report)
+            places[spec.model] = model_node.span
         if model_list := node.get("cascade"):
             for item in model_list.items:
                 check_model(item.text, item.span, self._report)
+                places.setdefault(item.text, item.span)
         for first, second in (
             ("sample", "cascade"),
             ("sample", "updates"),
@@ -180,6 +183,7 @@ class WorkLinker:
             grain=spec.grain,
             sample=spec.sample,
             cascade=tuple(cascade),
+            places=places,
             tools=tuple(spec.tools or ()),
             tool_calls=spec.tool_calls if spec.tools else 0,
         )

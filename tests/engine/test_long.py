@@ -15,6 +15,7 @@ from running import git, start
 from company import checkpoints, store, wiring
 from company.engine import NewRun, Outcome
 from company.events import Event, read
+from company.llm import providers
 from company.llm.scripted import ScriptedModel
 from company.settings import Settings
 
@@ -157,7 +158,7 @@ def test_fifty_runs_at_once_in_one_workspace_are_what_each_is_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the same requirement and without names: each still gets a folder, a journal and checkpoints of its own."""
-    monkeypatch.setattr(wiring.providers, "open_model", slowly)
+    monkeypatch.setattr(providers, "open_model", slowly)
     sop = tmp_path / "small.yaml"
     sop.write_text(SMALL)
     for number in range(BESIDE):

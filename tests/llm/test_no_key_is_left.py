@@ -8,6 +8,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,6 +21,7 @@ import pytest
 from company import wiring
 from company.engine import NewRun
 from company.llm import client
+from company.llm.providers import open_model
 from company.settings import load_settings
 from tests import fault_server as fs
 
@@ -64,6 +69,7 @@ def lay_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINE_KEY", PLANTED["variable"])
     monkeypatch.setenv("NOTES_TOKEN", PLANTED["tools"])
     monkeypatch.setenv("COMPANY_MODELS", str(folder / "models"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))  # pauses, and whatever else is remembered of endpoints
 
 
 def set_up(folder: Path, url: str) -> None:
@@ -106,6 +112,27 @@ def test_the_search_finds_what_is_planted(tmp_path: Path) -> None:
             assert left(tmp_path, b"a " + form + b" b")
 
 
+@contextmanager
+def collecting() -> Iterator[tuple[str, list[bytes]]]:
+    """A collector of spans: its address, and the bodies that it was sent."""
+    bodies: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", bodies
+        server.shutdown()
+
+
 def test_runs_leave_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "project"
     lay_out(folder, monkeypatch)
@@ -143,16 +170,22 @@ def test_runs_leave_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         async with fs.serving(*script) as server:
             set_up(folder, server.base_url)
             codes = [await command("model", "list")]
-            codes.append(await command("run", "x", "--sop", "own.yaml", "--name", "out", "--headless", "--plain"))
-            codes += [await command("resume", "--headless", "--plain", "--json") for _ in range(2)]
+            ways = ("--headless", "--plain", "--record", "rec.jsonl")
+            codes.append(await command("run", "x", "--sop", "own.yaml", "--name", "out", *ways))
+            codes += [await command("resume", "--json", *ways) for _ in range(2)]
             sent = [seen.headers["authorization"] for seen in server.requests]
         assert sent[0] == "Basic " + base64.b64encode(f"me:{PLANTED['password']}".encode()).decode()
         assert sent[-1] == f"Bearer {PLANTED['file']}"
         return codes
 
-    assert asyncio.run(main()) == [0, 1, 1, 0], b"\n".join(said).decode()
+    with collecting() as (address, spans):
+        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = address
+        assert asyncio.run(main()) == [0, 1, 1, 0], b"\n".join(said).decode()
     assert b"***" in b"".join(said)
-    assert left(folder, *said) == []
+    assert b"chat m" in b"".join(spans)
+    assert (folder / "rec.jsonl").read_text().count("***") >= 2, "what was told of keys is there, and hidden"
+    assert list((folder / "cache/company/pauses").iterdir())
+    assert left(folder, *said, *spans) == []
 
 
 def test_a_defect_in_the_midst_of_a_call_leaves_no_key(
@@ -175,7 +208,9 @@ def test_a_defect_in_the_midst_of_a_call_leaves_no_key(
                 inputs={"requirement": "x"}, sop="own.yaml", workspace=folder / "ws", name="out", user_dir=folder
             )
             settings = load_settings()
-            print(repr(settings))
+            print(repr(settings), settings, settings.providers)
+            async with open_model("mine:m", settings) as model:
+                print(repr(model), vars(model))
             return (await wiring.run(new, settings)).reason
 
     assert "ZeroDivisionError" in asyncio.run(main())
