@@ -97,7 +97,9 @@ class Calls:
 class Asker:
     """Puts one requirement's questions to a model."""
 
-    def __init__(self, arm: str, model: str, url: str, key: str, folder: Path, parallel: int, code: Path | None) -> None:
+    def __init__(
+        self, arm: str, model: str, url: str, key: str, folder: Path, parallel: int, code: Path | None
+    ) -> None:
         self.arm = arm
         self.recorder = Recorder(code) if code else None
         """Of the replies of code."""
@@ -113,7 +115,8 @@ class Asker:
         """What became of one question, and the artifact; None where there is none."""
         procedure = self.procedures[kind.procedure]
         step = next(step for step in procedure.walk() if step.path == kind.step)
-        assert step.role and step.out
+        assert step.role
+        assert step.out
         text = self.prompts[kind.procedure].render(step.prompt, step.role, given)
         began = time.monotonic()
         if self.arm == "plain":
@@ -279,7 +282,9 @@ def requirements(mbpp: Path, classeval: Path | None) -> list[tuple[str, str]]:
         for task in json.loads(classeval.read_text())[::2]:
             about = " ".join(task["class_description"].strip('"\n ').split())
             heads = [f"- {method['method_name']}: {_purpose(method)}" for method in task["methods_info"]]
-            text = f"{about} A module solution.py with the class {task['class_name']}, its methods:\n" + "\n".join(heads)
+            text = f"{about} A module solution.py with the class {task['class_name']}, its methods:\n" + "\n".join(
+                heads
+            )
             found.append((task["task_id"], text))
     projects = Path(__file__).parent / "projects"
     for path in sorted(projects.glob("*/requirement.txt")):
@@ -306,7 +311,15 @@ async def ask_all(args: argparse.Namespace) -> None:
     tasks = requirements(Path(args.mbpp), Path(args.classeval) if args.classeval else None)[: args.limit][part::parts]
     free = asyncio.Semaphore(args.parallel)
     with tempfile.TemporaryDirectory() as folder, out.open("a") as file:
-        asker = Asker(args.arm, args.model, args.url, args.key, Path(folder), args.parallel * 3, Path(args.record) if args.record else None)
+        asker = Asker(
+            args.arm,
+            args.model,
+            args.url,
+            args.key,
+            Path(folder),
+            args.parallel * 3,
+            Path(args.record) if args.record else None,
+        )
 
         async def one(name: str, text: str) -> None:
             async with free:
@@ -331,7 +344,9 @@ def stage_of(line: dict[str, Any]) -> str:
 
 def table(lines: list[dict[str, Any]]) -> str:
     """Markdown: one row for each model, way and type of artifact, and one for all types."""
-    rows = ["| model | way | artifact | questions | first try | repaired | field by field | never | calls | tokens in + out, median | seconds, median |"]
+    rows = [
+        "| model | way | artifact | questions | first try | repaired | field by field | never | calls | tokens in + out, median | seconds, median |"
+    ]
     rows.append("|---|---|---|---|---|---|---|---|---|---|---|")
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
     for line in lines:
@@ -342,7 +357,9 @@ def table(lines: list[dict[str, Any]]) -> str:
     for model, arm, kind in sorted(groups, key=lambda key: (key[0], ways.index(key[1]), order.index(key[2]))):
         group = groups[model, arm, kind]
         stages = [stage_of(line) for line in group]
-        shares = " | ".join(f"{stages.count(stage) / len(stages):.1%}" for stage in ("first", "repair", "field", "never"))
+        shares = " | ".join(
+            f"{stages.count(stage) / len(stages):.1%}" for stage in ("first", "repair", "field", "never")
+        )
         calls = sum(len(line["calls"]) for line in group) / len(group)
         into = median(sum(call.get("prompt", 0) for call in line["calls"]) for line in group)
         out = median(sum(call.get("tokens", 0) for call in line["calls"]) for line in group)
