@@ -102,7 +102,7 @@ class McpServer(BaseModel):
     """The program's arguments."""
     env: dict[str, str] = {}
     """The program's variable → where its value is, as a provider's key; others it gets only a few of."""
-    url: str = ""
+    url: str = Field("", repr=False)
     """Address of a server that runs already, instead of `command`."""
     key: str = ""
     """Where the bearer token for `url` is, as a provider's key; empty for a server without one."""
@@ -162,7 +162,7 @@ class Settings(BaseSettings):
     """Tokens of prompt and reply together that one request to the embedded model may use."""
     state: SecretStr = SecretStr("")
     """Where a team's runs are kept: ``postgresql://USER@HOST/DATABASE``; empty: in the workspace's folder."""
-    remote: str = ""
+    remote: str = Field("", repr=False)
     """Where each run's branch is pushed: a URL or a path, in which ``{name}`` is the repository's name; empty: nowhere."""
 
     def model_for(self, called: str | None, run: str) -> str:

@@ -64,7 +64,7 @@ async def run(
     source = Source.at(new.into) if new.into else None
     start = source.head() if source else ""
     model = "dry" if new.dry_run else new.model or settings.model
-    names, folder = model_names(procedure, settings, model), Path.cwd()
+    names, folder = model_names(procedure, settings, model), Path()
     check_names(procedure, names, settings, folder)
     honoured(procedure, names, settings)
     limits = limits_of(procedure, new.limits, names, settings)
@@ -81,7 +81,7 @@ async def run(
         request = Request(
             identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox, source=source_of(new.sop),
             branch=branch_of(identity) if source else "main", into=str(source.path) if source else "", start=start,
-            folder=str(folder),
+            folder=str(Path.cwd()),
         )  # fmt: skip
         if source:
             source.free(identity)
@@ -246,13 +246,13 @@ async def redo(
                     raise
                 procedure, chosen = made.procedure, model or base.model
                 names = model_names(procedure, settings, chosen)
-                folder = Path.cwd() if model else Path(base.folder)
+                folder = Path() if model else Path(base.folder)
                 check_names(procedure, names, settings, folder)
                 request = replace(
                     made.request,
                     inputs=fitting(procedure, {name: str(value) for name, value in made.request.inputs.items()}),
                     model=chosen,
-                    folder=str(folder) if model else base.folder,
+                    folder=str(Path.cwd()) if model else base.folder,
                     limits=limits_of(procedure, {**made.request.limits, **(limits or {})}, names, settings),
                 )
                 honoured(procedure, names, settings)

@@ -85,8 +85,8 @@ def test_a_dotenv_of_other_programs_is_left_alone(folder: Path) -> None:
         (
             '[providers.a]\nbase_url = "http://x"\nprice = {input = 1, out = 2}',
             "company.toml:3",
-            "`providers.a.price.output` is missing",
-            "",
+            "there is no setting `providers.a.price.out`",
+            "did you mean `output`?",
         ),
         ("[providers.a]\nkey = 'K'", "company.toml:1", "`providers.a.base_url` is missing", ""),
         ("[tiers]\ntiny = 'a:b'", "company.toml:2", "`tiers.tiny`: Input should be 'small', 'medium' or 'large'", ""),

@@ -26,7 +26,7 @@ class Endpoint:
         UsageError: the address or the key cannot be used in a request.
     """
 
-    base_url: str
+    base_url: str = field(repr=False)
     """Address up to and with ``/v1``; its query goes with every request."""
     api_key: SecretStr = field(default_factory=lambda: SecretStr(""))
     """Empty for a server without one."""

@@ -8,22 +8,21 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
 import psutil
 import pytest
+from pydantic import SecretStr
 
 from company import wiring
 from company.engine import NewRun
 from company.llm import client
-from company.llm.providers import open_model
-from company.settings import load_settings
+from company.llm.client import ChatModel
+from company.llm.endpoint import Endpoint
+from company.settings import Settings, load_settings
 from tests import fault_server as fs
+from tests.engine.test_traces import collector
 
 PLANTED = {
     "variable": "sk-planted/variable+0123456789",
@@ -112,27 +111,6 @@ def test_the_search_finds_what_is_planted(tmp_path: Path) -> None:
             assert left(tmp_path, b"a " + form + b" b")
 
 
-@contextmanager
-def collecting() -> Iterator[tuple[str, list[bytes]]]:
-    """A collector of spans: its address, and the bodies that it was sent."""
-    bodies: list[bytes] = []
-
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.append(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(200)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", bodies
-        server.shutdown()
-
-
 def test_runs_leave_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "project"
     lay_out(folder, monkeypatch)
@@ -178,7 +156,7 @@ def test_runs_leave_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert sent[-1] == f"Bearer {PLANTED['file']}"
         return codes
 
-    with collecting() as (address, spans):
+    with collector() as (address, spans):
         environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = address
         assert asyncio.run(main()) == [0, 1, 1, 0], b"\n".join(said).decode()
     assert b"***" in b"".join(said)
@@ -208,9 +186,7 @@ def test_a_defect_in_the_midst_of_a_call_leaves_no_key(
                 inputs={"requirement": "x"}, sop="own.yaml", workspace=folder / "ws", name="out", user_dir=folder
             )
             settings = load_settings()
-            print(repr(settings), settings, settings.providers)
-            async with open_model("mine:m", settings) as model:
-                print(repr(model), vars(model))
+            print(repr(settings))
             return (await wiring.run(new, settings)).reason
 
     assert "ZeroDivisionError" in asyncio.run(main())
@@ -219,3 +195,16 @@ def test_a_defect_in_the_midst_of_a_call_leaves_no_key(
     out, err = capfd.readouterr()
     assert "mine" in out
     assert left(folder, caplog.text.encode(), out.encode(), err.encode()) == []
+
+
+def test_what_is_shown_of_settings_and_endpoints_has_no_key() -> None:
+    url = "http://me:planted@127.0.0.1:9/v1?token=planted"
+    settings = Settings(
+        providers={"mine": {"base_url": url}},  # type: ignore[dict-item]
+        mcp={"own": {"url": url}},  # type: ignore[dict-item]
+        remote="https://me:planted@host/{name}.git",
+        state=SecretStr("postgresql://me:planted@host/db"),
+    )
+    endpoint = Endpoint(url, SecretStr("planted"))
+    for shown in (settings, settings.providers, settings.mcp, endpoint, vars(ChatModel("mine:m", endpoint))):
+        assert "planted" not in f"{shown!r} {shown}"
