@@ -120,7 +120,6 @@ def groups(small: str) -> dict[str, list[Choice]]:
             Choice(f"{cores * 2} threads", threads(cores * 2), tasks=("prd",)),
             Choice("ubatch 128", {"n_ubatch": 128}, tasks=("code",)),
             Choice("ubatch 1024", {"n_ubatch": 1024}, tasks=("code",)),
-            Choice("weights not repacked", {"no_extra_bufs": True}, tasks=both),
         ],
         "attention": [
             Choice("wheel", tasks=("code",)),
