@@ -97,9 +97,9 @@ def _findings() -> Iterator[tuple[str, bool | None, str]]:
 
     import psutil
 
-    from company.llm import catalogue
+    from company.llm import catalogue, runtime
     from company.llm.download import find, models_dir
-    from company.llm.local import usable_cores
+    from company.llm.machine import usable_cores
     from company.sandbox import probe
 
     yield "python", True, sys.version.split()[0]
@@ -111,8 +111,8 @@ def _findings() -> Iterator[tuple[str, bool | None, str]]:
         yield "sandbox", True, probe().name
     except CompanyError as error:
         yield "sandbox", False, f"{error.message}; {error.hint}"
-    if importlib.util.find_spec("xllamacpp"):
-        yield "runtime", True, "xllamacpp, for the embedded model"
+    if importlib.util.find_spec(runtime.PACKAGE):
+        yield "runtime", *_runtime()
     else:
         yield "runtime", None, "no embedded model: pip install xllamacpp"
     for model in catalogue.MODELS.values():
@@ -136,6 +136,24 @@ def _findings() -> Iterator[tuple[str, bool | None, str]]:
     free = shutil.disk_usage(home).free
     less = "" if free > 3e9 else ": too little to fetch the models; COMPANY_MODELS names a folder on another disk"
     yield "disk", free > 3e9 or None, f"{free / 1e9:.1f} GB free at {home}{less}"
+
+
+def _runtime() -> tuple[bool | None, str]:
+    """Which build of the embedded model's runtime is used, and whether another may be faster."""
+    from company.llm import runtime
+
+    what = f"{runtime.PACKAGE} {runtime.version()}, for the embedded model"
+    kept = runtime.kept()
+    if kept and runtime.built_for(kept):
+        return True, f"{what}, built for this processor"
+    if kept:
+        return (
+            None,
+            f"{what}; the one that was built for this processor does not load: company model build makes it anew",
+        )
+    if unused := runtime.unused():
+        return True, f"{what}; a build for this processor ({', '.join(unused)}) may be faster: company model build"
+    return True, what
 
 
 def _project() -> Iterator[tuple[str, bool | None, str]]:

@@ -1,6 +1,6 @@
-"""`company model …`: which models there are, fetching and serving the embedded one, proving that an endpoint works.
+"""`company model …`: which models there are; fetching and serving the embedded one, building its runtime; proving that an endpoint works.
 
-Where models come from: `llm/providers.py`, `llm/download.py`, `llm/local.py`.
+Where models come from: `llm/providers.py`, `llm/download.py`, `llm/local.py`. The build: `llm/building.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-app = typer.Typer(help="Models: list, pull, serve, check.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Models: list, pull, serve, build, check.", no_args_is_help=True, rich_markup_mode=None)
 _PLAIN_SECONDS = 5.0
 
 
@@ -126,12 +126,19 @@ def serve(
     """Serve the embedded model to other programs on loopback, until Ctrl-C."""
     from company.llm.download import locate
     from company.llm.local import LocalServer, serve_forever
+    from company.llm.runtime import kept
     from company.settings import load_settings
 
     settings = load_settings()
     called, path = locate(_called(name))
     server = LocalServer(
-        path, name=called, context=settings.context, slots=settings.slots, threads=settings.threads, port=port
+        path,
+        name=called,
+        context=settings.context,
+        slots=settings.slots,
+        threads=settings.threads,
+        port=port,
+        build=kept(),
     )
 
     def ready(up: LocalServer) -> None:
@@ -143,6 +150,31 @@ def serve(
         serve_forever(server, ready=ready)
     except KeyboardInterrupt:
         print("ended", file=sys.stderr)
+
+
+@app.command()
+def build(
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove the build; the installed wheel is used again.")
+    ] = False,
+) -> None:
+    """Build the embedded model's runtime for this very processor; kept only where it is faster than the installed one."""
+    from company.llm import building
+    from company.terminal import console_on_stderr
+
+    if remove:
+        print(f"removed {gone}" if (gone := building.remove()) else "there is no build")
+        return
+    console = console_on_stderr()
+    verdict = building.build(building.model_here(), lambda line: console.print(line, style="dim", soft_wrap=True))
+    for name, speeds in (("wheel", verdict.wheel), ("build", verdict.build)):
+        print(f"{name}: {speeds.read:.0f} tokens/s read, {speeds.written:.1f} written")
+    if verdict.kept:
+        print(f"a call is {verdict.times:.2f} times as fast: kept, and used from now on ({verdict.kept})")
+    else:
+        print(
+            f"a call is {verdict.times:.2f} times as fast, and {building.WORTH} are needed: the wheel is used as before"
+        )
 
 
 @app.command()

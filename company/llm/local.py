@@ -1,7 +1,8 @@
 """The embedded model's server: one llama.cpp process per model file, on loopback, shared by all who run it.
 
-Model files: `download.py`. The process: `server_process.py`. Requests: `gateway.py`, as to any endpoint. Two
-servers at once on a small machine are ten times slower than one, so whoever comes second joins the first's.
+Model files: `download.py`. The process: `server_process.py`. The wheel or a build that it loads: `runtime.py`. Whether
+there is memory for it: `machine.py`. Requests: `gateway.py`, as to any endpoint. Two servers at once on a small machine
+are ten times slower than one, so whoever comes second joins the first's.
 
 Three files per model file, in ``servers/`` of the cache folder: `.lock` is held while a server is started or
 joined; `.users` is held shared by every user, and the server ends when it has it alone; `.json` is the lease
@@ -13,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
-import importlib.util
 import json
 import os
 import secrets
@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from company.errors import Broken, EndpointError, UsageError
-from company.llm import server_process
+from company.llm import machine, runtime, server_process
 from company.llm.download import cache_dir
 
 Progress = Callable[[float, str], None]
@@ -52,6 +52,7 @@ class LocalServer:
         threads: 0 means as many as there are cores for us.
         port: 0 means any free one.
         api_key: empty means a random one.
+        build: the folder of the runtime's build that is loaded; None is the installed wheel.
         deadline: seconds until a server must be ready.
         progress: told about once a second while it loads.
     """
@@ -70,11 +71,12 @@ class LocalServer:
         threads: int = 0,
         port: int = 0,
         api_key: str = "",
+        build: Path | None = None,
         deadline: float = 180.0,
         progress: Progress | None = None,
     ) -> None:
         self.path, self.model, self.context, self.slots = path.resolve(), name, context, slots
-        self._threads, self._port, self._wanted_key = threads, port, api_key
+        self._threads, self._port, self._wanted_key, self._build = threads, port, api_key, build
         self._deadline, self._progress = deadline, progress or (lambda seconds, what: None)
         stem = f"{name}-{hashlib.sha256(bytes(self.path)).hexdigest()[:8]}"
         self._folder = cache_dir() / "servers"
@@ -93,7 +95,8 @@ class LocalServer:
 
         Raises:
             EndpointError: it died, or was not ready in time; the message ends with the log's last lines.
-            UsageError: no runtime installed, or a running server has other settings than those asked for.
+            UsageError: no runtime installed, too little memory, or a running server has other settings than those
+                asked for.
             Broken: the cache folder cannot be written.
         """
         began = time.monotonic()
@@ -204,12 +207,25 @@ class LocalServer:
     # --- starting ----------------------------------------------------------------------------------
 
     async def _start(self, began: float) -> None:
-        if importlib.util.find_spec("xllamacpp") is None:
-            raise UsageError(
-                "the embedded model's runtime is not installed",
-                hint="pip install xllamacpp adds it",
-            )
+        runtime.version()
+        self._check_memory()
         self._lease.unlink(missing_ok=True)
+        try:
+            await self._load(began)
+        except EndpointError:
+            if self._build is None or self._exit_code == -signal.SIGKILL:
+                raise
+            self._build = None
+            await self._load(began)
+            self._progress(
+                time.monotonic() - began,
+                "the runtime that was built for this processor does not start, so the installed one is used "
+                "(company model build makes it anew)",
+            )
+        if not await self._found():
+            raise EndpointError(f"the server of {self.model} started but does not answer", place=str(self.log))
+
+    async def _load(self, began: float) -> None:
         answer = self._spawn()
         ready = False
         try:
@@ -218,25 +234,56 @@ class LocalServer:
             os.close(answer)
             if not ready:
                 self._kill()
-        if not await self._found():
-            raise EndpointError(f"the server of {self.model} started but does not answer", place=str(self.log))
 
-    def _spawn(self) -> int:
-        """Start the process; returns the descriptor on which it says that it is ready."""
-        import psutil
+    def _check_memory(self) -> None:
+        """Refuse what would be killed in the midst of a run, or swap for hours."""
+        needs, free = machine.needs(self.path), machine.available()
+        if needs is None or needs.total(self.context, self.slots) <= free:
+            return
+        per_slot = (free - needs.total(0, 1)) // needs.per_token // 1024 * 1024
+        ways = ["end other programs"]
+        if self.slots > 1 and per_slot >= self.context:
+            ways.append(f"set `slots = {per_slot // self.context}`")
+        if per_slot >= 1024:
+            ways.append(f"set `context = {per_slot // self.slots if per_slot >= 1024 * self.slots else 1024}`")
+        ways.append("take a smaller model")
+        raise UsageError(
+            f"{self.model} needs {needs.total(self.context, self.slots) / 1e9:.1f} GB of memory with {self.slots} "
+            f"{'slot' if self.slots == 1 else 'slots'} of {self.context} tokens, and {free / 1e9:.1f} GB are free",
+            place=str(self.path),
+            hint=", or ".join(ways),
+        )
 
-        orders = {
+    def orders(self) -> dict[str, Any]:
+        """What the process is told: see `server_process.py`."""
+        return {
             "path": str(self.path),
             "name": self.model,
             "port": self._port,
             "api_key": self._wanted_key or secrets.token_urlsafe(24),
             "context": self.context,
             "slots": self.slots,
-            "threads": self._threads or usable_cores(),
-            "cache_mib": min(4096, psutil.virtual_memory().available // 4 // 2**20),
             "users": str(self._users),
             "lease": str(self._lease),
+            "runtime": str(self._build or ""),
+            "params": self.params(),
         }
+
+    def params(self) -> dict[str, Any]:
+        """llama.cpp's parameters that are not as it has them, by their dotted names: see decision 013."""
+        threads = self._threads or machine.usable_cores()
+        needs = machine.needs(self.path)
+        spare = machine.available() - (needs.total(self.context, self.slots) if needs else 0)
+        return {
+            "cpuparams.n_threads": threads,
+            "cpuparams_batch.n_threads": threads,
+            "cache_ram_mib": min(4096, max(0, spare) // 4 // 2**20),
+            # What followed the same twelve tokens before is tried first: a file that is written again with a change.
+            "speculative.types": ["common_speculative_type.COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE"],
+        }
+
+    def _spawn(self) -> int:
+        """Start the process; returns the descriptor on which it says that it is ready."""
         order_out, order_in = os.pipe()
         answer_out, answer_in = os.pipe()
         try:
@@ -252,7 +299,7 @@ class LocalServer:
                     (os.POSIX_SPAWN_OPEN, 2, str(self.log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
                 ],
             )
-            os.write(order_in, json.dumps(orders).encode())
+            os.write(order_in, json.dumps(self.orders()).encode())
         finally:
             for end in (order_out, order_in, answer_in):
                 os.close(end)
@@ -331,19 +378,6 @@ def serve_forever(server: LocalServer, *, ready: Callable[[LocalServer], None]) 
                 raise EndpointError(f"the server of {server.model} ended\n{server.last_words()}", place=str(server.log))
 
     asyncio.run(hold())
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: physical ones, within its CPU affinity and its container's quota."""
-    import psutil
-
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    physical = psutil.cpu_count(logical=False) or allowed
-    quota = allowed
-    with suppress(OSError, ValueError):  # "max" or no such file: no quota
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        quota = max(1, int(limit) // int(period))
-    return min(allowed, physical, quota)
 
 
 def _lock(descriptor: int, kind: int) -> bool:

@@ -193,6 +193,7 @@ async def _local(
 ) -> AsyncIterator[Model]:
     from company.llm.download import find, locate
     from company.llm.local import LocalServer
+    from company.llm.runtime import kept
 
     # In a thread: the checksum of a file that was never checked takes seconds.
     if not _is_path(model) and await asyncio.to_thread(find, catalogue.get(model)) is None:
@@ -204,6 +205,7 @@ async def _local(
         context=settings.context,
         slots=settings.slots,
         threads=settings.threads,
+        build=kept(),
         progress=lambda seconds, what: progress(0, 0, what),
     )
     async with server:

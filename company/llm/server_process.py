@@ -24,7 +24,11 @@ def main() -> None:
     users = os.open(orders["users"], os.O_RDWR)
     try:
         server = _serve(orders)
-    except (ImportError, RuntimeError):  # xllamacpp is missing, or refuses the file, the port or a setting
+    except (
+        ImportError,
+        RuntimeError,
+        AttributeError,
+    ):  # xllamacpp is missing, or refuses the file, the port or a setting
         traceback.print_exc()
         sys.exit(1)
     lease = Path(orders["lease"])
@@ -39,6 +43,8 @@ def main() -> None:
 
 def _serve(orders: dict[str, Any]) -> Any:
     """Load the model and listen. The server's own threads do the work; it stops when it is collected."""
+    if orders["runtime"]:
+        sys.path.insert(0, orders["runtime"])
     import xllamacpp  # type: ignore[import-untyped]  # it ships no types
 
     params = xllamacpp.CommonParams()
@@ -49,12 +55,25 @@ def _serve(orders: dict[str, Any]) -> Any:
     params.api_keys = [orders["api_key"]]
     params.n_parallel = orders["slots"]
     params.n_ctx = orders["slots"] * orders["context"]
-    params.cpuparams.n_threads = orders["threads"]
-    params.cpuparams_batch.n_threads = orders["threads"]
     params.cache_prompt = True
-    params.cache_ram_mib = orders["cache_mib"]
     params.ui = False
+    for name, value in orders["params"].items():
+        _set(xllamacpp, params, name, value)
     return xllamacpp.Server(params)
+
+
+def _set(xllamacpp: Any, params: Any, name: str, value: Any) -> None:
+    """Set one of llama.cpp's parameters by its dotted name; members of its enumerations come as ``type.MEMBER``."""
+    *way, last = name.split(".")
+    for step in way:
+        params = getattr(params, step)
+    members = [_member(xllamacpp, each) for each in value] if isinstance(value, list) else _member(xllamacpp, value)
+    setattr(params, last, members)
+
+
+def _member(xllamacpp: Any, value: Any) -> Any:
+    kind, dot, member = value.partition(".") if isinstance(value, str) else ("", "", "")
+    return getattr(getattr(xllamacpp, kind), member) if dot and hasattr(xllamacpp, kind) else value
 
 
 def _write_private(path: Path, content: dict[str, Any]) -> None:

@@ -23,7 +23,8 @@ import tiny_gguf
 import company
 from company.errors import EndpointError, UsageError
 from company.llm import download
-from company.llm.local import LocalServer, usable_cores
+from company.llm.local import LocalServer
+from company.llm.machine import usable_cores
 
 pytest.importorskip("xllamacpp")
 
@@ -287,7 +288,7 @@ def test_serve_forever_ends_with_ctrl_c(model: Path) -> None:
 def test_cores_follow_the_affinity() -> None:
     assert 1 <= usable_cores() <= len(os.sched_getaffinity(0))
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-    code += "from company.llm.local import usable_cores; print(usable_cores())"
+    code += "from company.llm.machine import usable_cores; print(usable_cores())"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "1\n"
 
 

@@ -1,0 +1,120 @@
+"""What this machine has for the embedded model's server, and what of it a model needs: looked at before one is started.
+
+Taken from the kernel and from the head of the GGUF file. Who refuses to start on it: `local.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+_SIMPLE = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+_LONGEST = 1 << 20
+"""Bytes of a name or text in a file's head; more is damage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Bytes that a server needs."""
+
+    weights: int
+    """The file."""
+    per_token: int
+    """Keys and values of one token of context."""
+    work: int
+    """Buffers of one batch, and the process itself."""
+
+    def total(self, context: int, slots: int) -> int:
+        """All of it, for so many tokens of context in each of so many slots."""
+        return self.weights + self.per_token * context * slots + self.work
+
+
+def needs(path: Path) -> Needs | None:
+    """What the model in `path` needs; None where its head does not say (the server will say what is wrong with it)."""
+    try:
+        with path.open("rb") as file:
+            head = _head(file)
+        kind = head["general.architecture"]
+        width, heads = head[f"{kind}.embedding_length"], head[f"{kind}.attention.head_count"]
+        key = head.get(f"{kind}.attention.key_length", width // heads)
+        value = head.get(f"{kind}.attention.value_length", width // heads)
+        shared = head.get(f"{kind}.attention.head_count_kv", heads)
+        per_token = head[f"{kind}.block_count"] * shared * (key + value) * 2  # half precision
+        work = _PROCESS + _BATCH * 4 * 16 * width
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, struct.error):
+        return None
+    return Needs(path.stat().st_size, per_token, work)
+
+
+_PROCESS = 250 * 2**20
+"""Bytes of Python, llama.cpp and the server's own tables."""
+
+_BATCH = 512
+"""Tokens that llama.cpp works on at once; its buffers grow with it, here some sixteen numbers wide as the model."""
+
+
+def available() -> int:
+    """Bytes that may be used without swapping: the machine's, within the container's limit."""
+    import psutil
+
+    free: int = psutil.virtual_memory().available
+    with suppress(OSError, ValueError):  # "max" or no such file: no limit
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text())
+        facts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        used = int((group / "memory.current").read_text()) - int(facts["inactive_file"])
+        free = min(free, limit - used)
+    return free
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: physical ones, within its CPU affinity and its container's quota."""
+    import psutil
+
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    physical = psutil.cpu_count(logical=False) or allowed
+    quota = allowed
+    with suppress(OSError, ValueError):  # "max" or no such file: no quota
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        quota = max(1, int(limit) // int(period))
+    return min(allowed, physical, quota)
+
+
+def _head(file: BinaryIO) -> dict[str, Any]:
+    """Facts of a GGUF file by name, up to the vocabulary, before which all of them stand."""
+    if file.read(4) != b"GGUF":
+        raise ValueError("not GGUF")
+    _, _, count = struct.unpack("<IQQ", file.read(20))
+    facts: dict[str, Any] = {}
+    for _ in range(count):
+        name = _text(file)
+        kind: int = struct.unpack("<I", file.read(4))[0]
+        if name == "tokenizer.ggml.tokens":
+            break
+        facts[name] = _value(file, kind)
+    return facts
+
+
+def _value(file: BinaryIO, kind: int) -> Any:
+    if kind == _STRING:
+        return _text(file)
+    if kind == _ARRAY:
+        each, count = struct.unpack("<IQ", file.read(12))
+        if count > _LONGEST or each == _ARRAY:
+            raise ValueError("no list of a model's head")
+        values = [_value(file, each) for _ in range(count)]
+        return max((value for value in values if isinstance(value, int)), default=0)  # of layers that differ, the most
+    form = f"<{_SIMPLE[kind]}"
+    return struct.unpack(form, file.read(struct.calcsize(form)))[0]
+
+
+def _text(file: BinaryIO) -> str:
+    (length,) = struct.unpack("<Q", file.read(8))
+    if length > _LONGEST:
+        raise ValueError("a text too long")
+    return file.read(length).decode("utf-8", "replace")
