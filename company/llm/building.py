@@ -41,7 +41,8 @@ _READ, _WRITTEN = 500, 100
 _OPTIONS = "-DLLAMA_LLGUIDANCE=OFF -DLLAMA_BUILD_BORINGSSL=OFF -DLLAMA_BUILD_TESTS=OFF"
 """Left out: what would fetch sources of other projects (a grammar engine in Rust, TLS). Nothing here needs it."""
 _STEP = re.compile(r"\[ *(\d+)%\]")
-_WRONG = re.compile(r"^.*\berror\b.*$", re.IGNORECASE | re.MULTILINE)
+_PROGRESS_SECONDS = 60
+_WRONG = re.compile(r"^.*(\berror: |CMake Error).*$", re.MULTILINE)
 """The first such line of a log is what went wrong; later ones follow from it."""
 
 
@@ -170,7 +171,7 @@ def _make(version: str, folder: Path, made: Path, log: Path, tell: Tell) -> None
     ]
     environment = {**os.environ, "CMAKE_ARGS": _OPTIONS, "TMPDIR": str(folder)}
     tell(f"building {runtime.PACKAGE} {version} for this processor; this takes some ten minutes of all cores")
-    began, told = time.monotonic(), 0
+    began, told = time.monotonic(), 0.0
     with (
         log.open("w") as kept,
         subprocess.Popen(
@@ -181,9 +182,9 @@ def _make(version: str, folder: Path, made: Path, log: Path, tell: Tell) -> None
         for line in pip.stdout:
             kept.write(line)
             step = _STEP.search(line)
-            if step and int(step[1]) >= told + 10:  # it counts again for each of several parts
-                told = int(step[1])
-                tell(f"compiled {told}% after {(time.monotonic() - began) / 60:.0f} min")
+            if step and time.monotonic() - told > _PROGRESS_SECONDS:
+                told = time.monotonic()
+                tell(f"compiled {step[1]}% of this part after {(told - began) / 60:.0f} min")
     if pip.returncode:
         wrong = _WRONG.search(log.read_text())
         raise Broken(
