@@ -2,7 +2,7 @@
 
 from typing import Any
 
-SECRET = "assert solve([3, 1]) == [1, 3]  # hidden"
+SECRET = "assert solve([3, 1]) == [1, 3] # hidden"
 
 
 def row(task: str = "t0", sop: str = "zero_shot", passed: bool = True, **other: Any) -> dict[str, Any]:
