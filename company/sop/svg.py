@@ -1,6 +1,6 @@
 """A laid out procedure → one self-contained SVG: no scripts, no fonts or links from elsewhere, light and dark.
 
-Where everything is: `layout.py`.
+Where everything is: `layout.py`. Colours and letters are shared with the benchmarks' picture, `bench/figures.py`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from string import Template
 from company.sop.layout import LINE, PAD, SIZES, Box, Layout, Line, Text, layout
 from company.sop.procedure import Procedure
 
-_LIGHT = {
+LIGHT = {
     "page": "#ffffff", "ink": "#1f2328", "soft": "#59636e", "line": "#6e7781", "edge": "#8c959f", "frame": "#f3f5f7",
     "role": "#dbeafe", "run": "#dcfce7", "gate": "#fef3c7", "start": "#e5e7eb", "back": "#b45309",
 }  # fmt: skip
-_DARK = {
+DARK = {
     "page": "#0d1117", "ink": "#e6edf3", "soft": "#9aa4b0", "line": "#8b949e", "edge": "#6e7681", "frame": "#161b22",
     "role": "#1e3a5f", "run": "#14432a", "gate": "#4a3a0f", "start": "#30363d", "back": "#f0a35e",
 }  # fmt: skip
-_FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
+FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 _RULES = Template(
     " ".join(
         f".company-sop {rule}"
         for rule in (
-            f"text {{ font-family: {_FONT}; fill: $ink }}",
+            f"text {{ font-family: {FONT}; fill: $ink }}",
             f".name {{ font-size: {SIZES['name'] - 1}px; font-weight: 600 }}",
             f".who {{ font-size: {SIZES['who'] - 1}px }}",
             f".note {{ font-size: {SIZES['note'] - 1}px; fill: $soft }}",
@@ -55,7 +55,7 @@ def svg(procedure: Procedure) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="company-sop" role="img" width="{picture.width:g}" '
         f'height="{picture.height:g}" viewBox="0 0 {picture.width:g} {picture.height:g}">',
-        f"<title>{_text(about)}</title>",
+        f"<title>{xml(about)}</title>",
         f"<style>{_style()}</style>",
         f"<defs>{_marker('tip')}{_marker('tip-back')}</defs>",
         '<rect width="100%" height="100%" class="page"/>',
@@ -66,8 +66,8 @@ def svg(procedure: Procedure) -> str:
 
 
 def _style() -> str:
-    dark = _RULES.substitute(_DARK)
-    return f"{_RULES.substitute(_LIGHT)} @media (prefers-color-scheme: dark) {{ {dark} }}"
+    dark = _RULES.substitute(DARK)
+    return f"{_RULES.substitute(LIGHT)} @media (prefers-color-scheme: dark) {{ {dark} }}"
 
 
 def _body(picture: Layout) -> list[str]:
@@ -105,7 +105,7 @@ def _place(box: Box) -> str:
 
 def _lines(lines: tuple[Text, ...], x: float, y: float, anchor: str) -> list[str]:
     return [
-        f'<text x="{x:g}" y="{y + number * LINE:g}" text-anchor="{anchor}" class="{line.style}">{_text(line.text)}</text>'
+        f'<text x="{x:g}" y="{y + number * LINE:g}" text-anchor="{anchor}" class="{line.style}">{xml(line.text)}</text>'
         for number, line in enumerate(lines)
     ]
 
@@ -131,5 +131,6 @@ def _marker(tip: str) -> str:
     return f'<marker id="company-sop-{tip}" {sizes} orient="auto">{path}</marker>'
 
 
-def _text(text: str) -> str:
+def xml(text: str) -> str:
+    """Any text as it may stand in a document, what XML cannot hold replaced."""
     return escape(_SUNK.sub("\ufffd", text))
