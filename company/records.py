@@ -79,6 +79,8 @@ class Request:
     """The repository that was there before and gets a branch with the result; empty for a new one."""
     start: str = ""
     """With `into`: the commit that the run began from."""
+    seed: int = 1
+    """What makes its questions other ones than those of the same run with another seed."""
 
     @property
     def first(self) -> str:

@@ -201,6 +201,9 @@ def _memory_over(root: int, limit: int, volumes: Sequence[str]) -> bool:
 
 def _files(pid: int, volumes: Sequence[str]) -> int:
     count = 0
+    with contextlib.suppress(OSError):
+        if Path(f"/proc/{pid}/root").samefile("/"):
+            return 0  # not in its own root yet: what lies there is the machine's
     for volume in volumes:
         with contextlib.suppress(OSError):
             usage = os.statvfs(f"/proc/{pid}/root{volume}")
