@@ -96,7 +96,8 @@ def bench(
         digests = {each.name: each.digest for each in procedures.values()}
         count = looks.look(results.parent, name, len(tasks), model, digests)
         say(f"This counts as look {count} at the test half of {name}; {results.parent / looks.NAME} lists them.")
-    say(f"{len(tasks)} of {len(every)} tasks, {len(procedures)} procedures, {seeds} seeds: {len(jobs)} runs; {model}")
+    names = ", ".join(each.name for each in procedures.values())
+    say(f"{len(tasks)} of {len(every)} tasks by {names} with {model}, each {seeds} times: runs: {len(jobs)}")
     with _shown(console, plain=plain) as (tell, progress):
         measured = runner.Bench(
             jobs, settings, results, tell, asyncio.Event(),

@@ -174,6 +174,8 @@ def _read(known: Dataset, path: Path) -> Iterator[Task]:
     Raises:
         UsageError: it is none of the set's format.
     """
+    if not path.is_file():
+        raise UsageError("there is no such file", place=str(path), hint=f"get {known.get}")
     try:
         with disk_errors("read the data set", path):
             content = path.read_bytes()
@@ -182,8 +184,6 @@ def _read(known: Dataset, path: Path) -> Iterator[Task]:
             json.loads(text) if text.lstrip().startswith("[") else [*map(json.loads, text.splitlines())]
         )
         yield from READERS[known.name](known.name, records)
-    except FileNotFoundError as error:
-        raise UsageError("there is no such file", place=str(path), hint=f"get {known.get}") from error
     except (ValueError, KeyError, TypeError, EOFError, SyntaxError) as error:
         fact = f"has no {error}" if isinstance(error, KeyError) else str(error)[:200]
         raise UsageError(f"this is not {known.name}: {fact}", place=str(path), hint=f"get {known.get}") from error

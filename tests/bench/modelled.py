@@ -25,13 +25,15 @@ DOCUMENTS = {
 
 
 class Endpoint:
-    """`answer` is the file that it writes, path and text; once `down` is set it refuses all."""
+    """It writes one file; once `down` is set it refuses all. Request `hangs_at` has no answer until `released`."""
 
     def __init__(self, path: str, text: str) -> None:
         self.path, self.text = path, text
         self.bodies: list[dict[str, Any]] = []
         self.down = False
         self.port = 0
+        self.hangs_at = 0
+        self.reached, self.released = threading.Event(), threading.Event()
 
     @property
     def settings(self) -> Settings:
@@ -53,6 +55,10 @@ def endpoint(path: str, text: str) -> Iterator[Endpoint]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             state.bodies.append(body)
+            if len(state.bodies) == state.hangs_at:
+                state.reached.set()
+                state.released.wait(100)
+                return
             choice = {
                 "index": 0,
                 "message": {"role": "assistant", "content": state.reply(body)},
@@ -84,6 +90,7 @@ def endpoint(path: str, text: str) -> Iterator[Endpoint]:
     try:
         yield state
     finally:
+        state.released.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -1,6 +1,7 @@
 """Measurements: nothing of a judge reaches a model or a role's tools, nothing is paid for twice, whatever stops them."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,3 +143,32 @@ def test_a_line_that_a_kill_cut_off_is_measured_again(tmp_path: Path) -> None:
         file.write('{"key": "b", "n"')
     rows.append(path, {"key": "c", "n": 3})
     assert [row["key"] for row in rows.read(path)] == ["a", "c"]
+
+
+def test_a_seed_is_kept_for_the_resumed_run_and_is_an_ingredient(tmp_path: Path, model: Endpoint) -> None:
+    asyncio.run(bench(tmp_path, "mbpp", model, seeds=2)[0].run())
+    requests = sorted(
+        (json.loads(path.read_text())["seed"], path.parent)
+        for path in (tmp_path / "workspace/bench/mbpp/zero_shot").glob("*/.company/runs/*/request.json")
+    )
+    assert [seed for seed, _ in requests] == [1, 2]
+    made_of = [(folder / "events.jsonl").read_text() for _, folder in requests]
+    assert ["the seed" in text for text in made_of] == [False, True]
+
+
+def test_only_so_many_runs_at_once_and_all_are_made(tmp_path: Path, model: Endpoint) -> None:
+    measured, told = bench(tmp_path, "mbpp", model, seeds=4)
+    measured.parallel = 3
+    asyncio.run(measured.run())
+    assert len(measured.rows) == len(told) == 4
+    assert sorted(row["seed"] for row in measured.rows) == [1, 2, 3, 4]
+
+
+def test_a_run_that_reached_its_limit_passes_nothing(tmp_path: Path, model: Endpoint) -> None:
+    own = tmp_path / "narrow.yaml"
+    call = "{role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile]"
+    steps = f"steps:\n  one: {call}}}\n  two: {call}, after: one}}\n"
+    own.write_text(f"sop: 1\nname: narrow\ndescription: Two calls.\nlimits: {{tokens: 10}}\n{steps}")
+    asyncio.run(bench(tmp_path, "mbpp", model, (str(own),))[0].run())
+    (row,) = rows.read(tmp_path / "RESULTS.jsonl")
+    assert (row["status"], row["accepted"], row["passed"], row["failure"]) == ("limited", None, False, "limit")
