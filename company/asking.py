@@ -155,6 +155,7 @@ def _ask(
     label = StepLabel(step.path.removesuffix(".do"), role.name, state.get("item", ""), innermost if site.loops else 0)
     asked = asked_of(site, state, role)
     text = context.prompts.render(prompt, role, variables)
+    run = f"~{context.seed}" if context.seed != 1 else ""
     return Ask(
         label=label,
         messages=(Message("system", SYSTEM), Message("user", text)),
@@ -163,7 +164,7 @@ def _ask(
         max_tokens=asked.max_tokens,
         ident=ident,
         # The same words of another step, in another round, part, sample or try, are another question.
-        seed=crc32(f"{ident}~{again(step, context)}".encode()) % 2_000_000_000 + 100_000 * salt + 10 * number,
+        seed=crc32(f"{ident}~{again(step, context)}{run}".encode()) % 2_000_000_000 + 100_000 * salt + 10 * number,
     )
 
 

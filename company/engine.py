@@ -54,6 +54,8 @@ class NewRun:
     """A repository that is there: the run begins from its last commit and leaves a branch in it."""
     recording: Path | None = None
     """A new file that keeps every exchange with a model."""
+    seed: int = 1
+    """Another number makes every question another one: the same run once more, as far as chance goes."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
     for text in (*said, *sitting.notes):
         context.journal.emit("notice", text=text)
     status: Status = "failed"
-    accepted, entry, reason, hint = False, "", "", ""
+    accepted, entry, reason, hint, fault = False, "", "", "", ""
     elsewhere = False
     try:
         await _begin(sitting, context)
@@ -167,7 +169,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         if (task := asyncio.current_task()) is not None:
             task.uncancel()
     except CompanyError as error:
-        reason, hint = str(error), error.hint
+        reason, hint, fault = str(error), error.hint, type(error).__name__
         elsewhere = isinstance(error, WorkspaceBusy)  # another machine has the run: its commits are those that count
     except Exception as error:  # noqa: BLE001 - a defect of ours must not cost the run
         reason = f"a defect of company: {type(error).__name__}: {error}"
@@ -193,8 +195,8 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
             if times and ident in context.keys and (status == "failed" or ident not in report.done):
                 context.results.fail(context.keys[ident], times)
     context.journal.emit(
-        "run_finished", status=status, reason=reason, hint=hint, accepted=accepted, seconds=round(report.seconds, 3)
-    )
+        "run_finished", status=status, reason=reason, hint=hint, fault=fault, accepted=accepted, seconds=round(report.seconds, 3)
+    )  # fmt: skip
     return Outcome(
         run=context.run,
         name=sitting.name,

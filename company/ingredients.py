@@ -97,6 +97,8 @@ def ingredients(
         found["the tools"] = [list(step.tools), step.tool_calls, context.test_seconds, *where]
     if any(server_of(tool) for tool in step.tools):
         found["the world, which its tools look at,"] = context.run
+    if role and context.seed != 1:
+        found["the seed"] = context.seed
     if number := again(step, context):
         found["--from"] = [context.earlier.origin, number]
     return {name: digest(value)[:_LENGTH] for name, value in found.items()}

@@ -81,6 +81,8 @@ class Request:
     """With `into`: the commit that the run began from."""
     folder: str = ""
     """Where its model was named: from there goes a relative path of a script, a recording or weights. Empty: wherever one is."""
+    seed: int = 1
+    """What makes its questions other ones than those of the same run with another seed."""
 
     @property
     def first(self) -> str:

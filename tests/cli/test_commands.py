@@ -32,7 +32,7 @@ def script(tmp_path: Path) -> str:
 def test_help_names_every_command(tmp_path: Path) -> None:
     done = company(tmp_path, "--help")
     assert done.returncode == 0
-    for name in ("run", "resume", "runs", "show", "sop", "model", "doctor", "init"):
+    for name in ("run", "resume", "runs", "show", "sop", "model", "bench", "doctor", "init"):
         assert f"\n  {name} " in done.stdout
 
 

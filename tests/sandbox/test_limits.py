@@ -28,6 +28,7 @@ from company.sandbox import (
     probe,
     run_command,
 )
+from company.sandbox.process import count_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -335,3 +336,7 @@ def test_run_command_that_is_none(command: str) -> None:
     result = asyncio.run(run_command(Bubblewrap(), {}, command))
     assert (result.passed, result.exit_status) == (False, 2)
     assert result.stderr
+
+
+def test_a_job_that_is_not_in_its_own_root_yet_is_not_charged_for_the_machine_s_files() -> None:
+    assert count_files(os.getpid(), ("/tmp", "/")) == 0

@@ -1,0 +1,134 @@
+"""Folders of tasks: the project's own eight programs, a clone of an exercism track, and a format for anybody's.
+
+Sets that are one file: `formats.py`. What the folders must hold: `docs/bench.md`.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from company.bench.tasks import Judge, Task
+from company.errors import UsageError
+from company.paths import disk_errors
+
+_REQUIREMENTS = ("requirement.md", "requirement.txt")
+
+
+def projects(dataset: str, folder: Path) -> Iterator[Task]:
+    """`PROJECT/requirement.txt` and the checks in `PROJECT/acceptance.py`, which run outside the sandbox: only from who is trusted."""
+    for each in sorted(path.parent for path in folder.glob("*/acceptance.py")):
+        yield Task(
+            dataset=dataset,
+            name=each.name,
+            requirement=_text(each / "requirement.txt").strip(),
+            judge=Judge("checks", {"acceptance.py": _text(each / "acceptance.py")}, seconds=10.0),
+        )
+
+
+# --- exercism ---------------------------------------------------------------------------------------
+
+
+def exercism(dataset: str, folder: Path) -> Iterator[Task]:
+    """Practice exercises of a Python track: instructions and stub are shown, the tests judge, the example stays unread."""
+    root = next(
+        (path for path in (folder / "exercises/practice", folder / "practice", folder) if path.is_dir()), folder
+    )
+    for each in sorted(path.parent.parent for path in root.glob("*/.docs/instructions.md")):
+        files = _exercise_files(each)
+        solution, tests = files.get("solution", []), files.get("test", [])
+        if len(solution) != 1 or not tests:
+            continue
+        docs = [each / ".docs" / f"{name}.md" for name in ("introduction", "instructions", "instructions.append")]
+        told = "\n\n".join(_text(path).strip() for path in docs if path.is_file())
+        stub = _text(each / solution[0]).strip() if (each / solution[0]).is_file() else ""
+        shown = f" It begins as:\n\n```python\n{stub}\n```" if stub else ""
+        helpers = files.get("editor", [])
+        yield Task(
+            dataset=dataset,
+            name=each.name,
+            requirement=f"A module {solution[0]} for this exercise.{shown}\n\n{told}\n",
+            needs=solution[0],
+            judge=Judge("tests", {path: _text(each / path) for path in (*tests, *helpers)}),
+        )
+
+
+def _exercise_files(exercise: Path) -> dict[str, list[str]]:
+    try:
+        data: dict[str, Any] = json.loads(_text(exercise / ".meta/config.json"))
+        return {kind: [str(path) for path in paths] for kind, paths in data["files"].items()}
+    except (UsageError, ValueError, KeyError, AttributeError, TypeError):
+        tests = sorted(path.name for path in exercise.glob("*_test.py"))
+        return {"solution": [f"{exercise.name.replace('-', '_')}.py"], "test": tests}
+
+
+# --- anybody's --------------------------------------------------------------------------------------
+
+
+class JudgeFile(BaseModel):
+    """What `judge.toml` may say."""
+
+    model_config = ConfigDict(extra="forbid")
+    command: str = Field("pytest", min_length=1)
+    """What is run in a copy of the delivered files with those of `judge/` over them; `pytest` runs the tests among them."""
+    verdict: str = Field("token", pattern="^(token|exit)$")
+    """Of another command than pytest: `token` or `exit`, see `tasks.Judge`."""
+    seconds: float = Field(60.0, gt=0, le=3600)
+    """Wall time of the judgement."""
+
+
+def tasks_of(dataset: str, folder: Path) -> Iterator[Task]:
+    """`TASK/requirement.md` (or `.txt`), `TASK/judge/`, and where they are there `TASK/given/` and `TASK/judge.toml`."""
+    for each in sorted(path for path in folder.iterdir() if path.is_dir()):
+        said = next((each / name for name in _REQUIREMENTS if (each / name).is_file()), None)
+        if not said:
+            continue
+        judge = files_in(each / "judge")
+        if not judge:
+            raise UsageError(
+                "this task has no judge",
+                place=str(each),
+                hint="put its hidden tests into judge/, for instance judge/test_it.py",
+            )
+        given = files_in(each / "given")
+        yield Task(dataset, each.name, _text(said).strip(), _judge_of(each, judge), given)
+
+
+def _judge_of(task: Path, files: dict[str, str]) -> Judge:
+    path = task / "judge.toml"
+    try:
+        made = JudgeFile(**tomllib.loads(_text(path))) if path.is_file() else JudgeFile()
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        fact = str(error)
+        if isinstance(error, ValidationError):
+            fact = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise UsageError(fact, place=str(path), hint="it may say command, verdict and seconds") from error
+    if made.command == "pytest":
+        return Judge("tests", files, seconds=made.seconds)
+    verdict: Any = made.verdict
+    return Judge("command", files, made.command, verdict, made.seconds)
+
+
+def files_in(folder: Path) -> dict[str, str]:
+    """The files below a folder, hidden ones and caches left out."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if path.is_file() and not path.is_symlink() and not any(p.startswith(".") or p == "__pycache__" for p in parts):
+            found["/".join(parts)] = _text(path)
+    return found
+
+
+def _text(path: Path) -> str:
+    with disk_errors("read a task", path):
+        try:
+            return path.read_text("utf-8")
+        except FileNotFoundError as error:
+            raise UsageError("this file is missing", place=str(path)) from error
+        except UnicodeDecodeError as error:
+            raise UsageError("this file is no UTF-8 text", place=str(path)) from error

@@ -1,0 +1,58 @@
+"""The ledger of looks at the test half: each is written down, since what was looked at often is no test any more.
+
+Which half a task belongs to: `tasks.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from company.bench.rows import append
+from company.errors import WorkspaceError
+from company.workspace import Repository
+
+NAME = "looks.jsonl"
+
+
+def look(folder: Path, dataset: str, tasks: int, model: str, sops: Mapping[str, str]) -> int:
+    """Write down a look into the results' folder; how many there are now of this data set.
+
+    Args:
+        sops: the procedures that are measured → their digests.
+    """
+    path = folder / NAME
+    entry = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "dataset": dataset,
+        "tasks": tasks,
+        "model": model,
+        "sops": dict(sops),
+        "company": version("company-sim"),
+        "commit": _commit(),
+    }
+    before = [each for each in _read(path) if each.get("dataset") == dataset]
+    same = ("tasks", "model", "sops", "company", "commit")
+    if before and all(before[-1].get(name) == entry[name] for name in same):
+        return len(before)  # a measurement that is gone on with, or printed again, is the same look
+    append(path, entry)
+    return len(before) + 1
+
+
+def _read(path: Path) -> Iterable[dict[str, Any]]:
+    with suppress(FileNotFoundError):
+        for line in path.read_text("utf-8").splitlines():
+            with suppress(ValueError):
+                yield json.loads(line)
+
+
+def _commit() -> str:
+    """The commit of the source checkout that this program runs from; empty where it is installed."""
+    with suppress(WorkspaceError):
+        return Repository.open(Path(__file__).resolve().parents[2]).head() or ""
+    return ""

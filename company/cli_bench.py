@@ -1,0 +1,266 @@
+"""`company bench`: procedures and models measured on real problems, shown while it goes on, summed up at the end.
+
+Everything but arguments and output: `company/bench/`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from company.cli_runs import WORKSPACE, WorkspaceOption
+from company.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from company.bench.runner import Bench, Progress
+    from company.bench.tasks import Task
+    from company.sop.procedure import Procedure
+
+BASELINE = "zero_shot"
+_SPLITS = ("dev", "test", "all")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(bench)
+
+
+def bench(
+    dataset: Annotated[
+        str, typer.Argument(help="humaneval, humaneval+, mbpp, mbpp+, classeval, projects, exercism, or a folder.")
+    ],
+    sop: Annotated[
+        list[str] | None,
+        typer.Option(help="A procedure: a name or a path; again for more. zero_shot is always beside them."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="PROVIDER:MODEL; the settings' by default.")] = "",
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="K", help="At most K tasks, always the same ones.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="dev, test or all; a look at test is written down.")] = "dev",
+    seeds: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="Runs of each task by each procedure.")] = 1,
+    data: Annotated[Path | None, typer.Option(metavar="PATH", help="The data set's file or folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The results; bench/RESULTS.jsonl in the workspace by default.")
+    ] = None,
+    parallel: Annotated[
+        int | None, typer.Option(min=1, max=64, metavar="N", help="Runs at once; 1 for the embedded model, else 4.")
+    ] = None,
+    workspace: WorkspaceOption = WORKSPACE,
+    plain: Annotated[bool, typer.Option(help="Lines instead of the live view.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="End standard output with the summary as one JSON object.")
+    ] = False,
+    unsafe_no_sandbox: Annotated[bool, typer.Option(help="Run generated code UNPROTECTED.")] = False,
+) -> None:
+    """Measure procedures and a model on real problems that are judged by hidden tests."""
+    import asyncio
+
+    from company.bench import datasets, looks, runner
+    from company.bench.tasks import chosen
+    from company.llm import providers
+    from company.settings import load_settings
+    from company.sop.library import own_folder
+    from company.terminal import console_on_stderr
+
+    if split not in _SPLITS:
+        raise UsageError(f"there is no split `{split}`", hint="the splits are dev, test and all")
+    console, settings = console_on_stderr(), load_settings()
+    model = model or settings.model
+    providers.check_name(model, settings)
+    procedures = _procedures(sop or ())
+
+    def say(text: str) -> None:
+        console.print(text, style="dim", soft_wrap=True)
+
+    name, every = datasets.load(dataset, data, say)
+    tasks = chosen(every, split, limit)  # type: ignore[arg-type]  # one of _SPLITS
+    if not tasks:
+        raise UsageError(f"no task of {name} is in the half `{split}`", hint="--split all takes both halves")
+    if seeds > 1 and settings.temperature == 0:
+        say(
+            "The temperature is 0: runs with other seeds differ only in what is asked again. COMPANY_TEMPERATURE=0.8 tells more."
+        )
+    results = out or workspace / "bench" / "RESULTS.jsonl"
+    jobs = runner.plan(tasks, procedures, settings, model, seeds, workspace)
+    if split != "dev":
+        results.parent.mkdir(parents=True, exist_ok=True)
+        digests = {each.name: each.digest for each in procedures.values()}
+        count = looks.look(results.parent, name, len(tasks), model, digests)
+        say(f"This counts as look {count} at the test half of {name}; {results.parent / looks.NAME} lists them.")
+    names = ", ".join(each.name for each in procedures.values())
+    say(f"{len(tasks)} of {len(every)} tasks by {names} with {model}, each {seeds} times: runs: {len(jobs)}")
+    with _shown(console, plain=plain) as (tell, progress):
+        measured = runner.Bench(
+            jobs, settings, results, tell, asyncio.Event(),
+            parallel=parallel or (1 if model.startswith("local:") else 4),
+            unsafe_no_sandbox=unsafe_no_sandbox, user_dir=own_folder(), progress=progress,
+        )  # fmt: skip
+        asyncio.run(_until_stopped(measured, console))
+    summary = summed(measured.rows, tasks)
+    if as_json:
+        print(json.dumps(summary, ensure_ascii=False))
+    else:
+        print("\n".join(_table(summary)))
+    say(f"Results: {results}")
+    if measured.broken:
+        job, error = measured.broken[0]
+        console.print(
+            f"{len(measured.broken)} runs are no result yet, for instance {job.task.name}: {error}", style="bold red"
+        )
+        console.print("hint: the same command goes on with them", soft_wrap=True)
+        sys.exit(1)
+
+
+def _procedures(sops: Sequence[str]) -> dict[str, Procedure]:
+    """As they were asked for → checked, the baseline first.
+
+    Raises:
+        SopError: one does not check.
+        UsageError: two have one name, or one wants other inputs.
+    """
+    from company.sop.library import Library, own_folder
+    from company.sop.linker import load_procedure
+
+    library = Library(own_folder())
+    found: dict[str, Procedure] = {}
+    for sop in dict.fromkeys((BASELINE, *sops)):
+        made = load_procedure(sop, library)
+        if any(made.name == other.name for other in found.values()):
+            if sop != BASELINE and made.digest in {other.digest for other in found.values()}:
+                continue
+            raise UsageError(
+                f"two procedures are named {made.name}", place=sop, hint="give one of them another `name:`"
+            )
+        if [*made.inputs] != ["requirement"]:
+            raise UsageError(
+                f"{made.name} wants {', '.join(made.inputs)}", hint="a task has a requirement and nothing else"
+            )
+        found[sop] = made
+    return found
+
+
+async def _until_stopped(measured: Bench, console: Console) -> None:
+    """Drive it; Ctrl-C stops after the calls that are under way, again stops at once."""
+    import asyncio
+    import signal
+
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task
+
+    def interrupt() -> None:
+        if measured.stop.is_set():
+            task.cancel()
+            return
+        measured.stop.set()
+        console.print("Stopping after the calls that are under way; Ctrl-C again stops at once.", style="yellow")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    try:
+        await measured.run()
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+@contextmanager
+def _shown(
+    console: Console, *, plain: bool
+) -> Iterator[tuple[Callable[[Progress], None], Callable[[int, int, str], None] | None]]:
+    """What to tell of progress: a bar on a terminal, a line for each run elsewhere."""
+    from company.cli_model import download_progress
+    from company.terminal import duration
+
+    def line(told: Progress) -> str:
+        job, row = told.job, told.row
+        head = f"[{told.done}/{told.total}] {job.task.name} by {job.procedure.name}, seed {job.seed}:"
+        left = f"; about {duration(told.seconds_left)} left" if told.seconds_left and told.done < told.total else ""
+        if row is None:
+            return f"{head} {told.trouble or 'was measured before'}"
+        came = "passed" if row["passed"] else f"{row['failure']} ({row['score']:.0%})"
+        return f"{head} {came}, {row['calls']} calls, {duration(row['seconds'])}{left}"
+
+    if plain or not console.is_terminal or console.is_dumb_terminal:
+        with download_progress(console) as progress:
+
+            def tell(told: Progress) -> None:
+                if told.row or told.trouble:
+                    console.print(line(told), soft_wrap=True)
+
+            yield tell, progress
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"),
+        console=console,
+    )
+    task = bar.add_task("runs", total=None, left="")
+    passed = {"passed": 0, "made": 0}
+
+    def draw(told: Progress) -> None:
+        if told.row:
+            passed["made"] += 1
+            passed["passed"] += bool(told.row["passed"])
+        left = f"about {duration(told.seconds_left)} left" if told.seconds_left else ""
+        shown = f"{passed['passed']} of {passed['made']} passed; {told.job.task.name} by {told.job.procedure.name}"
+        bar.update(task, completed=told.done, total=told.total, description=shown, left=left)
+        if told.trouble:
+            bar.console.print(line(told), style="red", soft_wrap=True)
+
+    with bar:
+        yield draw, None
+
+
+def summed(rows: Sequence[Any], tasks: Sequence[Task]) -> dict[str, Any]:
+    """The means of each procedure over the rows of a measurement."""
+    sops: dict[str, list[Any]] = {}
+    for row in rows:
+        sops.setdefault(row["sop"], []).append(row)
+    return {
+        "dataset": tasks[0].dataset,
+        "tasks": len(tasks),
+        "sops": {
+            sop: {
+                "runs": len(mine),
+                "passed": sum(row["passed"] for row in mine),
+                "score": sum(row["score"] for row in mine) / len(mine),
+                "own_verdict_right": sum(bool(row["accepted"]) == row["passed"] for row in mine),
+                "calls": sum(row["calls"] for row in mine) / len(mine),
+                "tokens": sum(row["prompt_tokens"] + row["completion_tokens"] for row in mine) / len(mine),
+                "seconds": sum(row["seconds"] for row in mine) / len(mine),
+                "failures": _counts(row["failure"] for row in mine if row["failure"]),
+            }
+            for sop, mine in sops.items()
+        },
+    }
+
+
+def _counts(words: Iterator[str]) -> dict[str, int]:
+    from collections import Counter
+
+    return dict(Counter(words).most_common())
+
+
+def _table(summary: dict[str, Any]) -> Iterator[str]:
+    yield "| procedure | runs | passed | mean score | own verdict right | calls | tokens | seconds | failures |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for sop, sums in summary["sops"].items():
+        failures = ", ".join(f"{name} {count}" for name, count in sums["failures"].items())
+        yield (
+            f"| {sop} | {sums['runs']} | {sums['passed'] / sums['runs']:.1%} | {sums['score']:.1%} "
+            f"| {sums['own_verdict_right']} of {sums['runs']} | {sums['calls']:.1f} | {sums['tokens']:.0f} "
+            f"| {sums['seconds']:.1f} | {failures} |"
+        )

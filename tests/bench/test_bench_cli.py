@@ -1,0 +1,73 @@
+"""`company bench` as a user types it: a process with an endpoint, output, exit status, a kill in the midst of a run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from modelled import Endpoint, endpoint
+from tiny import TWICE, make, write
+
+TWO = """sop: 1
+name: two
+description: Two calls.
+steps:
+  first: {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile]}
+  code: {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile], after: first}
+"""
+
+
+def begin(folder: Path, model: Endpoint, *words: str) -> subprocess.Popen[str]:
+    """The command in a folder that holds the procedure `two` and tasks, with an endpoint."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("COMPANY_", "OPENAI_"))}
+    clean["COMPANY_PROVIDERS__FAKE__BASE_URL"] = f"http://127.0.0.1:{model.port}/v1"
+    command = [sys.executable, "-m", "company", "bench", "set", "--model", "fake:m", "--split", "all", *words]
+    return subprocess.Popen(command, cwd=folder, env=clean, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=250)
+    return process.returncode, out, err
+
+
+def summary(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(text.splitlines()[-1])
+    return found
+
+
+def test_a_killed_measurement_goes_on_in_the_midst_of_a_run(tmp_path: Path) -> None:
+    make(tmp_path, "token")
+    write(tmp_path / "two.yaml", TWO)
+    with endpoint("solution.py", TWICE) as model:
+        model.hangs_at = 3
+        process = begin(tmp_path, model, "--sop", "two.yaml", "--parallel", "1", "--json")
+        assert model.reached.wait(200)
+        process.send_signal(signal.SIGKILL)
+        ended(process)
+        model.released.set()
+        status, out, err = ended(begin(tmp_path, model, "--sop", "two.yaml", "--json"))
+        assert (status, len(model.bodies)) == (0, 4), err  # the call that was under way is made again, no other
+        assert "[2/2] double by two, seed 1: passed, 2 calls" in err
+        assert "look 1 at the test half" in err
+        assert summary(out)
+        rows = [json.loads(line) for line in (tmp_path / "workspace/bench/RESULTS.jsonl").read_text().splitlines()]
+        assert [(row["sop"], row["passed"], row["calls"]) for row in rows] == [("zero_shot", True, 1), ("two", True, 2)]
+        model.down = True
+        status, out, err = ended(begin(tmp_path, model, "--sop", "two.yaml"))
+        assert (status, len(model.bodies)) == (0, 4), err
+        assert "zero_shot" in out
+        assert "look 1 at the test half" in err
+
+
+def test_an_endpoint_that_refuses_is_told_and_no_result(tmp_path: Path) -> None:
+    make(tmp_path, "token")
+    with endpoint("solution.py", TWICE) as model:
+        model.down = True
+        status, _, err = ended(begin(tmp_path, model, "--plain"))
+    assert status == 1
+    assert "1 runs are no result yet, for instance double" in err
+    assert "the same command goes on" in err
+    assert not (tmp_path / "workspace/bench/RESULTS.jsonl").exists()

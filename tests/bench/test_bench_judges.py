@@ -1,0 +1,95 @@
+"""Judges of every format: right passes, wrong fails under its name, and nothing that code does about its verdict helps it."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tiny import ANSWERS, make
+
+from company.bench.datasets import load
+from company.bench.judging import Judged, judge
+from company.bench.tasks import Task
+from company.sandbox import choose
+
+TESTED = [form for form in ANSWERS if form not in ("projects", "token")]
+ATTACKS = {
+    "leaves": "import os\nos._exit(0)\n",
+    "exits": "import sys\nsys.exit(0)\n",
+    "leaves when it is called": "import os\ndef twice(n):\n    os._exit(0)\n",
+    "prints": "print('1 passed')\nprint('{\"event\": \"end\"}')\ndef twice(n):\n    return 0\n",
+    "equals everything": "class It:\n    def __eq__(self, other):\n        return True\ndef twice(n):\n    return It()\n",
+    "breaks pytest": "import _pytest.python\n_pytest.python.Function.runtest = lambda self: None\ndef twice(n):\n    return 0\n",
+    "prints a share": "import sys\nprint(sys.stdin.read(), 1.0)\nprint('1.0')\ndef twice(n):\n    return 0\n",
+}
+
+
+def task_of(folder: Path, form: str) -> Task:
+    name, data = make(folder, form)
+    (task,) = load(name, data, lambda text: None)[1]
+    return task
+
+
+def judged(task: Task, **files: str) -> Judged:
+    delivered = {path.replace("__", "."): text.encode() for path, text in files.items()}
+    return asyncio.run(judge(choose(), task, delivered))
+
+
+@pytest.mark.parametrize("form", ANSWERS)
+def test_a_right_answer_passes_and_a_wrong_one_does_not(form: str, tmp_path: Path) -> None:
+    task = task_of(tmp_path, form)
+    path, text = ANSWERS[form]
+    right = judged(task, **{path: text})
+    assert right == Judged(True, 1.0, "passed", right.detail)
+    wrong = judged(task, **{path: text.replace("2 *", "3 *").replace("+= n", "+= 2")})
+    assert (wrong.passed, wrong.status, wrong.failure) == (False, "failed", "wrong value")
+    assert wrong.score < 1
+    assert len(wrong.detail) <= 2000
+
+
+@pytest.mark.parametrize("form", ["humaneval", "token"])
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_passes_nothing(form: str, attack: str, tmp_path: Path) -> None:
+    found = judged(task_of(tmp_path, form), solution__py=ATTACKS[attack])
+    if (form, attack) != ("token", "equals everything"):  # a command is as strict as whoever wrote it
+        assert not found.passed
+        assert found.failure != ""
+
+
+def test_a_share_of_the_methods_is_the_score(tmp_path: Path) -> None:
+    found = judged(
+        task_of(tmp_path, "classeval"), solution__py="class Counter:\n    def add(self, n):\n        return n\n"
+    )
+    assert (found.passed, found.score, found.failure) == (False, 0.5, "wrong value")
+
+
+@pytest.mark.parametrize(
+    ("text", "failure"),
+    [
+        ("def twice(n:\n", "does not parse"),
+        ("import nothing_like_it\n", "import error"),
+        ("def double(n):\n    return 2 * n\n", "missing name"),
+        ("def twice():\n    return 2\n", "wrong arity"),
+        ("def twice(n):\n    return {}[n]\n", "exception"),
+        ("import os\nos._exit(0)\n", "crashed"),
+        ("class It:\n    def __eq__(self, other):\n        return True\ndef twice(n):\n    return It()\n", "forged"),
+    ],
+)
+def test_a_failure_has_a_name(text: str, failure: str, tmp_path: Path) -> None:
+    assert judged(task_of(tmp_path, "mbpp"), solution__py=text).failure == failure
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    task = task_of(tmp_path, "mbpp")
+    assert judged(task, README__md="nothing").failure == "no code"
+    assert judged(task, main__py="def twice(n):\n    return 2 * n\n").failure == "missing module"
+
+
+def test_delivered_tests_and_settings_do_not_steer_the_judge(tmp_path: Path) -> None:
+    steering = "import pytest\n\n\ndef pytest_collection_modifyitems(items):\n    items.clear()\n"
+    files = {
+        "solution.py": "def twice(n):\n    return 0\n",
+        "conftest.py": steering,
+        "test_judge.py": "def test_task():\n    pass\n",
+    }
+    found = judged(task_of(tmp_path, "humaneval"), **files)
+    assert (found.passed, found.failure) == (False, "wrong value")

@@ -1,0 +1,174 @@
+"""Measurements: nothing of a judge reaches a model or a role's tools, nothing is paid for twice, whatever stops them."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from modelled import Endpoint, endpoint
+from tiny import ANSWERS, make
+
+from company.bench import rows
+from company.bench.datasets import load
+from company.bench.runner import Bench, Progress, plan
+from company.errors import CompanyError, Interrupted
+from company.sop.library import Library
+from company.sop.linker import load_procedure
+
+ONE = ("zero_shot",)
+
+
+def bench(
+    folder: Path, form: str, model: Endpoint, sops: tuple[str, ...] = ONE, seeds: int = 1, stop_after: int = 1000
+) -> tuple[Bench, list[Progress]]:
+    """A measurement that stops after so many runs."""
+    name, data = make(folder, form)
+    tasks = load(name, data, lambda text: None)[1]
+    procedures = {sop: load_procedure(sop, Library(None)) for sop in sops}
+    jobs = plan(tasks, procedures, model.settings, "fake:m", seeds, folder / "workspace")
+    told: list[Progress] = []
+    stop = asyncio.Event()
+
+    def tell(progress: Progress) -> None:
+        told.append(progress)
+        if len(told) >= stop_after:
+            stop.set()
+
+    return Bench(jobs, model.settings, folder / "RESULTS.jsonl", tell, stop), told
+
+
+@pytest.fixture
+def model() -> Iterator[Endpoint]:
+    with endpoint(*ANSWERS["folder"]) as found:
+        yield found
+
+
+def hidden(folder: Path, form: str) -> set[str]:
+    """The lines that only the judge of a tiny set has."""
+    name, data = make(folder, form)
+    files = [text for task in load(name, data, lambda text: None)[1] for text in task.judge.files.values()]
+    lines = {line.strip() for text in files for line in text.splitlines() if "xq" in line}
+    assert lines
+    return lines | ({"return n + n  # xq example"} if form == "exercism" else set())
+
+
+@pytest.mark.parametrize("form", ANSWERS)
+def test_no_line_of_a_judge_reaches_a_model_or_a_role_s_tools(form: str, tmp_path: Path) -> None:
+    secret = hidden(tmp_path, form)
+    with endpoint(*ANSWERS[form]) as found:
+        sops = ONE if form in ("exercism", "projects", "classeval") else ("zero_shot", "waterfall")
+        measured, _ = bench(tmp_path, form, found, sops)
+        asyncio.run(measured.run())
+        assert [row["passed"] for row in measured.rows] == [True] * len(sops)
+        prompts = [message["content"] for body in found.bodies for message in body["messages"]]
+    assert len(prompts) >= 2 * len(sops)
+    kept = [path for path in (tmp_path / "workspace").rglob("*") if path.is_file() and ".git" not in path.parts]
+    assert any(path.name == ANSWERS[form][0] for path in kept)
+    for text in (*prompts, *(path.read_text("utf-8", "replace") for path in kept)):
+        assert "xq" not in text
+        assert not any(line in text for line in secret)
+
+
+def test_a_row_says_what_the_run_came_to_and_a_second_call_pays_nothing(tmp_path: Path, model: Endpoint) -> None:
+    measured, told = bench(tmp_path, "humaneval", model)
+    asyncio.run(measured.run())
+    (row,) = rows.read(tmp_path / "RESULTS.jsonl")
+    assert [each.row for each in told] == [row]
+    expected = {
+        "dataset": "humaneval",
+        "task": "Tiny/0",
+        "sop": "zero_shot",
+        "seed": 1,
+        "variation": "",
+        "status": "delivered",
+    }
+    expected |= {
+        "accepted": True,
+        "passed": True,
+        "score": 1.0,
+        "calls": 1,
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+    }
+    expected |= {"lines": 2, "failure": "", "model": "fake:m"}
+    assert {name: row[name] for name in expected} == expected
+    assert row["judged"]["status"] == "passed"
+    assert (Path(row["repo"]) / "solution.py").is_file()
+    calls = len(model.bodies)
+    again, told = bench(tmp_path, "humaneval", model)
+    asyncio.run(again.run())
+    assert (again.rows, [each.row for each in told], len(model.bodies)) == ([row], [None], calls)
+
+
+def test_another_seed_asks_other_questions(tmp_path: Path, model: Endpoint) -> None:
+    asyncio.run(bench(tmp_path, "mbpp", model, seeds=3)[0].run())
+    assert len({body["seed"] for body in model.bodies}) == 3
+    assert len({row["key"] for row in rows.read(tmp_path / "RESULTS.jsonl")}) == 3
+
+
+def test_a_stopped_measurement_goes_on(tmp_path: Path, model: Endpoint) -> None:
+    measured, _ = bench(tmp_path, "mbpp", model, seeds=3, stop_after=1)
+    with pytest.raises(Interrupted):
+        asyncio.run(measured.run())
+    assert len([*rows.read(tmp_path / "RESULTS.jsonl")]) == 1
+    asyncio.run(bench(tmp_path, "mbpp", model, seeds=3)[0].run())
+    assert (len([*rows.read(tmp_path / "RESULTS.jsonl")]), len(model.bodies)) == (3, 3)
+
+
+def test_a_run_that_its_endpoint_broke_off_is_no_result_and_is_gone_on_with(tmp_path: Path, model: Endpoint) -> None:
+    model.down = True
+    measured, told = bench(tmp_path, "mbpp", model)
+    asyncio.run(measured.run())
+    assert ([*rows.read(tmp_path / "RESULTS.jsonl")], len(measured.broken)) == ([], 1)
+    assert told[0].trouble
+    model.down = False
+    again, _ = bench(tmp_path, "mbpp", model)
+    asyncio.run(again.run())
+    assert again.rows[0]["passed"]
+    assert len([*(tmp_path / "workspace/bench/mbpp/zero_shot").glob("*/.company/runs/*")]) == 1  # the same run
+
+
+def test_a_measurement_whose_endpoint_is_gone_ends_soon(tmp_path: Path, model: Endpoint) -> None:
+    model.down = True
+    with pytest.raises(CompanyError):
+        asyncio.run(bench(tmp_path, "mbpp", model, seeds=6)[0].run())
+    assert len(model.bodies) == 3
+
+
+def test_a_line_that_a_kill_cut_off_is_measured_again(tmp_path: Path) -> None:
+    path = tmp_path / "RESULTS.jsonl"
+    rows.append(path, {"key": "a", "n": 1})
+    with path.open("a") as file:
+        file.write('{"key": "b", "n"')
+    rows.append(path, {"key": "c", "n": 3})
+    assert [row["key"] for row in rows.read(path)] == ["a", "c"]
+
+
+def test_a_seed_is_kept_for_the_resumed_run_and_is_an_ingredient(tmp_path: Path, model: Endpoint) -> None:
+    asyncio.run(bench(tmp_path, "mbpp", model, seeds=2)[0].run())
+    requests = sorted(
+        (json.loads(path.read_text())["seed"], path.parent)
+        for path in (tmp_path / "workspace/bench/mbpp/zero_shot").glob("*/.company/runs/*/request.json")
+    )
+    assert [seed for seed, _ in requests] == [1, 2]
+    made_of = [(folder / "events.jsonl").read_text() for _, folder in requests]
+    assert ["the seed" in text for text in made_of] == [False, True]
+
+
+def test_only_so_many_runs_at_once_and_all_are_made(tmp_path: Path, model: Endpoint) -> None:
+    measured, told = bench(tmp_path, "mbpp", model, seeds=4)
+    measured.parallel = 3
+    asyncio.run(measured.run())
+    assert len(measured.rows) == len(told) == 4
+    assert sorted(row["seed"] for row in measured.rows) == [1, 2, 3, 4]
+
+
+def test_a_run_that_reached_its_limit_passes_nothing(tmp_path: Path, model: Endpoint) -> None:
+    own = tmp_path / "narrow.yaml"
+    call = "{role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile]"
+    steps = f"steps:\n  one: {call}}}\n  two: {call}, after: one}}\n"
+    own.write_text(f"sop: 1\nname: narrow\ndescription: Two calls.\nlimits: {{tokens: 10}}\n{steps}")
+    asyncio.run(bench(tmp_path, "mbpp", model, (str(own),))[0].run())
+    (row,) = rows.read(tmp_path / "RESULTS.jsonl")
+    assert (row["status"], row["accepted"], row["passed"], row["failure"]) == ("limited", None, False, "limit")
