@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -47,6 +47,9 @@ def bench(
     ] = None,
     split: Annotated[str, typer.Option(help="dev, test or all; a look at test is written down.")] = "dev",
     seeds: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="Runs of each task by each procedure.")] = 1,
+    vary: Annotated[
+        str, typer.Option(help="Also each task said otherwise: paraphrase, rename, reorder or distract.")
+    ] = "",
     data: Annotated[Path | None, typer.Option(metavar="PATH", help="The data set's file or folder.")] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The results; bench/RESULTS.jsonl in the workspace by default.")
@@ -64,9 +67,13 @@ def bench(
     """Measure procedures and a model on real problems that are judged by hidden tests."""
     import asyncio
 
-    from company.bench import datasets, looks, runner
+    from rich.console import Console
+
+    from company.bench import datasets, figures, looks, runner, tables
+    from company.bench.summary import summarise
     from company.bench.tasks import chosen
     from company.llm import providers
+    from company.paths import disk_errors
     from company.settings import load_settings
     from company.sop.library import own_folder
     from company.terminal import console_on_stderr
@@ -90,7 +97,8 @@ def bench(
             "The temperature is 0: runs with other seeds differ only in what is asked again. COMPANY_TEMPERATURE=0.8 tells more."
         )
     results = out or workspace / "bench" / "RESULTS.jsonl"
-    jobs = runner.plan(tasks, procedures, settings, model, seeds, workspace)
+    asked = [*((task, "") for task in tasks), *_varied(tasks, vary, say)]
+    jobs = runner.plan(asked, procedures, settings, model, seeds, workspace)
     if split != "dev":
         results.parent.mkdir(parents=True, exist_ok=True)
         digests = {each.name: each.digest for each in procedures.values()}
@@ -105,11 +113,18 @@ def bench(
             unsafe_no_sandbox=unsafe_no_sandbox, user_dir=own_folder(), progress=progress,
         )  # fmt: skip
         asyncio.run(_until_stopped(measured, console))
-    summary = summed(measured.rows, tasks)
+    summary = summarise(measured.rows)
     if as_json:
-        print(json.dumps(summary, ensure_ascii=False))
+        print(json.dumps(summary.as_json(), ensure_ascii=False))
+    elif sys.stdout.isatty() and not plain:
+        Console().print(tables.terminal(summary))
     else:
-        print("\n".join(_table(summary)))
+        print(tables.markdown(summary), end="")
+    for picture, svg in figures.figures(summary).items():
+        path = results.with_name(f"{picture}.svg")
+        with disk_errors("write the picture", path):
+            path.write_text(svg, "utf-8")
+        say(f"Picture: {path}")
     say(f"Results: {results}")
     if measured.broken:
         job, error = measured.broken[0]
@@ -118,6 +133,29 @@ def bench(
         )
         console.print("hint: the same command goes on with them", soft_wrap=True)
         sys.exit(1)
+
+
+def _varied(tasks: Sequence[Task], kind: str, say: Callable[[str], None]) -> list[tuple[Task, str]]:
+    """The tasks said otherwise, those that can be; which could not is said."""
+    from dataclasses import replace
+
+    from company.bench.vary import vary
+    from company.bench.wording import CannotVary, Material
+
+    found, left_out = [], []
+    for task in tasks if kind else ():
+        try:
+            made = vary(kind, Material(task.requirement, task.given, task.judge.files, task.needs), 1)
+        except CannotVary as error:
+            left_out.append(f"{task.name} ({error.message})")
+            continue
+        judge = replace(task.judge, files=made.judge)
+        found.append((replace(task, requirement=made.requirement, given=made.given, judge=judge), kind))
+    if left_out:
+        say(
+            f"{len(left_out)} of {len(tasks)} tasks cannot be varied so, and are only asked as they are: {left_out[0]} …"
+        )
+    return found
 
 
 def _procedures(sops: Sequence[str]) -> dict[str, Procedure]:
@@ -222,45 +260,3 @@ def _shown(
 
     with bar:
         yield draw, None
-
-
-def summed(rows: Sequence[Any], tasks: Sequence[Task]) -> dict[str, Any]:
-    """The means of each procedure over the rows of a measurement."""
-    sops: dict[str, list[Any]] = {}
-    for row in rows:
-        sops.setdefault(row["sop"], []).append(row)
-    return {
-        "dataset": tasks[0].dataset,
-        "tasks": len(tasks),
-        "sops": {
-            sop: {
-                "runs": len(mine),
-                "passed": sum(row["passed"] for row in mine),
-                "score": sum(row["score"] for row in mine) / len(mine),
-                "own_verdict_right": sum(bool(row["accepted"]) == row["passed"] for row in mine),
-                "calls": sum(row["calls"] for row in mine) / len(mine),
-                "tokens": sum(row["prompt_tokens"] + row["completion_tokens"] for row in mine) / len(mine),
-                "seconds": sum(row["seconds"] for row in mine) / len(mine),
-                "failures": _counts(row["failure"] for row in mine if row["failure"]),
-            }
-            for sop, mine in sops.items()
-        },
-    }
-
-
-def _counts(words: Iterator[str]) -> dict[str, int]:
-    from collections import Counter
-
-    return dict(Counter(words).most_common())
-
-
-def _table(summary: dict[str, Any]) -> Iterator[str]:
-    yield "| procedure | runs | passed | mean score | own verdict right | calls | tokens | seconds | failures |"
-    yield "|---|---|---|---|---|---|---|---|---|"
-    for sop, sums in summary["sops"].items():
-        failures = ", ".join(f"{name} {count}" for name, count in sums["failures"].items())
-        yield (
-            f"| {sop} | {sums['runs']} | {sums['passed'] / sums['runs']:.1%} | {sums['score']:.1%} "
-            f"| {sums['own_verdict_right']} of {sums['runs']} | {sums['calls']:.1f} | {sums['tokens']:.0f} "
-            f"| {sums['seconds']:.1f} | {failures} |"
-        )

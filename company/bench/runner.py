@@ -146,7 +146,7 @@ class Bench:
         names = {name for job in jobs for name in model_names(job.procedure, self.settings, job.model).values()}
         local: dict[str | None, str] = {name: name for name in names if name.startswith("local:")}
         if local:
-            await stack.enter_async_context(open_models(local, self.settings, Notices(), self.progress))
+            await stack.enter_async_context(open_models(local, self.settings, Path.cwd(), Notices(), self.progress))
 
     async def _work(self, queue: Iterator[Job]) -> None:
         for job in queue:
@@ -234,23 +234,41 @@ class Bench:
 
 
 def plan(
-    tasks: Sequence[Task], sops: dict[str, Procedure], settings: Settings, model: str, seeds: int, workspace: Path
+    tasks: Sequence[tuple[Task, str]],
+    sops: dict[str, Procedure],
+    settings: Settings,
+    model: str,
+    seeds: int,
+    workspace: Path,
 ) -> list[Job]:
-    """The runs of a measurement: a task by every procedure before the next, so that what is done can be compared at any time."""
+    """The runs of a measurement: a task by every procedure before the next, so that what is done can be compared at any time.
+
+    Args:
+        tasks: each with the name of what was varied in it; empty for a task as it is.
+    """
     return [
-        _job(task, sop, procedure, settings, model, seed, workspace)
+        _job(task, variation, sop, procedure, settings, model, seed, workspace)
         for seed in range(1, seeds + 1)
-        for task in tasks
+        for task, variation in tasks
         for sop, procedure in sops.items()
     ]
 
 
-def _job(task: Task, sop: str, procedure: Procedure, settings: Settings, model: str, seed: int, workspace: Path) -> Job:
+def _job(
+    task: Task,
+    variation: str,
+    sop: str,
+    procedure: Procedure,
+    settings: Settings,
+    model: str,
+    seed: int,
+    workspace: Path,
+) -> Job:
     asked = [*model_names(procedure, settings, model).values(), settings.temperature, settings.max_tokens]
-    key = digest([task.digest, procedure.digest, asked, seed, ""])
+    key = digest([task.digest, procedure.digest, asked, seed, variation])
     name = re.sub(r"[^A-Za-z0-9]+", "-", task.name).strip("-").lower()[:40]
     home = workspace / "bench" / task.dataset / procedure.name / f"{name}-s{seed}-{key[:10]}"
-    return Job(task, sop, procedure, model, seed, home, key)
+    return Job(task, sop, procedure, model, seed, home, key, variation)
 
 
 def _record(home: Path) -> RunRecord | None:

@@ -52,7 +52,8 @@ def test_a_killed_measurement_goes_on_in_the_midst_of_a_run(tmp_path: Path) -> N
         assert (status, len(model.bodies)) == (0, 4), err  # the call that was under way is made again, no other
         assert "[2/2] double by two, seed 1: passed, 2 calls" in err
         assert "look 1 at the test half" in err
-        assert summary(out)
+        groups = {group["sop"]: group for group in summary(out)["groups"]}
+        assert {sop: group["passed"]["value"] for sop, group in groups.items()} == {"zero_shot": 1.0, "two": 1.0}
         rows = [json.loads(line) for line in (tmp_path / "workspace/bench/RESULTS.jsonl").read_text().splitlines()]
         assert [(row["sop"], row["passed"], row["calls"]) for row in rows] == [("zero_shot", True, 1), ("two", True, 2)]
         model.down = True
@@ -60,6 +61,27 @@ def test_a_killed_measurement_goes_on_in_the_midst_of_a_run(tmp_path: Path) -> N
         assert (status, len(model.bodies)) == (0, 4), err
         assert "zero_shot" in out
         assert "look 1 at the test half" in err
+    pictures = [path.read_text() for path in (tmp_path / "workspace/bench").glob("*.svg")]
+    assert ["<svg" in picture for picture in pictures] == [True]
+
+
+def test_a_task_is_also_asked_otherwise(tmp_path: Path) -> None:
+    make(tmp_path, "token")
+    with endpoint("solution.py", TWICE) as model:
+        status, out, err = ended(begin(tmp_path, model, "--vary", "distract", "--json"))
+        assert (status, len(model.bodies)) == (0, 2), err
+    asked = [json.loads(line) for line in (tmp_path / "workspace/bench/RESULTS.jsonl").read_text().splitlines()]
+    assert [row["variation"] for row in asked] == ["", "distract"]
+    assert len({row["key"] for row in asked}) == 2
+    assert [group["variation"] for group in summary(out)["groups"]] == ["", "distract"]
+
+
+def test_a_variation_that_there_is_not_is_an_error(tmp_path: Path) -> None:
+    make(tmp_path, "token")
+    with endpoint("solution.py", TWICE) as model:
+        status, _, err = ended(begin(tmp_path, model, "--vary", "shout"))
+        assert (status, model.bodies) == (2, [])
+    assert "no variation `shout`" in err
 
 
 def test_an_endpoint_that_refuses_is_told_and_no_result(tmp_path: Path) -> None:

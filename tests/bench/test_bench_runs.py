@@ -26,7 +26,7 @@ def bench(
     name, data = make(folder, form)
     tasks = load(name, data, lambda text: None)[1]
     procedures = {sop: load_procedure(sop, Library(None)) for sop in sops}
-    jobs = plan(tasks, procedures, model.settings, "fake:m", seeds, folder / "workspace")
+    jobs = plan([(task, "") for task in tasks], procedures, model.settings, "fake:m", seeds, folder / "workspace")
     told: list[Progress] = []
     stop = asyncio.Event()
 
