@@ -34,15 +34,9 @@ _SHORTEST_REPLY = 200
 _SHOWN = 6000
 """Characters of a bad reply that are shown to the model again."""
 _KEPT = (
-    "text",
-    "finish_reason",
-    "prompt_tokens",
-    "completion_tokens",
-    "cached_tokens",
-    "model",
-    "seconds",
-    "estimated",
-)
+    "text", "finish_reason", "prompt_tokens", "completion_tokens", "cached_tokens",
+    "model", "seconds", "estimated",
+)  # fmt: skip
 
 T = TypeVar("T")
 
