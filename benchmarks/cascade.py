@@ -18,6 +18,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,14 @@ class Asker:
         home = out.with_name(out.name + ".kept")
         self._replies = Replies(Folder(home))
         self._events: dict[str, list[Event]] = defaultdict(list)
-        journal = Journal(home / "events.jsonl", (lambda event: self._events[event.get("id", "")].append(event),))
+        self._journal = Journal(home / "events.jsonl", (lambda event: self._events[event.get("id", "")].append(event),))
         self._gateway = Gateway(
-            {None: model}, self._replies, Budget({}, {}), journal, temperature=0.0, max_tokens=max_tokens
+            {None: model}, self._replies, Budget({}, {}), self._journal, temperature=0.0, max_tokens=max_tokens
         )
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._journal.close()
 
     async def ask(self, task: Task, sample: int) -> None:
         """One answer with its repairs.
@@ -145,7 +150,8 @@ async def replies(name: str, data: Path, model: str, samples: int, parallel: int
             if done % 50 == 0 or done == len(todo):
                 print(f"{done} of {len(todo)}, {len(failed)} failed", file=sys.stderr, flush=True)
 
-        await asyncio.gather(*(one(task, sample) for task, sample in todo))
+        with closing(asker):
+            await asyncio.gather(*(one(task, sample) for task, sample in todo))
     for why in failed[:5]:
         print(why, file=sys.stderr)
     return len(failed)
