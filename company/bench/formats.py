@@ -55,13 +55,12 @@ def humaneval(dataset: str, records: Iterable[Record]) -> Iterator[Task]:
             needs=MODULE,
             judge=_judge(
                 _prelude(prompt, name),
+                f"from solution import {name}",  # by its own name: some tests compare with it
                 record["test"].replace("import numpy as np\n", _NUMPY),
-                "",
-                f"from solution import {name} as _answer",
                 "",
                 "",
                 "def test_task():",
-                "    check(_answer)",
+                f"    check({name})",
             ),
         )
 

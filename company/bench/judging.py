@@ -80,7 +80,7 @@ async def _tests(sandbox: Sandbox, task: Task, files: Mapping[str, bytes]) -> Ju
     limits = Limits(seconds=task.judge.seconds, cpu_seconds=int(task.judge.seconds) + 1)
     tree = {path: files[path] for path in files if path not in hidden}
     for number in range(1, _TRIES + 1):
-        run = await run_tests(sandbox, tree, hidden, limits=limits)
+        run = await run_tests(sandbox, tree, hidden, limits=limits, each=limits.seconds / 2)
         began = run.status == "ran" or not _never_began(run)
         if began and (number > 1 or not _timed_out(run)):  # what took too long on a busy machine gets one more try
             break

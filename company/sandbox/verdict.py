@@ -22,7 +22,7 @@ from company.sandbox.checks import hiding, parse, shadows, static_problems
 from company.sandbox.existing import ROOTS, config_of, has_source_folder, new_problems, nuance
 
 TEST_SECONDS = 10.0
-"""How long one test, or the import of one test file, may be silent."""
+"""How long one test, or the import of one test file, may be silent, unless the caller says otherwise."""
 _STEERING = {"conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini"}
 _OUTPUT = 4000
 _TOOK = re.compile(r"^((?:\d+ \w+, )*\d+ \w+|no tests ran) in [\d.]+s(?: \([\d:]+\))?$", re.MULTILINE)
@@ -46,6 +46,7 @@ async def run_tests(
     optional: Collection[str] = (),
     limits: Limits | None = None,
     base: Mapping[str, bytes] | None = None,
+    each: float = TEST_SECONDS,
 ) -> TestRun:
     """Run the tests in `tests` against the repository's files and judge.
 
@@ -53,8 +54,9 @@ async def run_tests(
         tree: every file of the repository; what would steer pytest is left out, `tests` replaces its paths.
         tests: QA's files; those of them that hold tests are run, one process each.
         optional: test ids (``tests/test_x.py::test_a`` for all its parameters) whose failure decides nothing.
-        limits: of the whole run; `TEST_SECONDS` holds for each test besides.
+        limits: of the whole run.
         base: the files of a repository that was there before: its own settings of pytest are in force then.
+        each: seconds that one test, or the import of one test file, may be silent; half of the whole run at most.
 
     Raises:
         SandboxUnavailable: the sandbox itself failed; never taken for a failing program.
@@ -73,7 +75,7 @@ async def run_tests(
         },
         "files": [path for path, found in expected.items() if found and not isinstance(found, str)],
         "seconds": limits.seconds - min(2.0, limits.seconds * 0.3),  # so that it still says what hung
-        "each": min(TEST_SECONDS, limits.seconds / 2),
+        "each": min(each, limits.seconds / 2),
         "memory": limits.memory_mb << 20,
         "config": config_of(base or {}),
         "roots": ROOTS if base and has_source_folder(base) else [],

@@ -8,7 +8,7 @@ HUMANEVAL = {
     "prompt": 'def twice(n: int) -> int:\n    """The double of n.\n    >>> twice(1)\n    2\n    """\n',
     "entry_point": "twice",
     "canonical_solution": "    return 2 * n\n",
-    "test": "def check(candidate):\n    xq_first = candidate(21)\n    assert xq_first == 42\n    assert candidate(-3) == -6, 'xq sign'\n",
+    "test": "def check(candidate):\n    xq_first = candidate(21)\n    assert xq_first == 42\n    assert candidate(-3) == twice(-3) == -6, 'xq sign'\n",
 }
 PLUS = HUMANEVAL | {
     "test": (
