@@ -28,6 +28,7 @@ from company.sandbox import (
     probe,
     run_command,
 )
+from company.sandbox.process import _files
 
 ROOT = Path(__file__).parents[2]
 
@@ -335,3 +336,8 @@ def test_run_command_that_is_none(command: str) -> None:
     result = asyncio.run(run_command(Bubblewrap(), {}, command))
     assert (result.passed, result.exit_status) == (False, 2)
     assert result.stderr
+
+
+def test_files_of_our_own_disk_are_none_of_a_sandbox_that_does_not_stand_yet() -> None:
+    """A machine whose `/tmp` lies on a disk with a million files must not end a job for its memory."""
+    assert _files(os.getpid(), ("/tmp", "/")) == 0
