@@ -11,6 +11,7 @@ import asyncio
 import json
 import random
 import re
+import signal
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,10 +67,14 @@ def behave(made, job, tell):
 
 def hold(made, job, tell):
     space = {"__name__": "hidden"}
-    exec(job["before"], space)
-    space.update({name: value for name, value in vars(made).items() if not name.startswith("__")})
-    exec(job["hidden"], space)
-    tell("right")
+    try:
+        exec(job["before"], space)
+        space.update({name: value for name, value in vars(made).items() if not name.startswith("__")})
+        exec(job["hidden"], space)
+    except BaseException as error:
+        tell(type(error).__name__)
+    else:
+        tell("right")
 
 def apart(deed, job):
     read, write = os.pipe()
@@ -87,9 +92,8 @@ def apart(deed, job):
             os._exit(0)
     os.close(write)
     with open(read) as lines:
-        said = lines.read().split()
-    os.waitpid(pid, 0)
-    return said
+        said = lines.read().split("\n")[:-1]
+    return said, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 sys.path.insert(0, os.getcwd())
 for job in json.load(sys.stdin):
@@ -168,15 +172,22 @@ async def verdicts(sandbox: Sandbox, programs: Sequence[Program]) -> list[dict[s
     if not alone and (run.status != "ran" or len(told) < len(programs)):
         half = len(programs) // 2
         return [*await verdicts(sandbox, programs[:half]), *await verdicts(sandbox, programs[half:])]
-    passed = {case.id: case.outcome == "passed" for case in run.cases}
+    cases = {case.id: case for case in run.cases}
     found = []
     for number, tests in enumerate(made):
         ids = {
             kind: [f"tests/test_r{number}.py::{name}" for name in _TEST.findall(text)] for kind, text in tests.items()
         }
-        counts = {kind: [sum(passed.get(each, False) for each in names), len(names)] for kind, names in ids.items()}
-        hidden, behaviour = told[number] if told else ([], [])
-        found.append({**counts, "right": hidden == ["right"], "behaviour": behaviour})
+        bad = [cases[name].message for names in ids.values() for name in names if cases[name].outcome != "passed"]
+        counts = {
+            kind: [sum(cases[name].outcome == "passed" for name in names), len(names)] for kind, names in ids.items()
+        }
+        (hidden, ended), (marks, ended_too) = told[number] if told else (([], 0), ([], 0))
+        if not alone and (any("did not finish" in why for why in bad) or -signal.SIGALRM in (ended, ended_too)):
+            found += await verdicts(sandbox, [programs[number]])  # the machine may have been busy
+            continue
+        why = hidden[0] if hidden else f"ended with {ended}"
+        found.append({**counts, "right": hidden == ["right"], "behaviour": marks, "seen": bad[:1], "hidden": why})
     return found
 
 
@@ -187,8 +198,11 @@ def _limits(programs: int) -> Limits:
 
 async def _probed(
     sandbox: Sandbox, programs: Sequence[Program], folders: Sequence[str], tree: Mapping[str, bytes]
-) -> list[tuple[list[str], list[str]]]:
-    """For each program, ``right`` if the hidden tests end well, and a mark for each input, ``-`` where it fails or takes too long."""
+) -> list[tuple[tuple[list[str], int], tuple[list[str], int]]]:
+    """For each program, ``right`` or why it is not by the hidden tests, and a mark for each input, ``-`` where it fails or takes too long.
+
+    Each with how its process ended.
+    """
     job = [
         {
             "module": module_of(f"{folder}{FILE}"), "entry": task.entry, "inputs": inputs_of(task),
@@ -199,7 +213,7 @@ async def _probed(
     result = await sandbox.run(Spec(("python", "-c", _PROBE), tree, json.dumps(job).encode(), _limits(len(programs))))
     if result.status == "setup_failed":
         raise SystemExit(f"the sandbox failed: {result.stderr}")
-    return [tuple(json.loads(line)) for line in result.stdout.splitlines()]
+    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def _mark(line: Mapping[str, Any]) -> str:
