@@ -108,6 +108,8 @@ def parse_code(text: str, *, expected: Sequence[str] = (), single: bool = False)
         if not path:
             nameless.append(part)
         elif file := _file(path, part, text):
+            if path in files and _lacks_imports(file.content, files[path].content):
+                continue
             files.pop(path, None)
             files[path] = file
     _adopt(files, nameless, expected, text)
@@ -189,6 +191,7 @@ def _settle(path: str, expected: Sequence[str]) -> str:
         return plain
     alike = [one for one in expected if one.endswith("/" + plain) or plain.endswith("/" + one)]
     alike = alike or [one for one in expected if same_name(one, plain)]
+    alike = alike or [one for one in expected if same_name(one.lower(), plain.lower())]
     return alike[0] if len(alike) == 1 else plain
 
 
@@ -245,6 +248,15 @@ def _adopt(files: dict[str, CodeFile], nameless: list[Block], expected: Sequence
         strangers = [path for path in files if path.endswith(".py") and not is_test(path)]
         if expected[0].endswith(".py") and len(strangers) == 1:
             files[expected[0]] = CodeFile(expected[0], files.pop(strangers[0]).content)
+
+
+def _lacks_imports(later: str, earlier: str) -> bool:
+    """Whether a file that is given again is the earlier one, but for imports that are left out."""
+    if not (parses(later) and parses(earlier)):
+        return False
+    new, old = ([ast.dump(line) for line in ast.parse(code).body] for code in (later, earlier))
+    gone = [line for line in old if line not in new]
+    return bool(gone) and new == [line for line in old if line in new] and all(line.startswith("Import") for line in gone)
 
 
 def _fits_exactly(part: Block, path: str) -> bool:

@@ -26,7 +26,7 @@ _COMMENT_PATH = re.compile(
 _LABEL_LINE = re.compile(
     r"^(?:#{1,6}\s+|[-*+]\s+|\d+[.)]\s+|>\s+)*"
     r"(?:(?:step\s+)?\d+[.:)]?\s+)?(?:the\s+)?(?:(?:new|updated|full|complete)\s+)?(?:(?:file|file ?name|path|module|source)\b(?:\s+\d+)?)?"
-    rf"[\s:*_`'\"(\[]*({PATH})[\s:*_`'\")\]]*(?:\([^)]*\)|[-–—:].*)?[\s:*_]*$",
+    rf"[\s:*`'\"(\[]*({PATH})[\s:*_`'\")\]]*(?:\([^)]*\)|[-–—:].*)?[\s:*_]*$",
     re.IGNORECASE,
 )
 _MENTION = re.compile(rf"(?<![\w/\\.])({PATH})(?![\w/\\])")
