@@ -256,7 +256,9 @@ def _lacks_imports(later: str, earlier: str) -> bool:
         return False
     new, old = ([ast.dump(line) for line in ast.parse(code).body] for code in (later, earlier))
     gone = [line for line in old if line not in new]
-    return bool(gone) and new == [line for line in old if line in new] and all(line.startswith("Import") for line in gone)
+    return (
+        bool(gone) and new == [line for line in old if line in new] and all(line.startswith("Import") for line in gone)
+    )
 
 
 def _fits_exactly(part: Block, path: str) -> bool:
