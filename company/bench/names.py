@@ -16,6 +16,8 @@ from typing import NamedTuple
 _CODE_TAKERS = ("compile", "exec", "eval")
 _DEFINES = re.compile(r"(?:async\s+)?def\s+|class\s+")
 _QUOTES = re.compile(r"[rRuU]?(\"\"\"|\'\'\'|\"|\')")
+_WRITTEN = re.compile(r"\\(?:[0-7]{1,3}|x..|u.{4}|U.{8}|N\{[^}]*\}|.)|.", re.DOTALL)
+"""One letter between quotes, escaped or not."""
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -210,20 +212,16 @@ class _Reader:
 
     def _code_string(self, node: ast.Constant, code: str) -> None:
         """A string that is run: read like a file, its places found again between the quotes."""
-        inner = edits_in(code, self.names, None)
         start, end = self._place(node), self._at(node.end_lineno, node.end_col_offset)
+        places = _written_places(self.text[start:end], code)
+        inner = edits_in(code, self.names, None) if places else []
         for name in self.names.kinds:
-            wanted = sorted(edit.start for edit in inner if edit.name == name)
-            written = [
-                m.start()
-                for m in re.finditer(rf"(?:(?<!\w)|(?<=\\[nrt])){re.escape(name)}(?!\w)", self.text[start:end])
-            ]
-            meant = [match.start() for match in word(name).finditer(code)]
-            if wanted == meant and len(written) == len(meant):
-                for place in written:
-                    self._add(start + place, name)
-            elif meant and name in self.names.top:
-                self.names.refuse(name, "a string holds it")
+            found = {edit.start for edit in inner if edit.name == name}
+            if found == {match.start() for match in word(name).finditer(code)}:
+                for place in found:
+                    self._add(start + places[place], name)
+            else:
+                self.names.refuse(name, "a string that is run holds it")
 
     def _string(self, node: ast.Constant, value: str, *, doc: bool) -> None:
         start, end = self._place(node), self._at(node.end_lineno, node.end_col_offset)
@@ -256,6 +254,23 @@ class _Reader:
         assert line is not None
         assert column is not None
         return self._starts[line - 1] + len(self._lines[line - 1].encode()[:column].decode())
+
+
+def _written_places(literal: str, value: str) -> list[int]:
+    """Where each letter of a string's value is written; empty where that is not one plain literal."""
+    quotes = _QUOTES.match(literal)
+    if not quotes or len(literal) < quotes.end() + len(quotes[1]):
+        return []
+    places, letters = [], ""
+    for piece in _WRITTEN.finditer(literal, quotes.end(), len(literal) - len(quotes[1])):
+        escaped = piece[0].startswith("\\") and "r" not in quotes[0].lower()
+        try:
+            letter = ast.literal_eval(f'"{piece[0]}"') if escaped else piece[0]
+        except (SyntaxError, ValueError):
+            return []
+        places += [piece.start()] * len(letter)
+        letters += letter
+    return places if letters == value else []
 
 
 def _docstring(node: ast.AST) -> ast.Constant | None:

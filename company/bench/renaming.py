@@ -145,8 +145,9 @@ def _taken(files: Iterable[str], modules: frozenset[str]) -> set[str]:
     for text in files:
         tree = tree_of(text)
         for node in ast.walk(tree) if tree else ():
-            if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] in modules:
-                found |= {alias.name for alias in node.names}
+            module = (node.module or "").rpartition(".")[2] if isinstance(node, ast.ImportFrom) else ""
+            if isinstance(node, ast.ImportFrom) and module in modules:
+                found |= {alias.name for alias in node.names if alias.name == module or alias.name not in modules}
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
                 found.add(node.attr)
     return found - {"*"}

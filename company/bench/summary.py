@@ -220,7 +220,8 @@ def _detail(row: Row) -> str:
 
 
 def _show(row: Row) -> str:
-    return f"company show {shlex.quote(str(row['run']))} --workspace {shlex.quote(str(row['workspace']))}"
+    run, workspace = (shlex.quote(clean(row[what], 1000)) for what in ("run", "workspace"))
+    return f"company show {run} --workspace {workspace}"
 
 
 # --- notes -----------------------------------------------------------------------------------------------

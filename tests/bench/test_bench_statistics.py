@@ -29,6 +29,7 @@ def outcomes(*passed: float) -> dict[str, dict[int, float]]:
     return {f"t{number}": {0: value} for number, value in enumerate(passed)}
 
 
+@settings(deadline=None)
 @given(st.integers(1, 8), st.data())
 def test_pass_at_k_is_the_share_of_all_draws_with_one_that_passes(samples: int, data: st.DataObject) -> None:
     passed, k = data.draw(st.integers(0, samples)), data.draw(st.integers(1, samples))
@@ -65,6 +66,7 @@ def test_no_spread_is_no_certainty() -> None:
     assert level.p == 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(1, 60))
 def test_wilson_holds_the_rates_that_a_score_test_does_not_refuse(hits: int, count: int) -> None:
     hits = min(hits, count)
@@ -125,7 +127,7 @@ def test_ten_thousand_resamples_of_five_hundred_tasks_take_seconds(kinds: int) -
     assert time.process_time() - began < 10, "0.05 s and 2 s on a quiet machine"
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.builds(Fraction, st.integers(-3, 3), st.just(3)), min_size=1, max_size=9))
 def test_p_is_the_share_of_all_swaps_that_differ_as_much(differences: list[Fraction]) -> None:
     observed = abs(sum(differences))
@@ -134,6 +136,7 @@ def test_p_is_the_share_of_all_swaps_that_differ_as_much(differences: list[Fract
     assert flip_test(differences) == pytest.approx(sum(each >= observed for each in sums) / len(sums))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 200))
 def test_with_one_seed_p_is_mcnemars(gained: int, lost: int, level: int) -> None:
     found = flip_test([Fraction(1)] * gained + [Fraction(-1)] * lost + [Fraction(0)] * (level + 1))

@@ -96,8 +96,8 @@ def test_tasks_that_went_the_other_way_lead_to_their_runs() -> None:
     assert first.other == "company show r-t0-waterfall --workspace 'out/work space'"
     text = markdown(summary, most_flips=10)
     assert "30 gained and 3 lost against zero_shot; 10 are shown" in text
-    assert text.count("| lost |") == 3
-    assert text.count("| gained |") == 7
+    assert text.count("| lost | wrong answer |") == 3
+    assert text.count("| gained | wrong answer |") == 7
 
 
 def test_with_several_seeds_the_failing_and_the_passing_run_are_found() -> None:
@@ -114,13 +114,13 @@ def test_the_tables() -> None:
     text = markdown(summarise(rows))
     assert "## Quality (data set small, split test, model local:tiny, variation as it is)" in text
     quality = next(line for line in text.split("\n") if line.startswith("| waterfall | 12 |"))
-    assert quality.split(" | ")[3].startswith("100.0 % [75.7, 100.0]")
+    assert quality.split(" | ")[3].startswith("100.0 % [75.8, 100.0]")
     assert "+50.0 % [+25.0, +75.0] | 0.031 | +100.0 % | 6 | 0 |" in quality
     assert "unknown" in next(line for line in text.split("\n") if line.startswith("| waterfall | 2.0 |"))
     assert "| zero_shot | 6 of 12 |" in text
     assert "Under zero_shot a run is accepted as soon as its files can be compiled" in text
     plain = " ".join(shown(rows).split())
-    assert "100.0 % [75.7, 100.0]" in plain
+    assert "100.0 % [75.8, 100.0]" in plain
     assert "[bold]" not in plain
 
 

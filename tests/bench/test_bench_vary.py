@@ -79,7 +79,7 @@ from solution import Pair, min_cost
 
 
 def test_1():
-    assert min_cost([[1, 2], [3, 4]], n=1, m=1) == 7
+    assert min_cost([[1, 2], [3, 4]], n=1, m=1) == 5
     assert isinstance(Pair(), Pair)
 
 
@@ -141,7 +141,7 @@ def passes(folder: Path, files: dict[str, str]) -> bool:
         *judge,
     ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode in (0, 1), done.stdout + done.stderr
+    assert done.returncode in (0, 1, 2), done.stdout + done.stderr
     return done.returncode == 0
 
 
@@ -395,7 +395,7 @@ def test_asides_speak_of_nothing_that_a_program_has() -> None:
 # --- all of them ------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(KINDS), st.lists(st.sampled_from([*"If each a [](){}`\"'.,:\n\t#->", ">>> f(1)", "```", '"""', "def f(x):", "at least 2", "é"]), max_size=30).map(" ".join), st.integers(0, 3))  # fmt: skip
 def test_any_text_is_varied_or_refused(kind: str, text: str, seed: int) -> None:
     try:
@@ -411,6 +411,7 @@ def test_any_text_is_varied_or_refused(kind: str, text: str, seed: int) -> None:
             assert sorted(varied.requirement.split()) == sorted(text.split())
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="aB1 .`\"'()[]\n>-_#e"))
 def test_a_text_taken_apart_is_whole(text: str) -> None:
     assert "".join(sentences(text)) == text
@@ -423,3 +424,11 @@ def test_a_text_taken_apart_is_whole(text: str) -> None:
 def test_an_unknown_variation() -> None:
     with pytest.raises(UsageError, match="there is no variation `translate`"):
         vary("translate", CLOSE, 0)
+
+
+def test_a_string_that_is_run_in_pieces_is_not_certain() -> None:
+    with pytest.raises(CannotVary, match="a string that is run holds it"):
+        vary("rename", judged("exec('add_up' '([1])')"), 0)
+    varied = vary("rename", judged("exec('\\x41 = 1\\nadd_up([1], \"add\\\\tup\")')"), 0)
+    new = varied.changes[0].split(" → ")[1]
+    assert varied.judge["test_m.py"] == f"from m import {new}\nexec('\\x41 = 1\\n{new}([1], \"add\\\\tup\")')"
