@@ -1,7 +1,7 @@
 """Real replies of code, and what the parser makes of each: shown to whoever labels them, drafted as expectations.
 
     python -m tests.llm.corpus_tools show RECORDING [LINE]    the replies, and what is made of them
-    python -m tests.llm.corpus_tools draft RECORDING …        entries for `corpus/expected.json`, `why` left empty
+    python -m tests.llm.corpus_tools draft RECORDING …        entries for `corpus/expected-NAME.json`, `why` left empty
 
 The check itself: `test_corpus.py`. Who asked for them: `benchmarks/code_replies.py`.
 """
@@ -73,8 +73,9 @@ def mark(content: str) -> str:
 
 def expectations() -> list[dict[str, Any]]:
     """The entries: recording, line, item, expects, why, and an outcome."""
-    path = CORPUS / "expected.json"
-    found: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.exists() else []
+    found: list[dict[str, Any]] = []
+    for path in sorted(CORPUS.glob("expected*.json")):
+        found += json.loads(path.read_text("utf-8"))
     return found
 
 
