@@ -5,13 +5,12 @@ Rows are one JSON line a task, procedure and seed, as the runner writes them. Ho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
+from company.bench.rows import Row
 from company.bench.statistics import Interval, wilson
 
-Row = Mapping[str, Any]
 NOTES = (
     "The intervals are Wilson's and take every run for an independent case; several seeds of one task are less than that.",
     "Under zero_shot a run is accepted as soon as its files can be compiled: that says nothing about what they do.",

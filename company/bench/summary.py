@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from company.bench.honesty import Honesty, Row, honesty
+from company.bench.honesty import Honesty, honesty
+from company.bench.rows import Row
 from company.bench.statistics import Comparison, Interval, Outcomes, compare, pass_rate
 from company.progress import clean
 
