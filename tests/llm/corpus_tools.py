@@ -1,7 +1,7 @@
 """Real replies of code, and what the parser makes of each: shown to whoever labels them, drafted as expectations.
 
     python -m tests.llm.corpus_tools show RECORDING [LINE]    the replies, and what is made of them
-    python -m tests.llm.corpus_tools draft RECORDING …        entries for `corpus/expected-….json`, `why` left empty
+    python -m tests.llm.corpus_tools draft RECORDING …        entries for `corpus/expected-NAME.json`, `why` left empty
 
 The check itself: `test_corpus.py`. Who asked for them: `benchmarks/code_replies.py`.
 """

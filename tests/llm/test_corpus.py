@@ -1,6 +1,6 @@
 """What small models really said when they were asked for code, and what must be made of it; labelled by hand.
 
-`corpus/expected.json` has an entry for each reply of the recordings beside it: the files that it expects, why it is awkward, and
+`corpus/expected-*.json` have an entry for each reply of the recordings beside it: the files that it expects, why it is awkward, and
 either `files` (path → hash of the content) or `rejected`, as a person judged after reading the reply; where the parser is wrong,
 `wrong` says how, and the test is expected to fail. How to label: `corpus/README.md`. Tools: `corpus_tools.py`.
 """
