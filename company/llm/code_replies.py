@@ -260,10 +260,8 @@ def _lacks_imports(later: str, earlier: str) -> bool:
     if not (parses(later) and parses(earlier)):
         return False
     new, old = ([ast.dump(line) for line in ast.parse(code).body] for code in (later, earlier))
-    gone = [line for line in old if line not in new]
-    return (
-        bool(gone) and new == [line for line in old if line in new] and all(line.startswith("Import") for line in gone)
-    )
+    kept = [line for line in old if line in new or not line.startswith("Import")]
+    return new == kept and len(kept) < len(old)
 
 
 def _fits_exactly(part: Block, path: str) -> bool:
