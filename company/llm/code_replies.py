@@ -28,7 +28,7 @@ class CodeFile(NamedTuple):
 
 _HOLDS_FENCES = frozenset({"md", "markdown", "rst", "txt"})
 """Suffixes of files that may have fences at their margin."""
-_DEFINITION = re.compile(r"^(?:async def|def|class) \w", re.MULTILINE)
+_DEFINITION = re.compile(r"^(?:async def|def|class) (\w+)", re.MULTILINE)
 _DEFINES = 10
 """Variables that a function or class weighs as much as."""
 _MAY_BE_EMPTY = ("__init__.py", "py.typed", ".gitkeep")
@@ -94,7 +94,7 @@ def parse_code(text: str, *, expected: Sequence[str] = (), single: bool = False)
         blocks = [Block("python", plain.split("\n"))]
     if not blocks:
         raise _bad(text, "there is no code in it", f"Give {_asked(expected)} in a fenced block: ```python … ```.")
-    if not blocks[-1].closed:
+    if not all(block.closed for block in blocks):
         raise _bad(
             text, "it was cut inside a block", f"Your reply was cut. Give {_asked(expected)} again, whole, and shorter."
         )
@@ -108,11 +108,11 @@ def parse_code(text: str, *, expected: Sequence[str] = (), single: bool = False)
         if not path:
             nameless.append(part)
         elif file := _file(path, part, text):
-            if path in files and _lacks_imports(file.content, files[path].content):
-                continue
-            files.pop(path, None)
-            files[path] = file
+            before = files.pop(path, None)
+            files[path] = _later(file, before, part, text) if before else file
     _adopt(files, nameless, expected, text)
+    for path in files:
+        _stays_inside(path, text)
     if not files:
         raise _bad(text, "there is no code in it", f"Give {_asked(expected)} in a fenced block: ```python … ```.")
     return _only(files, expected, text) if single else list(files.values())
@@ -121,8 +121,9 @@ def parse_code(text: str, *, expected: Sequence[str] = (), single: bool = False)
 def whole_files(text: str, expected: Sequence[str]) -> dict[str, CodeFile]:
     """The expected files that stand whole in a cut reply, in order; of one that is given again and again, the first.
 
-    What could be a half is none: Python that does not parse, Markdown after which no block says what it is (its end may be a
-    fence of its own), and a block without a path, but for the one expected file if it defines at least what the cut one does.
+    What could be a half is none: Python that does not parse, or that a sentence alone names and that defines nothing; Markdown
+    after which no block says what it is (its end may be a fence of its own); and a block without a path, but for the one
+    expected file if it defines at least what the cut one does.
     """
     blocks = blocks_of(without_thoughts(text))
     found: dict[str, CodeFile] = {}
@@ -140,10 +141,11 @@ def whole_files(text: str, expected: Sequence[str]) -> dict[str, CodeFile]:
             with suppress(ReplyError):
                 file = _file(named, part, text)
                 if file and (suffix not in ("py", "pyi") or parses(file.content)):
-                    if path:
+                    names = _names(file.content)
+                    if not path:
+                        nameless.append((names, file))
+                    elif part.path or suffix not in ("py", "pyi") or names >= _DEFINES:
                         found.setdefault(path, file)
-                    else:
-                        nameless.append((_names(file.content), file))
     if nameless and not found:
         names, file = max(nameless, key=lambda one: one[0])
         cut = 0 if blocks[-1].closed else _DEFINES * len(_DEFINITION.findall("\n".join(blocks[-1].body)))
@@ -207,10 +209,6 @@ def _language_fits(part: Block, path: str) -> bool:
 
 def _file(path: str, part: Block, text: str) -> CodeFile | None:
     """The file, or None for an empty one that says nothing."""
-    if path.startswith("/") or re.match("[A-Za-z]:", path) or ".." in path.split("/"):
-        raise _bad(
-            text, f"the path `{path}` leads out", f"`{path}` is not allowed: give paths relative to the project."
-        )
     lines = [line.rstrip("\r") for line in part.body]
     while lines and not lines[0].strip():
         lines.pop(0)
@@ -221,6 +219,13 @@ def _file(path: str, part: Block, text: str) -> CodeFile | None:
         reason = f"You left out parts of `{path}` (`{left_out}`). Give the whole file, every line of it."
         raise _bad(text, f"`{path}` has parts left out", reason)
     return CodeFile(path, content + "\n")
+
+
+def _stays_inside(path: str, text: str) -> None:
+    if path.startswith("/") or re.match("[A-Za-z]:", path) or ".." in path.split("/"):
+        raise _bad(
+            text, f"the path `{path}` leads out", f"`{path}` is not allowed: give paths relative to the project."
+        )
 
 
 def _adopt(files: dict[str, CodeFile], nameless: list[Block], expected: Sequence[str], text: str) -> None:
@@ -250,15 +255,6 @@ def _adopt(files: dict[str, CodeFile], nameless: list[Block], expected: Sequence
             files[expected[0]] = CodeFile(expected[0], files.pop(strangers[0]).content)
 
 
-def _lacks_imports(later: str, earlier: str) -> bool:
-    """Whether a file that is given again is the earlier one, but for imports that are left out."""
-    if not (parses(later) and parses(earlier)):
-        return False
-    new, old = ([ast.dump(line) for line in ast.parse(code).body] for code in (later, earlier))
-    kept = [line for line in old if line in new or not line.startswith("Import")]
-    return new == kept and len(kept) < len(old)
-
-
 def _fits_exactly(part: Block, path: str) -> bool:
     """Whether a block without a path may be that file: Python for Python, Markdown for Markdown."""
     suffix = path.rpartition(".")[2].lower()
@@ -282,6 +278,27 @@ def _names(code: str) -> int:
         found += isinstance(line, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) * _DEFINES
         found += isinstance(line, ast.Assign | ast.AnnAssign)
     return found
+
+
+def _later(file: CodeFile, before: CodeFile, part: Block, text: str) -> CodeFile:
+    """Of a file that is given twice the later one, if it is no piece and no example: those define other things, or less."""
+    old, new = (set(_DEFINITION.findall(one.content)) for one in (before, file))
+    is_version = not old or bool(old & new)
+    if part.path and not is_version:
+        reason = f"You gave `{file.path}` in pieces. Give the whole of it in one block."
+        raise _bad(text, f"`{file.path}` comes in pieces", reason)
+    lighter = _names(file.content) < _names(before.content)
+    is_less = not part.path and (lighter or not is_version)
+    return before if is_less or _lacks_imports(file.content, before.content) else file
+
+
+def _lacks_imports(later: str, earlier: str) -> bool:
+    """Whether a file that is given again is the earlier one, but for imports that are left out."""
+    if not (parses(later) and parses(earlier)):
+        return False
+    new, old = ([ast.dump(line) for line in ast.parse(code).body] for code in (later, earlier))
+    kept = [line for line in old if line in new or not line.startswith("Import")]
+    return new == kept and len(kept) < len(old)
 
 
 def _only(files: dict[str, CodeFile], expected: Sequence[str], text: str) -> list[CodeFile]:

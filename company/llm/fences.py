@@ -9,6 +9,7 @@ import ast
 import re
 import warnings
 from dataclasses import dataclass
+from typing import NamedTuple
 
 _NAME = r"[\w.\-]+"
 PATH = rf"(?:[A-Za-z]:)?[\\/]?(?:{_NAME}[\\/])*{_NAME}\.[A-Za-z]\w{{0,9}}"
@@ -29,6 +30,7 @@ _LABEL_LINE = re.compile(
     rf"[\s:*`'\"(\[]*({PATH})[\s:*_`'\")\]]*(?:\([^)]*\)|[-–—:].*)?[\s:*_]*$",
     re.IGNORECASE,
 )
+_HEADING = re.compile(r"^(?:#{1,6}\s|\*\*.+\*\*:?$)")
 _MENTION = re.compile(rf"(?<![\w/\\.])({PATH})(?![\w/\\])")
 _USAGE = re.compile(
     r"\b(usage|example|run|running|use|using|used|import|importing|call|calling|invoke|execute|output|prints?|try|test it|demo)\b",
@@ -57,6 +59,16 @@ class Block:
     """The row of its fence in the text."""
 
 
+class _End(NamedTuple):
+    """Where a block's body ends."""
+
+    row: int
+    """The first row that is not in it."""
+    rest: int
+    """The row with which the text after it begins."""
+    closed: bool = True
+
+
 def without_thoughts(text: str) -> str:
     """Without what a reasoning model wrote before its answer, and with ``\\n`` as the only end of line."""
     return _THOUGHTS.sub("", text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"), count=1)
@@ -64,7 +76,12 @@ def without_thoughts(text: str) -> str:
 
 def blocks_of(text: str) -> list[Block]:
     """The blocks in order, each with the path that its fence or the line before it gives."""
+    return [block for outer in _outer_blocks(text) for block in _unwrapped(outer) or [outer]]
+
+
+def _outer_blocks(text: str) -> list[Block]:
     lines = text.split("\n")
+    heads = _file_heads(lines)
     found: list[Block] = []
     row = 0
     before = 0
@@ -74,13 +91,14 @@ def blocks_of(text: str) -> list[Block]:
             row += 1
             continue
         indent, fence, info = len(opening[1].expandtabs(4)), opening[2], opening[3]
-        end = _end(lines, row, fence, indent, _language(info))
-        body = [_dedent(line, indent) for line in lines[row + 1 : end]]
-        block = Block(_language(info), body, _info_path(info), closed=end < len(lines), row=row)
+        block = Block(_language(info), [], _info_path(info), row=row)
         if not block.path:
             block.path, block.mentioned = _path_before(lines[before:row])
+        following = next((head for head in heads if head > row), len(lines))
+        end = _end(lines, row, fence, indent, block, following)
+        block.body, block.closed = [_dedent(line, indent) for line in lines[row + 1 : end.row]], end.closed
         found.append(block)
-        row = before = end + 1
+        row = before = end.rest
     return found
 
 
@@ -133,6 +151,8 @@ def comment_path(line: str, language: str) -> str:
     match = _COMMENT_PATH.match(line) if len(line) <= _LONGEST_LABEL else None
     if not match or (language in PYTHON and not match[1].endswith((".py", ".pyi"))):
         return ""
+    if language in MARKDOWN and not match[1].endswith((".md", ".markdown")):
+        return ""  # a title
     return match[1]
 
 
@@ -153,6 +173,7 @@ def same_name(one: str, other: str) -> bool:
 
 
 PYTHON = frozenset({"python", "py", "python3", "py3"})
+MARKDOWN = frozenset({"markdown", "md"})
 
 
 def _language(info: str) -> str:
@@ -168,38 +189,81 @@ def _info_path(info: str) -> str:
 
 
 def _path_before(lines: list[str]) -> tuple[str, str]:
-    """A path that labels the next block, and one that the sentence before it mentions."""
-    line = next((line.strip() for line in reversed(lines) if line.strip()), "")[-_LONGEST_LABEL:]
+    """A path that labels the next block, and one that the words before it mention."""
+    said = [(row, line.strip()[-_LONGEST_LABEL:]) for row, line in enumerate(lines) if line.strip()]
+    row, line = said[-1] if said else (0, "")
     if label := _LABEL_LINE.match(line):
-        return ("", "") if _USAGE.search(line.replace(label[1], "")) else (label[1], "")
+        above = _LABEL_LINE.match(lines[row - 1].strip()[-_LONGEST_LABEL:]) if row else None
+        is_list = bool(above and above[1] != label[1])  # of the files that come, not the name of this one
+        return ("", "") if is_list or _USAGE.search(line.replace(label[1], "")) else (label[1], "")
+    if _USAGE.search(line):
+        return "", ""
+    heading = next((at for at in reversed(range(len(said))) if _HEADING.match(said[at][1])), len(said))
+    section = [line for _, line in said[heading:]]
+    if section and (label := _LABEL_LINE.match(section[0])) and not any(map(_USAGE.search, section[1:])):
+        return "", label[1]
     mentions = {match[1] for match in _MENTION.finditer(line)}
-    if len(mentions) == 1 and not _USAGE.search(line):
-        return "", mentions.pop()
-    return "", ""
+    return "", mentions.pop() if len(mentions) == 1 else ""
 
 
-def _end(lines: list[str], start: int, fence: str, indent: int, language: str) -> int:
-    """The row of the closing fence; `len(lines)` when there is none.
+def _end(lines: list[str], start: int, fence: str, indent: int, block: Block, following: int) -> _End:
+    """Where a block ends that begins at a row, if the next file begins at `following`.
 
     Models nest fences of the same length, in docstrings and in Markdown. Python ends where it parses; anything else
     where every inner fence that names a language has been closed too.
     """
     closing = re.compile(rf"^\s*{re.escape(fence[0])}{{{len(fence)},}}\s*$")
     ends = [row for row in range(start + 1, len(lines)) if closing.match(lines[row])]
-    if language in PYTHON or not language:
-        for end in ends[:_MOST_ENDS]:
+    if block.language in PYTHON or not (block.language or _is_markdown(block)):
+        for end in sorted([*ends[:_MOST_ENDS], following]):
             source = "\n".join(_dedent(line, indent) for line in lines[start + 1 : end])
-            if parses(source):
-                return end
+            if end < len(lines) and parses(source):
+                return _End(end, end if end == following else end + 1)
     depth = 1
-    for row in range(start + 1, len(lines)):
+    for row in range(start + 1, len(lines)) if block.language not in PYTHON else ():
         if closing.match(lines[row]):
             depth -= 1
             if depth == 0:
-                return row
-        elif language not in PYTHON and (inner := _OPEN.match(lines[row])) and inner[2].startswith(fence):
+                return _End(row, row + 1)
+        elif (inner := _OPEN.match(lines[row])) and inner[2].startswith(fence):
             depth += 1
-    return ends[0] if ends else len(lines)
+    if ends and ends[0] < following and not _is_markdown(block):
+        return _End(ends[0], ends[0] + 1)
+    # models that nest fences lose count: the text's last fence has to do for two, or its last sentence for the one that is due
+    last = next((row for row in reversed(range(start + 1, len(lines))) if lines[row].strip()), start)
+    closed = last in ends or bool(ends and lines[last].rstrip().endswith((".", "!", "?")))
+    return _End(following, following, closed=closed and depth == 1 and following == len(lines))
+
+
+def _is_markdown(block: Block) -> bool:
+    return block.language in MARKDOWN or (not block.language and block.path.endswith((".md", ".markdown")))
+
+
+def _file_heads(lines: list[str]) -> list[int]:
+    """The rows of lines that name a file and have an opening fence under them."""
+    heads = []
+    said = 0
+    for row, line in enumerate(lines):
+        if (opening := _OPEN.match(line)) and opening[3] and _path_before(lines[max(0, said - 1) : row])[0]:
+            heads.append(said)
+        said = row if line.strip() else said
+    return heads
+
+
+def _unwrapped(block: Block) -> list[Block]:
+    """The blocks inside one of Markdown that holds the reply: it begins with a fence, or with a file's name and a fence."""
+    if block.language not in MARKDOWN or block.path.endswith((".md", ".markdown")):
+        return []
+    opening = first_fence(block.body)
+    before = [line for line in block.body[: opening[0]] if line.strip()] if opening else []
+    if not opening or opening[2] in MARKDOWN or len(before) > 1 or (before and not _path_before(before)[0]):
+        return []
+    inner = _outer_blocks("\n".join(block.body))
+    for each in inner:
+        each.row += block.row + 1
+    if len(inner) == 1:
+        inner[0].path = inner[0].path or block.path
+    return inner
 
 
 def _dedent(line: str, width: int) -> str:

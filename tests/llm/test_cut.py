@@ -424,6 +424,8 @@ def test_files_that_are_whole_before_the_cut() -> None:
         "```python\ndef helper(): ...\n```\n\n```python\ndef a():\n    return 1\n\n\ndef b():\n    retu",
         # parts left out
         "### a.py\n```python\ndef a():\n    return 1\n# ... rest of the code remains the same\n```\n\nThat is wha",
+        # a piece of it, told of in a sentence
+        "In `a.py` the limit is:\n```python\nLIMIT = 3\n```\n\n```python\ndef a():\n    retu",
         # how to run it
         "```bash\npython a.py\n```\n\n```python\nde",
     ],
@@ -438,5 +440,7 @@ def test_markdown_is_whole_only_where_another_block_follows_it() -> None:
     assert whole_files(readme + "\nMore", expected) == {}
     assert whole_files(readme + "```\n\n### a.p", expected) == {}
     assert list(whole_files(readme + "```\n\n### a.py\n```python\nde", expected)) == ["README.md"]
+    assert whole_files(readme + "\n```python\nimport a\n", expected) == {}
+    assert list(whole_files(readme + "\n### a.py\n```python\na = 1\n```\n\nTha", expected)) == ["a.py"]
     bare = "### README.md\n```markdown\n# Title\n```\npython a.py\n```\n\n### a.py\n```python\nde"
     assert whole_files(bare, expected) == {}

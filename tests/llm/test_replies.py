@@ -272,6 +272,10 @@ def two(first: str, second: str) -> str:
             "<think>```python\nx</think>\n" + two("### pkg/a.py\n```python", "### pkg/b.py\n```python"), id="thoughts"
         ),
         pytest.param(textwrap.indent(two("pkg/a.py\n```python", "pkg/b.py\n```python"), "   "), id="indented"),
+        pytest.param(
+            f"- pkg/a.py\n- pkg/b.py\n\n```python\n# pkg/a.py\n{A}```\n```python\n# pkg/b.py\n{B}```", id="list-above"
+        ),
+        pytest.param(f"### pkg/a.py\n```python\n{A}\n### pkg/b.py\n```python\n{B}```", id="first-not-closed"),
     ],
 )
 def test_two_files(text: str) -> None:
@@ -303,13 +307,20 @@ def test_two_files(text: str) -> None:
         pytest.param(f"```python\n{A}```\n```pycon\n>>> a()\n1\n```\n```python\n>>> a()\n1\n```", id="sessions"),
         pytest.param(f"```python\n{A}```\nData:\n```json\n[1]\n```", id="json-data"),
         pytest.param(
-            f"### todo.py\n```python\ndef old(): pass\n```\nFixed:\n### todo.py\n```python\n{A}```", id="last-wins"
+            f"### todo.py\n```python\ndef a(): pass\n```\nFixed:\n### todo.py\n```python\n{A}```", id="last-wins"
         ),
         pytest.param(f"```python\ndef a(): pass\n```\nBetter:\n```python\n{A}```", id="later-version"),
         pytest.param(
             f"### todo.py\n```python\n{A}```\n### Test\n```python\nimport todo\nassert todo.a()\n```", id="asserts"
         ),
         pytest.param(f"````python\n{A}````", id="longer-fence"),
+        pytest.param(f"```markdown\n```python\n{A}```\n", id="wrapped-once-closed"),
+        pytest.param(f"```markdown\n### todo.py\n```python\n{A}```\n```\nThat is all.", id="wrapped"),
+        pytest.param(f"### todo.py\n```markdown\n```python\n{A}```\n```", id="wrapped-under-its-name"),
+        pytest.param(f"### /home/user/project/tasks.py\n```python\n{A}```", id="absolute-another-name"),
+        pytest.param(
+            f"### todo.py\n```python\n{A}```\nIn `todo.py` the limit is:\n```python\nLIMIT = 3\n```", id="a-piece-after"
+        ),
         pytest.param(f"- todo.py:\n\n  ```python\n{textwrap.indent(A, '  ')}  ```", id="in-a-list"),
     ],
 )
@@ -371,6 +382,47 @@ def test_fences_inside_markdown_do_not_end_it() -> None:
 )
 def test_other_files_with_a_path(language: str, path: str, body: str) -> None:
     assert files(f"### {path}\n```{language}\n{body}```\n### a.py\n```python\n{A}```") == {path: body, "a.py": A}
+
+
+def test_a_readme_is_called_by_no_title() -> None:
+    readme = "# todo.py\n\nIt keeps notes.\n\n## notes.py\n\nMore.\n"
+    assert files(f"```markdown\n{readme}```", "README.md") == {"README.md": readme}
+
+
+@pytest.mark.parametrize("end", ["", "\n\nIt prints nothing."])
+def test_a_readme_with_fences_that_lacks_its_last_one_is_whole_at_the_end_of_the_text(end: str) -> None:
+    readme = f"# Todo\n\n```bash\npip install todo\n```\n\nUse it:\n\n```python\nimport todo\n```{end}\n"
+    for opening in ("### README.md\n```markdown\n", "### README.md\n```\n"):
+        text = f"### todo.py\n```python\n{A}```\n\n{opening}{readme}"
+        assert files(text, "todo.py", "README.md") == {"todo.py": A, "README.md": readme}
+
+
+@pytest.mark.parametrize("end", ["\n\nIt pri", "\n\n```python\nimp", f"\n\n### todo.py\n```python\n{A}```"])
+def test_a_readme_whose_end_nobody_can_tell_is_refused(end: str) -> None:
+    text = f"### README.md\n```markdown\n# Todo\n\n```bash\npip install todo\n```{end}"
+    with pytest.raises(ReplyError, match="cut inside a block"):
+        parse_code(text, expected=["README.md", "todo.py"])
+
+
+def test_a_heading_names_the_block_under_its_sentence() -> None:
+    text = (
+        f"### `a.py`\nIt keeps all in `data.json`.\n\n```python\n{A}```\n\n### `b.py`\nOne more.\n\n```python\n{B}```\n"
+        "### c.py\nRun it so:\n```python\nprint()\n```"
+    )
+    assert files(text, "a.py", "b.py", "c.py") == {"a.py": A, "b.py": B, "c.py": "print()\n"}
+    assert files(text, "a.py", "b.py") == {"a.py": A, "b.py": B}
+    again = f"{text}\n\n### `a.py`\nThe heart of it:\n\n```python\nreturn_value = 1\n```\n"
+    assert files(again, "a.py", "b.py") == {"a.py": A, "b.py": B}
+
+
+def test_pieces_of_a_file_are_no_file() -> None:
+    with pytest.raises(ReplyError, match="in pieces"):
+        parse_code(f"### a.py\n```python\n{A}```\n\n### a.py\n```python\n{B}```", expected=["a.py"])
+
+
+def test_a_broken_file_that_is_not_closed_does_not_take_in_the_next() -> None:
+    with pytest.raises(ReplyError, match="cut inside a block"):
+        parse_code(f"### a.py\n```python\ndef a(:\n\n### b.py\n```python\n{B}```", expected=["a.py", "b.py"])
 
 
 def test_comment_that_names_a_file_in_the_middle_of_code_does_not_split_it() -> None:
