@@ -255,15 +255,6 @@ def _adopt(files: dict[str, CodeFile], nameless: list[Block], expected: Sequence
             files[expected[0]] = CodeFile(expected[0], files.pop(strangers[0]).content)
 
 
-def _lacks_imports(later: str, earlier: str) -> bool:
-    """Whether a file that is given again is the earlier one, but for imports that are left out."""
-    if not (parses(later) and parses(earlier)):
-        return False
-    new, old = ([ast.dump(line) for line in ast.parse(code).body] for code in (later, earlier))
-    kept = [line for line in old if line in new or not line.startswith("Import")]
-    return new == kept and len(kept) < len(old)
-
-
 def _fits_exactly(part: Block, path: str) -> bool:
     """Whether a block without a path may be that file: Python for Python, Markdown for Markdown."""
     suffix = path.rpartition(".")[2].lower()
@@ -299,7 +290,17 @@ def _later(file: CodeFile, before: CodeFile, part: Block, text: str) -> CodeFile
         reason = f"You gave `{file.path}` in pieces. Give the whole of it in one block."
         raise _bad(text, f"`{file.path}` comes in pieces", reason)
     lighter = _names(file.content) < _names(before.content)
-    return before if not part.path and (lighter or not is_version) else file
+    is_less = not part.path and (lighter or not is_version)
+    return before if is_less or _lacks_imports(file.content, before.content) else file
+
+
+def _lacks_imports(later: str, earlier: str) -> bool:
+    """Whether a file that is given again is the earlier one, but for imports that are left out."""
+    if not (parses(later) and parses(earlier)):
+        return False
+    new, old = ([ast.dump(line) for line in ast.parse(code).body] for code in (later, earlier))
+    kept = [line for line in old if line in new or not line.startswith("Import")]
+    return new == kept and len(kept) < len(old)
 
 
 def _only(files: dict[str, CodeFile], expected: Sequence[str], text: str) -> list[CodeFile]:
