@@ -8,7 +8,7 @@ from tiny import ANSWERS, make
 
 from company.bench.datasets import load
 from company.bench.judging import Judged, judge
-from company.bench.tasks import Task
+from company.bench.tasks import Judge, Task
 from company.sandbox import choose
 
 TESTED = [form for form in ANSWERS if form not in ("projects", "token")]
@@ -93,3 +93,27 @@ def test_delivered_tests_and_settings_do_not_steer_the_judge(tmp_path: Path) -> 
     }
     found = judged(task_of(tmp_path, "humaneval"), **files)
     assert (found.passed, found.failure) == (False, "wrong value")
+
+
+@pytest.mark.parametrize("name", ["json.py", "json/__init__.py", "json.pyc", "helper/__init__.py"])
+def test_what_a_judge_imports_is_not_a_delivered_file(name: str) -> None:
+    check = (
+        "import sys\ntoken = sys.stdin.readline().strip()\nimport json, helper\nfrom solution import twice\n"
+        "print(token, float(helper.right(json.loads('3'), twice)))\n"
+    )
+    own = {"check.py": check, "helper.py": "def right(n, f):\n    return f(n) == 2 * n\n"}
+    task = Task("own", "t", "r", Judge("command", own, "python check.py"), needs="solution.py")
+    attack = "import os\nos._exit(0)\n"
+    assert judged(task, **{"solution.py": "def twice(n):\n    return 2 * n\n", name: attack}).passed
+    assert not judged(task, **{"solution.py": "def twice(n):\n    return n\n", name: attack}).passed
+    given = Task("own", "t", "r", task.judge, {name: "loads = int\ndef right(n, f):\n    return True\n"})
+    kept = judged(given, **{"solution.py": "def twice(n):\n    return n\n", name: attack})
+    assert not kept.passed, "only what was given stays as it was"
+
+
+def test_an_exit_status_is_not_given_by_a_delivered_module() -> None:
+    check = "import subprocess, sys\nran = subprocess.run([sys.executable, 'solution.py'], capture_output=True)\nsys.exit(ran.stdout != b'42\\n')\n"
+    task = Task("own", "t", "r", Judge("command", {"check.py": check}, "python check.py", "exit"))
+    leaves = "import os\nos._exit(0)\n"
+    assert not judged(task, **{"solution.py": "x = 1\n", "subprocess.py": leaves}).passed
+    assert judged(task, **{"solution.py": "print(42)\n", "subprocess.py": leaves}).passed
