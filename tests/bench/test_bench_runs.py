@@ -145,6 +145,13 @@ def test_a_line_that_a_kill_cut_off_is_measured_again(tmp_path: Path) -> None:
     assert [row["key"] for row in rows.read(path)] == ["a", "c"]
 
 
+def test_only_a_newline_ends_a_row(tmp_path: Path) -> None:
+    made = [{"key": "a", "detail": "x\u2028y"}, {"key": "b", "detail": "x\x85y\x0c"}]
+    for row in made:
+        rows.append(tmp_path / "RESULTS.jsonl", row)
+    assert [*rows.read(tmp_path / "RESULTS.jsonl")] == made
+
+
 def test_a_seed_is_kept_for_the_resumed_run_and_is_an_ingredient(tmp_path: Path, model: Endpoint) -> None:
     asyncio.run(bench(tmp_path, "mbpp", model, seeds=2)[0].run())
     requests = sorted(
