@@ -205,3 +205,33 @@ def test_a_ledger_with_odd_lines_is_gone_on_with(tmp_path: Path) -> None:
         file.write("[1]\n{\n\n")
     assert look(tmp_path, "mbpp", 9, "a\u2028b", {"a": "1"}) == 1
     assert look(tmp_path, "mbpp", 9, "c", {"a": "1"}) == 2
+
+
+@pytest.mark.parametrize(
+    "solution",
+    [
+        "/etc/hostname",
+        "../secret.py",
+        "a/../../secret.py",
+        "./two_fold_test.py",
+        "two_fold_test.py",
+        ".meta/example.py",
+        ".meta/other.py",
+        "link.py",
+        "folder/secret.py",
+        "shown_example.py",
+        "",
+    ],
+)
+def test_only_an_exercise_s_own_stub_is_shown(solution: str, tmp_path: Path) -> None:
+    name, data = make(tmp_path, "exercism")
+    place = tmp_path / "track/exercises/practice/two-fold"
+    write(place.parent / "secret.py", "secret = 1\n")
+    (place / "link.py").symlink_to("two_fold_test.py")
+    (place / "folder").symlink_to("..")
+    files = {"solution": [solution], "test": ["two_fold_test.py"], "example": [".meta/example.py", "shown_example.py"]}
+    write(place / ".meta/config.json", json.dumps({"files": files}))
+    with pytest.raises(UsageError, match="may be shown") as told:
+        load(name, data, quiet)
+    assert told.value.place.endswith("two-fold/.meta/config.json")
+    assert "plain relative path" in told.value.hint
