@@ -22,6 +22,7 @@ from company.bench.tasks import Judge, Task
 from company.errors import SandboxUnavailable
 from company.sandbox import Limits, Sandbox, Spec, broken, run_tests
 from company.sandbox.checks import shadows
+from company.sandbox.existing import SETTINGS
 
 _DETAIL = 2000
 _TRIES = 3
@@ -76,12 +77,15 @@ def _judged(score: float, detail: str, failure: Failure, *, passed: bool) -> Jud
     )
 
 
-async def _tests(sandbox: Sandbox, task: Task, files: Mapping[str, bytes]) -> Judged:
+async def _tests(sandbox: Sandbox, task: Task, files: dict[str, bytes]) -> Judged:
+    """The hidden tests, under the fixtures and settings of the repository that was given, as those were before the run."""
     hidden = _bytes(task.judge.files)
     limits = Limits(seconds=task.judge.seconds, cpu_seconds=int(task.judge.seconds) + 1)
-    tree = {path: files[path] for path in files if path not in hidden}
+    base = _bytes(task.given)
+    steering = {path: data for path, data in base.items() if path.endswith("conftest.py") or path in SETTINGS}
+    tree = {path: data for path, data in (files | steering).items() if path not in hidden}
     for number in range(1, _TRIES + 1):
-        run = await run_tests(sandbox, tree, hidden, limits=limits, each=limits.seconds / 2)
+        run = await run_tests(sandbox, tree, hidden, limits=limits, base=base or None, each=limits.seconds / 2)
         began = run.status == "ran" or not _never_began(run)
         if began and (number > 1 or not _timed_out(run)):  # what took too long on a busy machine gets one more try
             break

@@ -32,7 +32,7 @@ def read(path: Path) -> Iterator[Row]:
         try:
             row = json.loads(line)
             found[row["key"]] = row
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
     yield from found.values()
 

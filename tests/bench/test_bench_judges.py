@@ -1,6 +1,7 @@
 """Judges of every format: right passes, wrong fails under its name, and nothing that code does about its verdict helps it."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def task_of(folder: Path, form: str) -> Task:
 
 
 def judged(task: Task, **files: str) -> Judged:
-    delivered = {path.replace("__", "."): text.encode() for path, text in files.items()}
+    delivered = {re.sub(r"__(\w+)$", r".\1", path): text.encode() for path, text in files.items()}
     return asyncio.run(judge(choose(), task, delivered))
 
 
@@ -117,3 +118,26 @@ def test_an_exit_status_is_not_given_by_a_delivered_module() -> None:
     leaves = "import os\nos._exit(0)\n"
     assert not judged(task, **{"solution.py": "x = 1\n", "subprocess.py": leaves}).passed
     assert judged(task, **{"solution.py": "print(42)\n", "subprocess.py": leaves}).passed
+
+
+def test_tests_run_under_the_settings_and_fixtures_of_what_was_given() -> None:
+    hidden = {"tests/test_judge.py": "from pkg import f\n\n\ndef test_a(val):\n    assert f() == val\n"}
+    given = {
+        "conftest.py": "import pytest\n\n\n@pytest.fixture\ndef val():\n    return 1\n",
+        "src/pkg/__init__.py": "def f():\n    return 0\n",
+        "pyproject.toml": "[tool.pytest.ini_options]\npython_files = ['test_*.py']\n",
+    }
+    task = Task("own", "t", "r", Judge("tests", hidden, seconds=30.0), given)
+    right = given | {"src/pkg/__init__.py": "def f():\n    return 1\n"}
+    assert judged(task, **right).passed
+    assert judged(task, **{"src/pkg/__init__.py": right["src/pkg/__init__.py"]}).passed, (
+        "a fixture that is gone is back"
+    )
+    found = judged(task, **given)
+    assert (found.passed, found.failure) == (False, "wrong value")
+    forged = given | {
+        "conftest.py": given["conftest.py"].replace("return 1", "return 0"),
+        "src/pkg/conftest.py": "collect_ignore_glob = ['*']\n",
+        "pyproject.toml": "[tool.pytest.ini_options]\naddopts = '--deselect tests/test_judge.py'\n",
+    }
+    assert not judged(task, **forged).passed
