@@ -13,6 +13,8 @@ import json
 import subprocess
 import tempfile
 import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +31,18 @@ from company.sop.diagnostics import did_you_mean
 
 Notice = Callable[[str], None]
 _MISJUDGED = "HumanEval/32"
+_DAMAGED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    EOFError,
+    RecursionError,
+    gzip.BadGzipFile,
+    zlib.error,
+)
+"""What comes of a file that is not what it should be."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +147,13 @@ def _some(tasks: Iterable[Task], place: Path, get: str) -> list[Task]:
     found = list(tasks)
     if not found:
         raise UsageError("there are no tasks here", place=str(place), hint=f"wanted: {get}")
+    names = Counter(task.name for task in found)
+    if twice := [name for name, times in names.items() if times > 1]:
+        raise UsageError(
+            f"the task {twice[0]} is there {names[twice[0]]} times",
+            place=str(place),
+            hint="give each task a name of its own",
+        )
     return found
 
 
@@ -176,17 +197,25 @@ def _read(known: Dataset, path: Path) -> Iterator[Task]:
     """
     if not path.is_file():
         raise UsageError("there is no such file", place=str(path), hint=f"get {known.get}")
+    with disk_errors("read the data set", path):
+        content = path.read_bytes()
     try:
-        with disk_errors("read the data set", path):
-            content = path.read_bytes()
         text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8")
-        records: list[Any] = (
-            json.loads(text) if text.lstrip().startswith("[") else [*map(json.loads, text.splitlines())]
-        )
+        records = json.loads(text) if text.lstrip().startswith("[") else [*_lines(text)]
         yield from READERS[known.name](known.name, records)
-    except (ValueError, KeyError, TypeError, EOFError, SyntaxError) as error:
+    except (*_DAMAGED, SyntaxError) as error:
         fact = f"has no {error}" if isinstance(error, KeyError) else str(error)[:200]
         raise UsageError(f"this is not {known.name}: {fact}", place=str(path), hint=f"get {known.get}") from error
+
+
+def _lines(text: str) -> Iterator[Any]:
+    """What the lines hold; only a newline ends one, others that Unicode has lie inside strings."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from error
 
 
 # --- fetching ---------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Sets that are one file: `formats.py`. What the folders must hold: `docs/bench.md
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,7 @@ def exercism(dataset: str, folder: Path) -> Iterator[Task]:
         solution, tests = files.get("solution", []), files.get("test", [])
         if len(solution) != 1 or not tests:
             continue
+        _refuse_unfit_solution(each, solution[0], files)
         docs = [each / ".docs" / f"{name}.md" for name in ("introduction", "instructions", "instructions.append")]
         told = "\n\n".join(_text(path).strip() for path in docs if path.is_file())
         stub = _text(each / solution[0]).strip() if (each / solution[0]).is_file() else ""
@@ -65,6 +67,22 @@ def _exercise_files(exercise: Path) -> dict[str, list[str]]:
     except (UsageError, ValueError, KeyError, AttributeError, TypeError):
         tests = sorted(path.name for path in exercise.glob("*_test.py"))
         return {"solution": [f"{exercise.name.replace('-', '_')}.py"], "test": tests}
+
+
+def _refuse_unfit_solution(exercise: Path, path: str, files: dict[str, list[str]]) -> None:
+    """The stub is shown to whoever solves it: it must not be a file from elsewhere, nor one that judges or answers."""
+    parts = path.split("/")
+    plain = "\\" not in path and not any(part in ("", ".", "..") for part in parts)
+    hidden = any(part.startswith(".") for part in parts)
+    linked = any((exercise / "/".join(parts[:count])).is_symlink() for count in range(1, len(parts) + 1))
+    inside = plain and (exercise / path).resolve().is_relative_to(exercise.resolve())
+    kept = {os.path.normcase(os.path.normpath(other)) for kind in ("test", "example") for other in files.get(kind, [])}
+    if not plain or hidden or linked or not inside or os.path.normcase(path) in kept:
+        raise UsageError(
+            f"the solution `{path}` is no file of the exercise's own that may be shown",
+            place=str(exercise / ".meta/config.json"),
+            hint="`solution` is a plain relative path inside the exercise, no link, and in neither `test` nor `example`",
+        )
 
 
 # --- anybody's --------------------------------------------------------------------------------------

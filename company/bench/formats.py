@@ -48,6 +48,8 @@ def humaneval(dataset: str, records: Iterable[Record]) -> Iterator[Task]:
     """A function's head and docstring are shown as they are; the set's own `check` judges."""
     for record in records:
         prompt, name = record["prompt"], record["entry_point"]
+        if not name.isidentifier():
+            raise ValueError(f"`{name}` is no name of a function")
         yield Task(
             dataset=dataset,
             name=str(record["task_id"]),

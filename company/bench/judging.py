@@ -21,6 +21,8 @@ from company.bench.failures import Failure
 from company.bench.tasks import Judge, Task
 from company.errors import SandboxUnavailable
 from company.sandbox import Limits, Sandbox, Spec, broken, run_tests
+from company.sandbox.checks import shadows
+from company.sandbox.existing import SETTINGS
 
 _DETAIL = 2000
 _TRIES = 3
@@ -75,12 +77,15 @@ def _judged(score: float, detail: str, failure: Failure, *, passed: bool) -> Jud
     )
 
 
-async def _tests(sandbox: Sandbox, task: Task, files: Mapping[str, bytes]) -> Judged:
+async def _tests(sandbox: Sandbox, task: Task, files: dict[str, bytes]) -> Judged:
+    """The hidden tests, under the fixtures and settings of the repository that was given, as those were before the run."""
     hidden = _bytes(task.judge.files)
     limits = Limits(seconds=task.judge.seconds, cpu_seconds=int(task.judge.seconds) + 1)
-    tree = {path: files[path] for path in files if path not in hidden}
+    base = _bytes(task.given)
+    steering = {path: data for path, data in base.items() if path.endswith("conftest.py") or path in SETTINGS}
+    tree = {path: data for path, data in (files | steering).items() if path not in hidden}
     for number in range(1, _TRIES + 1):
-        run = await run_tests(sandbox, tree, hidden, limits=limits, each=limits.seconds / 2)
+        run = await run_tests(sandbox, tree, hidden, limits=limits, base=base or None, each=limits.seconds / 2)
         began = run.status == "ran" or not _never_began(run)
         if began and (number > 1 or not _timed_out(run)):  # what took too long on a busy machine gets one more try
             break
@@ -117,7 +122,11 @@ async def _command(sandbox: Sandbox, task: Task, files: Mapping[str, bytes]) -> 
     """A program of the judge's says how much is right, on a line that begins with a token which only it was given."""
     judge_, token = task.judge, secrets.token_hex(16)
     limits = Limits(seconds=judge_.seconds, cpu_seconds=int(judge_.seconds) + 1)
-    laid_out = {path: content for path, content in files.items() if not _clashes(path, judge_)}
+    laid_out = {
+        path: content
+        for path, content in files.items()
+        if not _clashes(path, judge_) and (task.given.get(path, "").encode() == content or not _hides(path, judge_))
+    }
     spec = Spec(tuple(shlex.split(judge_.command)), {**laid_out, **_bytes(judge_.files)}, f"{token}\n".encode(), limits)
     result = await sandbox.run(spec)
     if result.status == "setup_failed":
@@ -161,4 +170,14 @@ def _bytes(files: Mapping[str, str]) -> dict[str, bytes]:
 
 
 def _clashes(path: str, judge_: Judge) -> bool:
-    return any(path == own or path.startswith(f"{own}/") or own.startswith(f"{path}/") for own in judge_.files)
+    """Whether a delivered file is where one of the judge's is, or would be imported instead of it."""
+    return any(
+        path == own or path.startswith((f"{own}/", f"{own.removesuffix('.py')}/")) or own.startswith(f"{path}/")
+        for own in judge_.files
+    )
+
+
+def _hides(path: str, judge_: Judge) -> bool:
+    """Whether a delivered file would be run instead of what the judge imports of Python's own."""
+    roots = tuple(dict.fromkeys(["", *(own.rpartition("/")[0] for own in judge_.files)]))
+    return shadows(path, roots) is not None or path.endswith((".pyc", ".pth", ".so"))

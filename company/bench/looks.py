@@ -46,9 +46,11 @@ def look(folder: Path, dataset: str, tasks: int, model: str, sops: Mapping[str, 
 
 def _read(path: Path) -> Iterable[dict[str, Any]]:
     with suppress(FileNotFoundError):
-        for line in path.read_text("utf-8").splitlines():
-            with suppress(ValueError):
-                yield json.loads(line)
+        for line in path.read_text("utf-8", "replace").split("\n"):
+            with suppress(ValueError, RecursionError):
+                entry = json.loads(line)
+                if isinstance(entry, dict):
+                    yield entry
 
 
 def _commit() -> str:

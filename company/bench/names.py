@@ -233,7 +233,7 @@ class _Reader:
         for name in self.names.kinds:
             if any(start <= edit.start < end for edit in self.edits if edit.name == name):
                 continue
-            if value == name or (name in self.names.top and word(name).search(value)):
+            if word(name).search(value):
                 self.names.refuse(name, "a string holds it")
 
     def _refuse_all(self, node: ast.JoinedStr, reason: str) -> None:

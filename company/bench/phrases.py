@@ -87,3 +87,21 @@ BOUND = (
     r"another|too|here|again|step|steps|later|earlier|already|remaining|rest|e\.g|example|instance)\b"
 )
 """Words by which a sentence may hang on the one before it, or say something about the order."""
+
+_VERBS = (
+    "accept|add|allow|append|apply|ask|assign|average|begin|break|build|calculate|call|capitalize|change|check|clear|close|collect|"
+    "combine|compare|compute|concatenate|convert|copy|count|create|cut|decode|decrease|decrement|define|delete|determine|discard|"
+    "display|divide|do|double|drop|emit|encode|end|ensure|exclude|exit|extract|fill|filter|find|flatten|flip|format|generate|get|give|"
+    "go|group|handle|ignore|implement|include|increase|increment|index|initialize|insert|invert|join|keep|leave|let|list|load|look|"
+    "lower|make|map|mark|match|merge|mod|move|multiply|negate|normalize|omit|open|order|output|pad|parse|pass|perform|pick|pop|"
+    "prepend|print|process|produce|push|put|raise|read|receive|record|reduce|reject|remove|rename|repeat|replace|report|reset|"
+    "return|reverse|rotate|round|run|save|scale|search|select|send|set|shift|show|skip|sort|split|square|start|stop|store|strip|"
+    "subtract|sum|swap|take|throw|transform|translate|treat|trim|truncate|turn|update|upper|use|validate|verify|walk|wrap|write|yield"
+)
+_LEADS = "please|also|and|or|only|always|never|not|do not|don't|just|simply|you|it|must|should|shall|will|can|may"
+STEP = (
+    rf"[^\w]*(?:(?:{_LEADS})\s+)*(?:(?:if|when|for|unless|in|on|to|with|from|while|where)\b[^.]*,\s*(?:(?:{_LEADS})\s+)*)?"
+    rf"(?:(?:{_VERBS})(?:e?s|ing)?|multiplies|copies|applies|then|first|firstly|second|secondly|third|thirdly|fourth|fifth|"
+    r"next|last|lastly|final|finally|after|afterwards|before|once|until|later|subsequently|meanwhile)\b"
+)
+"""How a sentence or an entry of a list begins that is something to do, or says when: in another order it is another program."""

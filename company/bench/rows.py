@@ -27,12 +27,12 @@ def read(path: Path) -> Iterator[Row]:
     """The rows of a file, the last one of a key alone; what is no row, as a line cut off by a kill, is passed over."""
     found: dict[str, Row] = {}
     with disk_errors("read the results", path):
-        lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
+        lines = path.read_text("utf-8", "replace").split("\n") if path.exists() else []
     for line in lines:
         try:
             row = json.loads(line)
             found[row["key"]] = row
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
     yield from found.values()
 

@@ -26,6 +26,7 @@ from company.bench.tasks import Task
 from company.cache import digest
 from company.engine import NewRun
 from company.errors import CompanyError, Interrupted, RunDamaged
+from company.llm.providers import asked_how
 from company.opening import Notices, model_names, open_models
 from company.records import FINISHED, RunRecord
 from company.report import Report
@@ -264,8 +265,10 @@ def _job(
     seed: int,
     workspace: Path,
 ) -> Job:
-    asked = [*model_names(procedure, settings, model).values(), settings.temperature, settings.max_tokens]
-    key = digest([task.digest, procedure.digest, asked, seed, variation])
+    names = [*model_names(procedure, settings, model).values()]
+    asked = [[name, *asked_how(name, settings)] for name in names]
+    bounds = [settings.temperature, settings.max_tokens, settings.context, settings.step_timeout, settings.test_seconds]
+    key = digest([task.digest, procedure.digest, asked, bounds, seed, variation])
     name = re.sub(r"[^A-Za-z0-9]+", "-", task.name).strip("-").lower()[:40]
     home = workspace / "bench" / task.dataset / procedure.name / f"{name}-s{seed}-{key[:10]}"
     return Job(task, sop, procedure, model, seed, home, key, variation)

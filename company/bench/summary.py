@@ -61,6 +61,8 @@ class Group:
     """Mean of the tasks' mean scores."""
     against: Comparison | None
     """Against the baseline with the same model and variation; None for the baseline itself, and where it was not run."""
+    varied: Comparison | None
+    """Of a variation: against the same procedure and model on the same tasks as they are; None where those were not run."""
     tokens: float
     """Prompt and completion tokens for each run, those that the endpoint had cached among them."""
     cached_tokens: float
@@ -115,7 +117,9 @@ def summarise(rows: Iterable[Row], *, seed: int = 0) -> Summary:
         dataset, split, sop, model, variation = key
         base = grouped.get((dataset, split, BASELINE, model, variation)) if sop != BASELINE else None
         against = compare(outcomes(base), outcomes(grouped[key]), seed) if base else None
-        groups.append(_group(key, grouped[key], against, seed))
+        plain = grouped.get((dataset, split, sop, model, "")) if variation else None
+        varied = compare(outcomes(plain), outcomes(grouped[key]), seed) if plain else None
+        groups.append(_group(key, grouped[key], against, varied, seed))
         if base and against:
             flips += _flips(grouped[key], base, against)
     notes = _notes(groups, grouped)
@@ -138,7 +142,9 @@ def _key(row: Row) -> tuple[str, ...]:
     return row["dataset"], row["split"], row["sop"], row["model"], row.get("variation") or ""
 
 
-def _group(key: tuple[str, ...], rows: Sequence[Row], against: Comparison | None, seed: int) -> Group:
+def _group(
+    key: tuple[str, ...], rows: Sequence[Row], against: Comparison | None, varied: Comparison | None, seed: int
+) -> Group:
     dataset, split, sop, model, variation = key
     by_task = outcomes(rows)
     scores: dict[str, list[float]] = defaultdict(list)
@@ -154,6 +160,7 @@ def _group(key: tuple[str, ...], rows: Sequence[Row], against: Comparison | None
         passed=pass_rate(by_task, seed),
         score=_mean([_mean(each) for each in scores.values()]),
         against=against,
+        varied=varied,
         tokens=tokens / len(rows),
         cached_tokens=_mean([row["cached_tokens"] or 0 for row in rows]),
         line_tokens=tokens / lines if lines else None,
@@ -244,6 +251,13 @@ def _notes(groups: Sequence[Group], grouped: Mapping[tuple[str, ...], Sequence[R
             )
         if group.sop != BASELINE and not group.against:
             notes.append(f"{group.name}: {BASELINE} was not run, so there is nothing to compare with.")
+        if group.varied and group.varied.unpaired:
+            notes.append(
+                f"{group.name}: compared with the tasks as they are on {group.varied.tasks} common tasks; "
+                f"{group.varied.unpaired} that were measured only one way are left out."
+            )
+        if group.variation and not group.varied:
+            notes.append(f"{group.name}: the tasks as they are were not run, so there is nothing to compare with.")
         if group.tasks < 10:
             notes.append(f"{group.name}: {group.tasks} tasks are too few to tell procedures apart.")
     return notes

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from company.bench.honesty import NOTES
-from company.bench.statistics import Interval
+from company.bench.statistics import Comparison, Interval
 from company.bench.summary import BASELINE, Flip, Group, Summary
 from company.progress import clean
 from company.terminal import money
@@ -61,6 +61,12 @@ def tables(summary: Summary, most_flips: int = MOST_FLIPS) -> list[Table]:
     made = [
         _table(
             "Quality", groups, _QUALITY, (f"Δ and p: against {BASELINE} on the same tasks and seeds.", *summary.notes)
+        ),
+        _table(
+            "Tasks said otherwise",
+            [group for group in groups if group.varied],
+            _VARIED,
+            ("Against the same procedure and model on the same tasks and seeds as they are.",),
         ),
         _table("Cost, for each run", groups, _COST),
         _table("What the company says of its own work", groups, _HONESTY, NOTES),
@@ -143,8 +149,8 @@ def _number(value: float | None, form: str = "{:,.1f}") -> str:
     return _NONE if value is None else form.format(value)
 
 
-def _p(group: Group) -> str:
-    p = group.against.p if group.against else None
+def _p(against: Comparison | None) -> str:
+    p = against.p if against else None
     return _NONE if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
@@ -154,10 +160,17 @@ _QUALITY: dict[str, Cell] = {
     "pass@1": lambda group: rate(group.passed),
     "score": lambda group: f"{group.score:.3f}",
     "Δ": lambda group: rate(group.against.difference, sign=True) if group.against else _NONE,
-    "p": _p,
+    "p": lambda group: _p(group.against),
     "failures removed": lambda group: rate(group.against.removed, sign=True) if group.against else _NONE,
     "gained": lambda group: str(len(group.against.gained)) if group.against else _NONE,
     "lost": lambda group: str(len(group.against.lost)) if group.against else _NONE,
+}
+_VARIED: dict[str, Cell] = {
+    "common tasks": lambda group: str(group.varied.tasks) if group.varied else _NONE,
+    "Δ": lambda group: rate(group.varied.difference, sign=True) if group.varied else _NONE,
+    "p": lambda group: _p(group.varied),
+    "gained": lambda group: str(len(group.varied.gained)) if group.varied else _NONE,
+    "lost": lambda group: str(len(group.varied.lost)) if group.varied else _NONE,
 }
 _COST: dict[str, Cell] = {
     "calls": lambda group: _number(group.calls),

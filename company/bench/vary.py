@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Literal, get_args
 
-from company.bench.phrases import ASIDES, BOUND, CONDITION, SYNONYMS
+from company.bench.phrases import ASIDES, BOUND, CONDITION, STEP, SYNONYMS
 from company.bench.renaming import rename
 from company.bench.wording import CannotVary, Material, fences, lost, prose, protected, sentences
 from company.errors import UsageError
@@ -27,6 +27,7 @@ _PLACE = 0xE000
 _PLACES = 6400
 _MARK = "[\ue000-\uf8ff]"
 _BOUND = re.compile(BOUND, re.IGNORECASE)
+_STEP = re.compile(STEP, re.IGNORECASE)
 _BULLET = re.compile(r"[ \t]*[-*+] ")
 
 
@@ -141,7 +142,7 @@ def _shuffled(pieces: list[str], rng: random.Random) -> list[str]:
 
 
 def _shuffled_sentences(piece: str, rng: random.Random) -> str:
-    """The first sentence stays; one that may hang on those before it moves with them."""
+    """The first sentence stays; one that may hang on those before it moves with them. Among steps nothing moves."""
     body = piece.rstrip()
     if (
         body.endswith(":")
@@ -152,6 +153,8 @@ def _shuffled_sentences(piece: str, rng: random.Random) -> str:
     whole = sentences(body)
     found = [sentence.rstrip() for sentence in whole]
     gaps = [sentence[len(sentence.rstrip()) :] for sentence in whole]
+    if any(_STEP.match(sentence) for sentence in found[1:]):
+        return piece
     groups: list[list[str]] = []
     for sentence in found[1:]:
         if groups and _BOUND.search(sentence):
@@ -167,14 +170,16 @@ def _shuffled_sentences(piece: str, rng: random.Random) -> str:
 
 
 def _shuffled_list(piece: str, rng: random.Random) -> str:
-    """A list without numbers, none of whose entries speaks of another."""
+    """A list without numbers, none of whose entries is a step or speaks of another."""
     entries: list[str] = []
     for line in piece.splitlines(keepends=True):
         if _BULLET.match(line) and (not entries or _indent(line) <= _indent(entries[0])):
             entries.append(line)
         elif entries:
             entries[-1] += line
-    if len(entries) < 2 or any(_BOUND.search(entry) or _indent(entry) != _indent(entries[0]) for entry in entries):
+    if len(entries) < 2 or any(
+        _BOUND.search(entry) or _STEP.match(entry) or _indent(entry) != _indent(entries[0]) for entry in entries
+    ):
         return piece
     ended = [entry if entry.endswith("\n") else f"{entry}\n" for entry in entries]
     made = "".join(_shuffled(ended, rng))

@@ -153,6 +153,16 @@ def refuse_unfit(name: str, settings: Settings, *, temperature: bool, max_tokens
         )
 
 
+def asked_how(name: str, settings: Settings) -> list[object]:
+    """What decides, beside a request itself, what a model is sent and what answers: two that are alike here are asked alike."""
+    entry = _entry(name.partition(":")[0], settings)
+    if entry is None:
+        return []
+    return [
+        entry.base_url, entry.structured, entry.temperature, entry.seed_as, entry.max_tokens_as, entry.context,
+    ]  # fmt: skip
+
+
 def price_of(name: str, settings: Settings) -> Price | None:
     """What a model costs: as it is set, else by the list; nothing for one that runs here, None where it is unknown."""
     from company.settings import Price

@@ -1,5 +1,6 @@
 """Where problems come from: names, files, halves; what is not here is told with the way to get it."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -150,3 +151,87 @@ def test_looks_are_counted_and_the_same_one_once(tmp_path: Path) -> None:
     entries = [json.loads(line) for line in (tmp_path / "looks.jsonl").read_text().splitlines()]
     assert [entry["sops"] for entry in entries] == [{"a": "1"}, {"a": "2"}, {"a": "2"}]
     assert entries[0]["time"].startswith("20")
+
+
+def test_only_a_newline_ends_a_line(tmp_path: Path) -> None:
+    odd = HUMANEVAL | {"task_id": "Tiny/1", "prompt": HUMANEVAL["prompt"].replace("double", "dou\u2028b\x85le")}
+    lines = (json.dumps(HUMANEVAL), "", json.dumps(odd, ensure_ascii=False), "")
+    (tmp_path / "set.jsonl").write_bytes("\r\n".join(lines).encode())
+    assert "dou\u2028b\x85le" in load("humaneval", tmp_path / "set.jsonl", quiet)[1][1].requirement
+    write(tmp_path / "set.jsonl", json.dumps(HUMANEVAL) + "\n\n{")
+    with pytest.raises(UsageError, match="line 3: "):
+        load("humaneval", tmp_path / "set.jsonl", quiet)
+
+
+PACKED = gzip.compress(json.dumps(HUMANEVAL).encode())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"[null]",
+        b'["a"]',
+        b"[" * 200_000,
+        PACKED[:-6],
+        PACKED[:-4] + b"abcd",
+        PACKED[:10] + b"zzzzzz",
+        b"\xff",
+        *(
+            json.dumps(HUMANEVAL | {name: value}).encode()
+            for name in ("test", "prompt", "entry_point")
+            for value in (None, [1])
+        ),
+    ],
+)
+def test_a_file_that_is_damaged_is_told(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "set.jsonl").write_bytes(content)
+    with pytest.raises(UsageError) as told:
+        load("humaneval", tmp_path / "set.jsonl", quiet)
+    assert told.value.place.endswith("set.jsonl")
+    assert "HumanEval.jsonl.gz" in told.value.hint
+
+
+def test_two_tasks_of_one_name_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "set.jsonl", "\n".join([json.dumps(HUMANEVAL)] * 2))
+    with pytest.raises(UsageError, match="Tiny/0 is there 2 times"):
+        load("humaneval", tmp_path / "set.jsonl", quiet)
+
+
+def test_a_ledger_with_odd_lines_is_gone_on_with(tmp_path: Path) -> None:
+    assert look(tmp_path, "mbpp", 9, "a\u2028b", {"a": "1"}) == 1
+    with (tmp_path / "looks.jsonl").open("a") as file:
+        file.write("[1]\n{\n\n")
+    assert look(tmp_path, "mbpp", 9, "a\u2028b", {"a": "1"}) == 1
+    assert look(tmp_path, "mbpp", 9, "c", {"a": "1"}) == 2
+
+
+@pytest.mark.parametrize(
+    "solution",
+    [
+        "/etc/hostname",
+        "../secret.py",
+        "a/../../secret.py",
+        "./two_fold_test.py",
+        "two_fold_test.py",
+        ".meta/example.py",
+        ".meta/other.py",
+        "link.py",
+        "folder/secret.py",
+        "shown_example.py",
+        "",
+    ],
+)
+def test_only_an_exercise_s_own_stub_is_shown(solution: str, tmp_path: Path) -> None:
+    name, data = make(tmp_path, "exercism")
+    place = tmp_path / "track/exercises/practice/two-fold"
+    write(place.parent / "secret.py", "secret = 1\n")
+    (place / "link.py").symlink_to("two_fold_test.py")
+    (place / "folder").symlink_to("..")
+    files = {"solution": [solution], "test": ["two_fold_test.py"], "example": [".meta/example.py", "shown_example.py"]}
+    write(place / ".meta/config.json", json.dumps({"files": files}))
+    with pytest.raises(UsageError, match="may be shown") as told:
+        load(name, data, quiet)
+    assert told.value.place.endswith("two-fold/.meta/config.json")
+    assert "plain relative path" in told.value.hint

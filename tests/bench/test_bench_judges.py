@@ -1,6 +1,7 @@
 """Judges of every format: right passes, wrong fails under its name, and nothing that code does about its verdict helps it."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from tiny import ANSWERS, make
 
 from company.bench.datasets import load
 from company.bench.judging import Judged, judge
-from company.bench.tasks import Task
+from company.bench.tasks import Judge, Task
 from company.sandbox import choose
 
 TESTED = [form for form in ANSWERS if form not in ("projects", "token")]
@@ -30,7 +31,7 @@ def task_of(folder: Path, form: str) -> Task:
 
 
 def judged(task: Task, **files: str) -> Judged:
-    delivered = {path.replace("__", "."): text.encode() for path, text in files.items()}
+    delivered = {re.sub(r"__(\w+)$", r".\1", path): text.encode() for path, text in files.items()}
     return asyncio.run(judge(choose(), task, delivered))
 
 
@@ -93,3 +94,50 @@ def test_delivered_tests_and_settings_do_not_steer_the_judge(tmp_path: Path) -> 
     }
     found = judged(task_of(tmp_path, "humaneval"), **files)
     assert (found.passed, found.failure) == (False, "wrong value")
+
+
+@pytest.mark.parametrize("name", ["json.py", "json/__init__.py", "json.pyc", "helper/__init__.py"])
+def test_what_a_judge_imports_is_not_a_delivered_file(name: str) -> None:
+    check = (
+        "import sys\ntoken = sys.stdin.readline().strip()\nimport json, helper\nfrom solution import twice\n"
+        "print(token, float(helper.right(json.loads('3'), twice)))\n"
+    )
+    own = {"check.py": check, "helper.py": "def right(n, f):\n    return f(n) == 2 * n\n"}
+    task = Task("own", "t", "r", Judge("command", own, "python check.py"), needs="solution.py")
+    attack = "import os\nos._exit(0)\n"
+    assert judged(task, **{"solution.py": "def twice(n):\n    return 2 * n\n", name: attack}).passed
+    assert not judged(task, **{"solution.py": "def twice(n):\n    return n\n", name: attack}).passed
+    given = Task("own", "t", "r", task.judge, {name: "loads = int\ndef right(n, f):\n    return True\n"})
+    kept = judged(given, **{"solution.py": "def twice(n):\n    return n\n", name: attack})
+    assert not kept.passed, "only what was given stays as it was"
+
+
+def test_an_exit_status_is_not_given_by_a_delivered_module() -> None:
+    check = "import subprocess, sys\nran = subprocess.run([sys.executable, 'solution.py'], capture_output=True)\nsys.exit(ran.stdout != b'42\\n')\n"
+    task = Task("own", "t", "r", Judge("command", {"check.py": check}, "python check.py", "exit"))
+    leaves = "import os\nos._exit(0)\n"
+    assert not judged(task, **{"solution.py": "x = 1\n", "subprocess.py": leaves}).passed
+    assert judged(task, **{"solution.py": "print(42)\n", "subprocess.py": leaves}).passed
+
+
+def test_tests_run_under_the_settings_and_fixtures_of_what_was_given() -> None:
+    hidden = {"tests/test_judge.py": "from pkg import f\n\n\ndef test_a(val):\n    assert f() == val\n"}
+    given = {
+        "conftest.py": "import pytest\n\n\n@pytest.fixture\ndef val():\n    return 1\n",
+        "src/pkg/__init__.py": "def f():\n    return 0\n",
+        "pyproject.toml": "[tool.pytest.ini_options]\npython_files = ['test_*.py']\n",
+    }
+    task = Task("own", "t", "r", Judge("tests", hidden, seconds=30.0), given)
+    right = given | {"src/pkg/__init__.py": "def f():\n    return 1\n"}
+    assert judged(task, **right).passed
+    assert judged(task, **{"src/pkg/__init__.py": right["src/pkg/__init__.py"]}).passed, (
+        "a fixture that is gone is back"
+    )
+    found = judged(task, **given)
+    assert (found.passed, found.failure) == (False, "wrong value")
+    forged = given | {
+        "conftest.py": given["conftest.py"].replace("return 1", "return 0"),
+        "src/pkg/conftest.py": "collect_ignore_glob = ['*']\n",
+        "pyproject.toml": "[tool.pytest.ini_options]\naddopts = '--deselect tests/test_judge.py'\n",
+    }
+    assert not judged(task, **forged).passed

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from modelled import Endpoint, endpoint
@@ -12,7 +13,9 @@ from tiny import ANSWERS, make
 from company.bench import rows
 from company.bench.datasets import load
 from company.bench.runner import Bench, Progress, plan
+from company.bench.tasks import Judge, Task
 from company.errors import CompanyError, Interrupted
+from company.settings import Settings
 from company.sop.library import Library
 from company.sop.linker import load_procedure
 
@@ -143,6 +146,44 @@ def test_a_line_that_a_kill_cut_off_is_measured_again(tmp_path: Path) -> None:
         file.write('{"key": "b", "n"')
     rows.append(path, {"key": "c", "n": 3})
     assert [row["key"] for row in rows.read(path)] == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"context": 4096},
+        {"test_seconds": 1.0},
+        {"step_timeout": 5.0},
+        *(
+            {"providers": {"fake": {"base_url": "http://a/v1"} | entry}}
+            for entry in (
+                {"base_url": "http://b/v1"},
+                {"structured": "prompt"},
+                {"temperature": False},
+                {"seed_as": ""},
+                {"max_tokens_as": "max_completion_tokens"},
+                {"context": 4096},
+            )
+        ),
+    ],
+)
+def test_a_result_belongs_to_what_was_set(changed: dict[str, Any], tmp_path: Path) -> None:
+    def key(**other: Any) -> str:
+        ordinary: dict[str, Any] = {"providers": {"fake": {"base_url": "http://a/v1"}}}
+        settings = Settings(**ordinary | other, _env_file=None)
+        task = Task("own", "t", "r", Judge("tests", {}))
+        procedures = {"zero_shot": load_procedure("zero_shot", Library(None))}
+        return plan([(task, "")], procedures, settings, "fake:m", 1, tmp_path)[0].key
+
+    assert key(**changed) != key()
+    assert key(providers={"fake": {"base_url": "http://a/v1"}, "other": {"base_url": "http://c/v1"}}) == key()
+
+
+def test_only_a_newline_ends_a_row(tmp_path: Path) -> None:
+    made = [{"key": "a", "detail": "x\u2028y"}, {"key": "b", "detail": "x\x85y\x0c"}]
+    for row in made:
+        rows.append(tmp_path / "RESULTS.jsonl", row)
+    assert [*rows.read(tmp_path / "RESULTS.jsonl")] == made
 
 
 def test_a_seed_is_kept_for_the_resumed_run_and_is_an_ingredient(tmp_path: Path, model: Endpoint) -> None:

@@ -50,6 +50,30 @@ def test_a_model_and_a_variation_have_their_own_baseline() -> None:
     assert "debate local:large: zero_shot was not run, so there is nothing to compare with." in summarise(rows).notes
 
 
+def test_a_variation_is_compared_with_the_common_tasks_as_they_are() -> None:
+    rows = [row(f"t{number}", passed=number < 10) for number in range(20)]
+    rows += [row(f"t{number}", passed=number == 10, variation="rename") for number in range(8, 20)]
+    plain, varied = summarise(rows).groups
+    assert plain.varied is None
+    assert varied.varied
+    assert (varied.varied.tasks, varied.varied.unpaired) == (12, 8)
+    assert varied.varied.difference
+    assert varied.varied.difference.value == pytest.approx(-1 / 12)
+    assert varied.varied.p == 1.0
+    assert (varied.varied.gained, varied.varied.lost) == (("t10",), ("t8", "t9"))
+    text = markdown(summarise(rows))
+    assert "## Tasks said otherwise (data set small, split test, model local:tiny, variation rename)" in text
+    section = text.partition("## Tasks said otherwise")[2].partition("##")[0]
+    assert "| zero_shot | 12 | -8.3 % [" in section
+    assert "] | 1.000 | 1 | 2 |" in section
+    assert "on 12 common tasks; 8 that were measured only one way are left out" in text
+    alone = summarise(rows_of("zero_shot", "+" * 12, variation="rename"))
+    assert alone.notes == (
+        "zero_shot local:tiny rename: the tasks as they are were not run, so there is nothing to compare with.",
+    )
+    assert "said otherwise" not in markdown(alone)
+
+
 def test_what_must_be_known_is_noted() -> None:
     rows = [
         *rows_of("zero_shot", "+-+"),

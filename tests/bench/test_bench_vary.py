@@ -356,6 +356,12 @@ def test_lists_and_examples_move_and_code_does_not() -> None:
         "```python\n>>> tick('a')\n1\n>>> tick('a')\n2\n```\n",
         "```python\nfirst()\nsecond()\n```\n",
         "Three follow. First one. Alpha is:",
+        "A module. Add 1 to every number. Multiply every number by 2. Return the sum.",
+        "The program must:\n\n- add 1 to every number\n- multiply every number by 2\n- print the sum\n",
+        "It does:\n\n- **adds** 1 to every number\n- multiplies every number by 2\n",
+        "A module. Finally the sum is doubled. Every number counts. Blanks do not.",
+        "A module. If a number is even, return 1. Numbers are whole.",
+        "A module. Do not print the sum. Numbers are whole.",
     ],
 )
 def test_where_order_may_matter_it_stays(text: str) -> None:
@@ -432,3 +438,19 @@ def test_a_string_that_is_run_in_pieces_is_not_certain() -> None:
     varied = vary("rename", judged("exec('\\x41 = 1\\nadd_up([1], \"add\\\\tup\")')"), 0)
     new = varied.changes[0].split(" → ")[1]
     assert varied.judge["test_m.py"] == f"from m import {new}\nexec('\\x41 = 1\\n{new}([1], \"add\\\\tup\")')"
+
+
+def test_a_parameter_that_a_string_speaks_of_is_not_certain() -> None:
+    requirement = (
+        "A module solution.py with `root(n)`. It raises ValueError with the message n must be positive.\n\n"
+        '```python\ndef root(n):\n    """Root of n."""\n```\n'
+    )
+    test = "import pytest\nfrom solution import root\n\n\ndef test_a():\n    with pytest.raises(ValueError, match='{}'):\n        root(n=-1)\n"
+    for said, stays in (("n must be positive", True), ("negative", False)):
+        material = Material(requirement, {}, {"test_a.py": test.format(said)}, "solution.py")
+        try:
+            varied = vary("rename", material, 1)
+        except CannotVary:
+            assert stays
+            continue
+        assert ("root(n)" in varied.requirement or "(n=-1)" in varied.judge["test_a.py"]) is stays
