@@ -165,6 +165,35 @@ def test_what_is_refused_is_asked_by_the_next_rung_at_once_and_remembered(status
     assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(cache.stat().st_mode)) == (0o600, 0o700)
 
 
+@pytest.mark.parametrize("rung", ["schema", "tool"])
+def test_an_empty_reply_goes_down_unless_its_bound_was_used_up(rung: Rung) -> None:
+    for finish, then in (("stop", "tool" if rung == "schema" else "json"), ("length", rung)):
+        asked: list[str] = []
+
+        async def server(body: dict[str, Any], writer: asyncio.StreamWriter, finish=finish, asked=asked) -> None:  # type: ignore[no-untyped-def]
+            asked.append(fs.asked_schema(body)[0])
+            await fs.ok("", finish=finish)(body, writer)
+
+        async def twice(model: ChatModel) -> None:
+            ladder.remember(model.endpoint.url, "m", rung)
+            for _ in range(2):
+                with pytest.raises(EmptyReply):
+                    await model.complete(REQUEST)
+
+        with_model(server, twice)
+        assert asked == [rung, then]
+
+
+def test_what_a_higher_rung_gave_after_a_refusal_is_no_reason_to_remember_the_lower(cache: Path) -> None:
+    one = ladder.Ladder("http://h/v1", "m", fixed=None, preset="schema", remembers=True)
+    assert one.rung(print) == "schema"
+    assert one.down("schema", "refused", print)
+    one.worked("schema")  # a call that was on its way
+    assert not cache.exists()
+    one.worked("tool")
+    assert ladder.recall("http://h/v1", "m", print) == "tool"
+
+
 def test_calls_that_are_refused_at_the_same_time_go_down_once() -> None:
     server, notices = Speaker(holds=("tool",), refuses=("schema",)), []
     with_model(server, lambda model: asyncio.gather(*(model.complete(REQUEST) for _ in range(3))), notices)
