@@ -116,6 +116,10 @@ def stream(*chunks: dict[str, Any], finish: str = "tool_calls") -> fs.Behaviour:
             stream(fs.call('{"a":', ident="x"), fs.call(" 1}"), fs.call('{"a": 2}', 0, "y"), fs.call(" ")),
             '{"a": 1}', id="several-calls-of-one-index",
         ),
+        pytest.param(
+            stream(fs.call('{"a"', ident="x"), fs.call(": {}", ident="y"), fs.call("}", ident="z"), fs.call("{}", ident="w")),
+            '{"a": {}}', id="an-id-for-every-piece",
+        ),
         pytest.param(stream(fs.piece('{"a": 3}'), finish="stop"), '{"a": 3}', id="text-instead"),
         pytest.param(stream(fs.piece("I call."), fs.call('{"a": 1}', ident="x")), '{"a": 1}', id="text-beside"),
         pytest.param(stream(fs.piece("Four."), fs.call("", ident="x")), "Four.", id="text-and-an-empty-call"),
@@ -192,6 +196,25 @@ def test_what_a_higher_rung_gave_after_a_refusal_is_no_reason_to_remember_the_lo
     assert not cache.exists()
     one.worked("tool")
     assert ladder.recall("http://h/v1", "m", print) == "tool"
+
+
+def test_a_tool_is_remembered_only_once_it_was_called_with_the_keys_of_the_schema(cache: Path) -> None:
+    texts = iter(['{"b": 0}', '{"a": 0}'])
+
+    async def server(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        if fs.asked_schema(body)[0] == "schema":
+            await fs.error("400 Bad Request", "response_format is not supported")(body, writer)
+        else:
+            await fs.says(next(texts), by_call=True)(body, writer)
+
+    async def twice(model: ChatModel) -> list[bool]:
+        seen = []
+        for _ in range(2):
+            await model.complete(REQUEST)
+            seen.append(cache.exists())
+        return seen
+
+    assert with_model(server, twice) == [False, True]
 
 
 def test_calls_that_are_refused_at_the_same_time_go_down_once() -> None:
