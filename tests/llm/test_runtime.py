@@ -257,6 +257,26 @@ def test_a_failed_build_leaves_its_log_alone(
     assert left(cache) == set()
 
 
+@needs_pip
+def test_a_build_that_does_not_serve_is_not_measured_as_the_wheel(
+    cache: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads_alone = SAME + "\nif sys.argv[0].endswith('server_process.py'):\n    raise ImportError('no server')\n"
+    source(tmp_path / "archives", monkeypatch, loads_alone)
+    monkeypatch.setattr(building, "WORTH", 0)
+    with pytest.raises(EndpointError, match="the server of measured-build ended while it started"):
+        building.build(model, lambda line: None)
+    assert left(cache) == set()
+
+
+def test_what_cannot_be_measured_is_not_built(cache: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "_check_tools", lambda: None)
+    monkeypatch.setattr(machine, "available", lambda: 10**8)
+    with pytest.raises(UsageError, match="a build is measured beside the wheel, which needs 0.5 GB"):
+        building.build(model, lambda line: None)
+    assert not cache.exists()
+
+
 def test_what_a_build_needs_is_named_by_its_packages(
     cache: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
