@@ -58,17 +58,17 @@ _BATCH = 512
 """Tokens that llama.cpp works on at once; its buffers grow with it, here some sixteen numbers wide as the model."""
 
 
-def available() -> int:
-    """Bytes that may be used without swapping: the machine's, within the container's limit."""
+def available(group: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes that may be used without swapping: the machine's, within the limit of the container whose folder is `group`."""
     import psutil
 
     free: int = psutil.virtual_memory().available
     with suppress(OSError, ValueError):  # "max" or no such file: no limit
-        group = Path("/sys/fs/cgroup")
         limit = int((group / "memory.max").read_text())
         facts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        used = int((group / "memory.current").read_text()) - int(facts["inactive_file"])
-        free = min(free, limit - used)
+        # What of files lies in memory, as the model's own does once it was read, gives way to whoever needs the room.
+        spare = sum(int(facts.get(name, "0")) for name in ("inactive_file", "active_file", "slab_reclaimable"))
+        free = min(free, limit - int((group / "memory.current").read_text()) + spare)
     return free
 
 

@@ -66,6 +66,18 @@ def test_what_a_model_needs_stands_in_its_head(model: Path) -> None:
     assert needs.total(100, 3) - needs.total(0, 1) == 300 * needs.per_token
 
 
+def test_what_lies_in_memory_of_files_is_free_in_a_container(tmp_path: Path) -> None:
+    def free(limit: str, stat: str) -> int:
+        for name, text in (("max", limit), ("current", "230000000"), ("stat", stat)):
+            (tmp_path / f"memory.{name}").write_text(f"{text}\n")
+        return machine.available(tmp_path)
+
+    stat = "anon 15000000\nfile 210000000\ninactive_file 30000000\nactive_file 180000000\nslab_reclaimable 4000000"
+    assert free("300000000", stat) == 284000000
+    assert free("300000000", "anon 15000000") == 70000000
+    assert free("max", stat) > 284000000
+
+
 @given(st.binary(max_size=300))
 def test_a_damaged_head_says_nothing(junk: bytes) -> None:
     with tempfile.NamedTemporaryFile(suffix=".gguf") as file:
