@@ -243,7 +243,7 @@ class LocalServer:
         needs, free = machine.needs(self.path), machine.available()
         if needs is None or needs.total(self.context, self.slots) <= free:
             return
-        per_slot = (free - needs.total(0, 1)) // needs.per_token // 1024 * 1024
+        per_slot = (free - needs.total(0, 1)) // max(1, needs.per_token) // 1024 * 1024
         ways = ["end other programs"]
         if self.slots > 1 and per_slot >= self.context:
             ways.append(f"set `slots = {per_slot // self.context}`")

@@ -66,6 +66,32 @@ def test_what_a_model_needs_stands_in_its_head(model: Path) -> None:
     assert needs.total(100, 3) - needs.total(0, 1) == 300 * needs.per_token
 
 
+@pytest.mark.parametrize(
+    ("facts", "heads"),
+    [
+        ({"attention.head_count_kv": 4}, 6 * 4),
+        ({}, 6 * 8),
+        ({"attention.head_count_kv": [0, 0, 4, 0, 4, 2]}, 10),
+        ({"attention.head_count": [8, 4, 8, 4, 8, 8]}, 40),
+        ({"attention.head_count_kv": 4, "full_attention_interval": 4, "ssm.state_size": 128}, 4),
+        ({"attention.head_count_kv": [0, 0, 4, 0, 0, 4], "ssm.state_size": 128}, 8),
+        ({"attention.head_count_kv": 4, "ssm.state_size": 128}, 0),
+        ({"attention.head_count_kv": 4, "attention.sliding_window": 1024}, 0),
+        ({"attention.head_count_kv": 4, "attention.sliding_window": 0}, 6 * 4),
+    ],
+)
+def test_only_what_is_certain_to_be_kept_of_a_token_counts(
+    facts: dict[str, int | list[int]], heads: int, tmp_path: Path
+) -> None:
+    known = {"block_count": 6, "embedding_length": 512, "attention.head_count": 8, **facts}
+    path = tiny_gguf.write_head(tmp_path / "head.gguf", "other", known)
+    needs = machine.needs(path)
+    assert needs
+    assert needs.per_token == heads * (64 + 64) * 2
+    if not heads:
+        LocalServer(path, name="other", context=10**9)._check_memory()
+
+
 def test_what_lies_in_memory_of_files_is_free_in_a_container(tmp_path: Path) -> None:
     def free(limit: str, stat: str) -> int:
         for name, text in (("max", limit), ("current", "230000000"), ("stat", stat)):
