@@ -310,7 +310,7 @@ def test_a_build_that_does_not_serve_is_not_measured_as_the_wheel(
 def test_what_cannot_be_measured_is_not_built(cache: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(building, "_check_tools", lambda: None)
     monkeypatch.setattr(machine, "available", lambda: 10**8)
-    with pytest.raises(UsageError, match="a build is measured beside the wheel, which needs 0.5 GB"):
+    with pytest.raises(UsageError, match=r"a build is measured beside the wheel, which needs 0\.5 GB"):
         building.build(model, lambda line: None)
     assert not cache.exists()
 
