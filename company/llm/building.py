@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 
 from company.errors import Broken, UsageError
-from company.llm import runtime
+from company.llm import machine, runtime
 from company.llm.catalogue import MODELS
 from company.llm.download import find
 from company.llm.local import LocalServer
@@ -35,6 +35,8 @@ Tell = Callable[[str], None]
 WORTH = 1.03
 """How many times as fast as the wheel a build must be to be kept: less is noise."""
 _ROUNDS = 3
+_CONTEXT = 2048
+"""Tokens that each of the two servers has while they are measured."""
 _READ, _WRITTEN = 500, 100
 """Tokens of a typical call, by which reading and writing are weighed."""
 
@@ -80,9 +82,11 @@ def build(model: Path, tell: Tell) -> Verdict:
     Raises:
         UsageError: something that is needed is missing, or another process is building.
         Broken: the build failed; its log is the place.
+        EndpointError: the wheel, or the build, does not serve the model.
     """
     version = runtime.version()
     _check_tools()
+    _check_memory(model)
     with _alone() as folder:
         made, log = folder / "made", runtime.builds() / "build.log"
         _make(version, folder, made, log, tell)
@@ -143,6 +147,18 @@ def _check_tools() -> None:
         )
 
 
+def _check_memory(model: Path) -> None:
+    """Refuse before the build what could not be measured after it: two servers, which share the file's pages."""
+    needs, free = machine.needs(model), machine.available()
+    if needs and (both := needs.total(_CONTEXT, 2) + needs.work) > free:
+        raise UsageError(
+            f"a build is measured beside the wheel, which needs {both / 1e9:.1f} GB of memory with {model.name}, and "
+            f"{free / 1e9:.1f} GB are free",
+            place=str(model),
+            hint="end other programs",
+        )
+
+
 @contextmanager
 def _alone() -> Iterator[Path]:
     """A folder to build in, on the disk where builds are kept; one build at a time, and what a killed one left is gone."""
@@ -199,8 +215,8 @@ async def _compare(model: Path, made: Path, tell: Tell) -> tuple[Speeds, Speeds]
     question = "# A module\n\n" + Path(__file__).read_text("utf-8")[:1500] + "\n\nSay what it does.\n"
     taken: tuple[list[Timed], list[Timed]] = ([], [])
     async with (
-        LocalServer(model, name="measured-wheel", context=2048, slots=1) as wheel,
-        LocalServer(model, name="measured-build", context=2048, slots=1, build=made) as ours,
+        LocalServer(model, name="measured-wheel", context=_CONTEXT, slots=1) as wheel,
+        LocalServer(model, name="measured-build", context=_CONTEXT, slots=1, build=made, falls_back=False) as ours,
     ):
         for _ in range(_ROUNDS):
             for server, times in zip((wheel, ours), taken, strict=True):

@@ -212,6 +212,10 @@ class ChatModel:
                 on_tokens(0)
             try:
                 reply = await self._attempt(request, rung, on_tokens, started)
+            except EmptyReply as empty:
+                if rung in UNSEEN and empty.reply.finish_reason != "length":
+                    ladder.down(rung, f"{self.name}: the endpoint gives an empty reply", self._notice)
+                raise
             except EndpointError as error:
                 fault = error
             else:
@@ -243,7 +247,8 @@ class ChatModel:
             return
         ladder = self.endpoint.ladder(self._model)
         if rung not in UNSEEN or reply.by_call or reply.finish_reason != "stop" or holds(reply.text, request.schema):
-            ladder.worked()
+            if rung != "tool" or holds(reply.text, request.schema):
+                ladder.worked(rung)
         else:
             what = "holds no reply to its schema" if rung == "schema" else "does not see to it that the tool is called"
             ladder.down(rung, f"{self.name}: the endpoint {what}", self._notice)

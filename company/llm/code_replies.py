@@ -9,7 +9,6 @@ import ast
 import re
 import textwrap
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 from company.errors import ReplyError
@@ -119,14 +118,19 @@ def parse_code(text: str, *, expected: Sequence[str] = (), single: bool = False)
 
 
 def whole_files(text: str, expected: Sequence[str]) -> dict[str, CodeFile]:
-    """The expected files that stand whole in a cut reply, in order; of one that is given again and again, the first.
+    """The files that stand whole in a cut reply: the expected ones, in order, then others that are named as files.
+
+    Of one that is given again, the last whole version counts, as in `parse_code`; one that comes in pieces is none.
 
     What could be a half is none: Python that does not parse, or that a sentence alone names and that defines nothing; Markdown
     after which no block says what it is (its end may be a fence of its own); and a block without a path, but for the one
     expected file if it defines at least what the cut one does.
     """
+    if not expected:
+        return {}
     blocks = blocks_of(without_thoughts(text))
     found: dict[str, CodeFile] = {}
+    halves: set[str] = set()
     nameless: list[tuple[int, CodeFile]] = []
     for number, block in enumerate(blocks):
         after = blocks[number + 1] if number + 1 < len(blocks) else None
@@ -134,24 +138,28 @@ def whole_files(text: str, expected: Sequence[str]) -> dict[str, CodeFile]:
             path = _settle(part.path, expected) if part.path else _mentioned(part, expected)
             named = path or expected[0] if len(expected) == 1 else path
             suffix = named.rpartition(".")[2].lower()
-            if not _may_be_file(part) or named not in expected or not (path or _fits_exactly(part, named)):
+            is_file = part.path or named in expected
+            if not _may_be_file(part) or not is_file or not (path or _fits_exactly(part, named)):
                 continue
             if suffix in _HOLDS_FENCES and not (after and (after.language or after.path)):
                 continue
-            with suppress(ReplyError):
+            try:
                 file = _file(named, part, text)
                 if file and (suffix not in ("py", "pyi") or parses(file.content)):
                     names = _names(file.content)
                     if not path:
                         nameless.append((names, file))
                     elif part.path or suffix not in ("py", "pyi") or names >= _DEFINES:
-                        found.setdefault(path, file)
-    if nameless and not found:
+                        before = found.get(path)
+                        found[path] = _later(file, before, part, text) if before else file
+            except ReplyError:  # parts are left out, or it is a piece
+                halves |= {path}
+    if nameless and expected[0] not in {*found, *halves}:
         names, file = max(nameless, key=lambda one: one[0])
         cut = 0 if blocks[-1].closed else _DEFINES * len(_DEFINITION.findall("\n".join(blocks[-1].body)))
         if names >= max(_DEFINES, cut):
             found[file.path] = file
-    return {path: found[path] for path in expected if path in found}
+    return {path: found[path] for path in (*expected, *found) if path in found and path not in halves}
 
 
 def _bad(text: str, fact: str, reason: str) -> ReplyError:

@@ -13,6 +13,7 @@ from company.errors import ReplyError, StepFailed
 from company.llm.client import Message, Reply, Request
 from company.llm.code_replies import parse_code, whole_files
 from company.llm.edits import has_edits
+from company.llm.fences import in_thoughts
 from company.llm.joining import cut_of, joins, sound_files, without_circle
 from company.markdown import fenced
 
@@ -46,25 +47,26 @@ class Cuts:
             raw=text,
             reason=f"Your reply was cut at {request.max_tokens} tokens. Answer again, whole and shorter.",
         )
-        if ask.schema is not None or has_edits(text):  # half of a change may do harm
+        if ask.schema is not None or in_thoughts(text) or has_edits(text):  # half of a change may do harm
             raise fault
-        files = whole_files(text, ask.expects)
-        if ask.expects and len(files) == len(ask.expects):
-            return _written({path: file.content for path, file in files.items()})
-        if once := without_circle(text):
+        once = without_circle(text)
+        files = {path: file.content for path, file in whole_files(once or text, ask.expects).items()}
+        if ask.expects and files.keys() >= set(ask.expects):
+            return _written(files)
+        if once:
             reason = (
                 "Your reply said the same again and again until it was cut. Answer again: each thing once, and stop."
             )
             raise ReplyError(f"{fact}, going round in circles", raw=once, reason=reason)
         try:
-            if files and ask.needs_all:
-                return await self._others(ask, {path: file.content for path, file in files.items()}, request)
+            if ask.needs_all and files.keys() & set(ask.expects):
+                return await self._others(ask, files, request)
             return await self._rest(ask, text, request)
         except (ReplyError, StepFailed) as error:  # StepFailed: the talk has no room for more
             raise fault from error
 
     async def _others(self, ask: Ask, whole: Mapping[str, str], request: Request) -> str:
-        """Ask for the files that are missing, alone."""
+        """Ask for the files that are missing, alone; what came whole beside the expected ones is carried along."""
         missing = tuple(path for path in ask.expects if path not in whole)
         say = (
             f"Your reply was cut. {_listed(whole)} came whole and will be kept: do not give it again. Give now only "
@@ -74,7 +76,7 @@ class Cuts:
         reply = await self._more(asked, request)
         text = reply.text if reply.finish_reason != "length" else await self.whole(asked, reply.text, request)
         given = {file.path: file.content for file in parse_code(text, expected=missing)}
-        files = {path: whole[path] if path in whole else given.get(path) for path in ask.expects}
+        files = {path: whole[path] if path in whole else given.get(path) for path in (*ask.expects, *whole)}
         known = {path: content for path, content in files.items() if content is not None}
         joined = _written(known)
         if sound_files(joined, ask.expects, needs_all=True) != known:
@@ -103,9 +105,8 @@ class Cuts:
         if len(ways) != 1:
             raise _none("it is not whole with that, or in more than one way")
         ((made, files),) = ways.items()
-        known = {path: files[path] for path in ask.expects if path in files}
-        if ask.needs_all and len(known) < len(ask.expects):
-            return await self._others(ask, known, request)
+        if ask.needs_all and not files.keys() >= set(ask.expects):
+            return await self._others(ask, files, request)
         return made
 
     async def _more(self, ask: Ask, request: Request) -> Reply:

@@ -40,6 +40,7 @@ _LONGEST_LABEL = 200
 """Characters of a line that is looked at for a path."""
 _MOST_ENDS = 40
 """Closing fences that are tried for one block; each costs a parse."""
+_THOUGHT = re.compile(r"\s*<think(?:ing)?>")
 _THOUGHTS = re.compile(r"^\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 
 
@@ -72,6 +73,11 @@ class _End(NamedTuple):
 def without_thoughts(text: str) -> str:
     """Without what a reasoning model wrote before its answer, and with ``\\n`` as the only end of line."""
     return _THOUGHTS.sub("", text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"), count=1)
+
+
+def in_thoughts(text: str) -> bool:
+    """Whether a text ends in what a reasoning model writes before its answer."""
+    return bool(_THOUGHT.match(without_thoughts(text)))
 
 
 def blocks_of(text: str) -> list[Block]:

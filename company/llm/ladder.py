@@ -58,10 +58,12 @@ class Ladder:
             tell(f"{why}; structured replies are asked for by `{lower}` instead of `{failed}` from now on")
         return True
 
-    def worked(self) -> None:
-        """A reply came by the rung: if it is news, it is remembered."""
-        if self._is_news and self._remembers and self._rung:
-            remember(self._url, self._model, self._rung)
+    def worked(self, rung: Rung) -> None:
+        """A reply came by `rung`: if that is the one by now, and news, it is remembered."""
+        if rung != self._rung:
+            return
+        if self._is_news and self._remembers:
+            remember(self._url, self._model, rung)
         self._is_news = False
 
 

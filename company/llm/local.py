@@ -53,6 +53,7 @@ class LocalServer:
         port: 0 means any free one.
         api_key: empty means a random one.
         build: the folder of the runtime's build that is loaded; None is the installed wheel.
+        falls_back: whether the wheel is loaded where the build does not start.
         deadline: seconds until a server must be ready.
         progress: told about once a second while it loads.
     """
@@ -72,11 +73,13 @@ class LocalServer:
         port: int = 0,
         api_key: str = "",
         build: Path | None = None,
+        falls_back: bool = True,
         deadline: float = 180.0,
         progress: Progress | None = None,
     ) -> None:
         self.path, self.model, self.context, self.slots = path.resolve(), name, context, slots
         self._threads, self._port, self._wanted_key, self._build = threads, port, api_key, build
+        self._falls_back = falls_back
         self._deadline, self._progress = deadline, progress or (lambda seconds, what: None)
         stem = f"{name}-{hashlib.sha256(bytes(self.path)).hexdigest()[:8]}"
         self._folder = cache_dir() / "servers"
@@ -213,7 +216,7 @@ class LocalServer:
         try:
             await self._load(began)
         except EndpointError:
-            if self._build is None or self._exit_code == -signal.SIGKILL:
+            if not self._falls_back or self._build is None or self._exit_code == -signal.SIGKILL:
                 raise
             self._build = None
             await self._load(began)
@@ -240,7 +243,7 @@ class LocalServer:
         needs, free = machine.needs(self.path), machine.available()
         if needs is None or needs.total(self.context, self.slots) <= free:
             return
-        per_slot = (free - needs.total(0, 1)) // needs.per_token // 1024 * 1024
+        per_slot = (free - needs.total(0, 1)) // max(1, needs.per_token) // 1024 * 1024
         ways = ["end other programs"]
         if self.slots > 1 and per_slot >= self.context:
             ways.append(f"set `slots = {per_slot // self.context}`")

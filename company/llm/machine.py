@@ -25,7 +25,7 @@ class Needs:
     weights: int
     """The file."""
     per_token: int
-    """Keys and values of one token of context."""
+    """Keys and values of one token of context, as far as it is certain that they are kept."""
     work: int
     """Buffers of one batch, and the process itself."""
 
@@ -40,15 +40,32 @@ def needs(path: Path) -> Needs | None:
         with path.open("rb") as file:
             head = _head(file)
         kind = head["general.architecture"]
-        width, heads = head[f"{kind}.embedding_length"], head[f"{kind}.attention.head_count"]
+        width, heads = int(head[f"{kind}.embedding_length"]), _most(head[f"{kind}.attention.head_count"])
         key = head.get(f"{kind}.attention.key_length", width // heads)
         value = head.get(f"{kind}.attention.value_length", width // heads)
-        shared = head.get(f"{kind}.attention.head_count_kv", heads)
-        per_token = head[f"{kind}.block_count"] * shared * (key + value) * 2  # half precision
+        per_token = _kept_heads(head, kind) * (key + value) * 2  # half precision
         work = _PROCESS + _BATCH * 4 * 16 * width
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, struct.error):
         return None
     return Needs(path.stat().st_size, per_token, work)
+
+
+def _kept_heads(head: dict[str, Any], kind: str) -> int:
+    """Heads of all layers that keep every token's keys and values. The other layers keep a window or a state: no more is certain."""
+    layers, heads = int(head[f"{kind}.block_count"]), head[f"{kind}.attention.head_count"]
+    shared = head.get(f"{kind}.attention.head_count_kv", heads)
+    if head.get(f"{kind}.attention.sliding_window"):
+        return 0
+    if isinstance(shared, list):
+        return sum(shared)
+    if every := head.get(f"{kind}.full_attention_interval"):
+        return layers // int(every) * int(shared)
+    return 0 if any(name.startswith(f"{kind}.ssm.") for name in head) else layers * int(shared)
+
+
+def _most(value: Any) -> int:
+    """The value, or the most of a list that has one for each layer."""
+    return max(value) if isinstance(value, list) else int(value)
 
 
 _PROCESS = 250 * 2**20
@@ -58,17 +75,17 @@ _BATCH = 512
 """Tokens that llama.cpp works on at once; its buffers grow with it, here some sixteen numbers wide as the model."""
 
 
-def available() -> int:
-    """Bytes that may be used without swapping: the machine's, within the container's limit."""
+def available(group: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes that may be used without swapping: the machine's, within the limit of the container whose folder is `group`."""
     import psutil
 
     free: int = psutil.virtual_memory().available
     with suppress(OSError, ValueError):  # "max" or no such file: no limit
-        group = Path("/sys/fs/cgroup")
         limit = int((group / "memory.max").read_text())
         facts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        used = int((group / "memory.current").read_text()) - int(facts["inactive_file"])
-        free = min(free, limit - used)
+        # What of files lies in memory, as the model's own does once it was read, gives way to whoever needs the room.
+        spare = sum(int(facts.get(name, "0")) for name in ("inactive_file", "active_file", "slab_reclaimable"))
+        free = min(free, limit - int((group / "memory.current").read_text()) + spare)
     return free
 
 
@@ -107,8 +124,7 @@ def _value(file: BinaryIO, kind: int) -> Any:
         each, count = struct.unpack("<IQ", file.read(12))
         if count > _LONGEST or each == _ARRAY:
             raise ValueError("no list of a model's head")
-        values = [_value(file, each) for _ in range(count)]
-        return max((value for value in values if isinstance(value, int)), default=0)  # of layers that differ, the most
+        return [_value(file, each) for _ in range(count)]
     form = f"<{_SIMPLE[kind]}"
     return struct.unpack(form, file.read(struct.calcsize(form)))[0]
 

@@ -71,20 +71,24 @@ class Arguments:
     """Of the tool calls that come in pieces, the text of the first: a model may call twice, and its first answer counts."""
 
     def __init__(self) -> None:
-        self._ids: dict[Any, str | None] = {}
-        self._first: tuple[Any, str | None] | None = None
+        self._index: Any = None
+        self._id = ""
+        self._text = ""
+        self._has_begun = self._has_ended = False
 
     def take(self, parts: Iterable[Mapping[str, Any]]) -> str:
         """The text that these pieces add."""
-        text = ""
+        before = len(self._text)
         for part in parts:
-            index = part.get("index")
-            self._ids[index] = part.get("id") or self._ids.get(index)
-            call = (index, self._ids[index])  # some servers give every call the same index
-            self._first = self._first or call
-            if call == self._first:
-                text += part.get("args") or ""
-        return text
+            index, ident = part.get("index"), part.get("id") or self._id
+            if not self._has_begun:
+                self._has_begun, self._index, self._id = True, index, ident
+            # Some servers give every call the same index, others every piece of one call a new id.
+            self._has_ended |= index == self._index and ident != self._id and _is_json(self._text)
+            if index == self._index and not self._has_ended:
+                self._id = ident
+                self._text += part.get("args") or ""
+        return self._text[before:]
 
 
 def holds(text: str, schema: Mapping[str, Any]) -> bool:
@@ -99,6 +103,14 @@ def holds(text: str, schema: Mapping[str, Any]) -> bool:
     except ReplyError:
         return False
     return True
+
+
+def _is_json(text: str) -> bool:
+    """Whether it is a whole JSON object."""
+    try:
+        return text.rstrip().endswith("}") and isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _told(request: Request) -> tuple[Message, ...]:

@@ -414,6 +414,41 @@ def test_files_that_are_whole_before_the_cut() -> None:
     assert whole_files("no code at all, and cut", ["a.py"]) == {}
 
 
+HELPER = "### helper.py\n```python\ndef help():\n    return 1\n```\n\n"
+FIRST = "### a.py\n```python\ndef a():\n    return 1\n```\nWait, that is wrong:\n\n"
+SECOND = "### a.py\n```python\ndef a():\n    return 2\n```\n\n"
+
+
+def test_a_file_beside_the_expected_ones_is_carried_along(tmp_path: Path) -> None:
+    cut = HELPER + "### a.py\n```python\nfrom helper import help\n```\nThis is wh"
+    text = ask(Given([(cut, "length")]), tmp_path / "all", ["a.py"])
+    assert files_of(text, ["a.py"])["helper.py"] == "def help():\n    return 1\n"
+    model = Given([(cut, "length"), (reply_of({"b.py": "b = 1\n"}), "stop")])
+    text = ask(model, tmp_path / "some", ["a.py", "b.py"])
+    assert set(files_of(text, ["a.py", "b.py"])) == {"a.py", "b.py", "helper.py"}
+    assert list(whole_files(HELPER + "In `more.py`:\n```python\ndef more(): ...\n```\nSo", ["a.py", "b.py"])) == [
+        "helper.py"
+    ]
+
+
+def test_of_a_file_that_is_given_again_the_last_whole_version_counts(tmp_path: Path) -> None:
+    assert whole_files(FIRST + SECOND + "This now", ["a.py"])["a.py"].content == "def a():\n    return 2\n"
+    piece = "### a.py\n```python\ndef b():\n    return 2\n```\n\n"
+    assert whole_files(FIRST + piece + "This now", ["a.py"]) == {}
+    circles = {"This now is right.\n": "2", SECOND + FIRST: "1"}  # of two versions by turns none is the better
+    for turn, value in circles.items():
+        text = ask(Given([(FIRST + SECOND + turn * 9, "length")]), tmp_path / value, ["a.py"])
+        assert files_of(text, ["a.py"]) == {"a.py": f"def a():\n    return {value}\n"}
+
+
+@pytest.mark.parametrize("rest", [FIRST, FIRST[:50], "The user wants"])
+def test_a_reply_cut_in_its_thoughts_is_asked_again_at_once(rest: str, tmp_path: Path) -> None:
+    model = Given([(f"<think>\n{rest}", "length"), (reply_of(ONE), "stop")])
+    assert files_of(ask(model, tmp_path, ["ledger.py"]), ONE) == ONE
+    assert [request.label.attempt for request in model.asked] == [1, 2]
+    assert len(model.asked) == 2
+
+
 @pytest.mark.parametrize(
     "text",
     [

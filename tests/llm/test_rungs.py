@@ -116,6 +116,10 @@ def stream(*chunks: dict[str, Any], finish: str = "tool_calls") -> fs.Behaviour:
             stream(fs.call('{"a":', ident="x"), fs.call(" 1}"), fs.call('{"a": 2}', 0, "y"), fs.call(" ")),
             '{"a": 1}', id="several-calls-of-one-index",
         ),
+        pytest.param(
+            stream(fs.call('{"a"', ident="x"), fs.call(": {}", ident="y"), fs.call("}", ident="z"), fs.call("{}", ident="w")),
+            '{"a": {}}', id="an-id-for-every-piece",
+        ),
         pytest.param(stream(fs.piece('{"a": 3}'), finish="stop"), '{"a": 3}', id="text-instead"),
         pytest.param(stream(fs.piece("I call."), fs.call('{"a": 1}', ident="x")), '{"a": 1}', id="text-beside"),
         pytest.param(stream(fs.piece("Four."), fs.call("", ident="x")), "Four.", id="text-and-an-empty-call"),
@@ -163,6 +167,54 @@ def test_what_is_refused_is_asked_by_the_next_rung_at_once_and_remembered(status
     kept = json.loads(path.read_text())
     assert (kept.pop("date")[:2], kept) == ("20", {"address": url, "model": "m", "rung": "json"})
     assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(cache.stat().st_mode)) == (0o600, 0o700)
+
+
+@pytest.mark.parametrize("rung", ["schema", "tool"])
+def test_an_empty_reply_goes_down_unless_its_bound_was_used_up(rung: Rung) -> None:
+    for finish, then in (("stop", "tool" if rung == "schema" else "json"), ("length", rung)):
+        asked: list[str] = []
+
+        async def server(body: dict[str, Any], writer: asyncio.StreamWriter, finish=finish, asked=asked) -> None:  # type: ignore[no-untyped-def]
+            asked.append(fs.asked_schema(body)[0])
+            await fs.ok("", finish=finish)(body, writer)
+
+        async def twice(model: ChatModel) -> None:
+            ladder.remember(model.endpoint.url, "m", rung)
+            for _ in range(2):
+                with pytest.raises(EmptyReply):
+                    await model.complete(REQUEST)
+
+        with_model(server, twice)
+        assert asked == [rung, then]
+
+
+def test_what_a_higher_rung_gave_after_a_refusal_is_no_reason_to_remember_the_lower(cache: Path) -> None:
+    one = ladder.Ladder("http://h/v1", "m", fixed=None, preset="schema", remembers=True)
+    assert one.rung(print) == "schema"
+    assert one.down("schema", "refused", print)
+    one.worked("schema")  # a call that was on its way
+    assert not cache.exists()
+    one.worked("tool")
+    assert ladder.recall("http://h/v1", "m", print) == "tool"
+
+
+def test_a_tool_is_remembered_only_once_it_was_called_with_the_keys_of_the_schema(cache: Path) -> None:
+    texts = iter(['{"b": 0}', '{"a": 0}'])
+
+    async def server(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        if fs.asked_schema(body)[0] == "schema":
+            await fs.error("400 Bad Request", "response_format is not supported")(body, writer)
+        else:
+            await fs.says(next(texts), by_call=True)(body, writer)
+
+    async def twice(model: ChatModel) -> list[bool]:
+        seen = []
+        for _ in range(2):
+            await model.complete(REQUEST)
+            seen.append(cache.exists())
+        return seen
+
+    assert with_model(server, twice) == [False, True]
 
 
 def test_calls_that_are_refused_at_the_same_time_go_down_once() -> None:

@@ -66,6 +66,44 @@ def test_what_a_model_needs_stands_in_its_head(model: Path) -> None:
     assert needs.total(100, 3) - needs.total(0, 1) == 300 * needs.per_token
 
 
+@pytest.mark.parametrize(
+    ("facts", "heads"),
+    [
+        ({"attention.head_count_kv": 4}, 6 * 4),
+        ({}, 6 * 8),
+        ({"attention.head_count_kv": [0, 0, 4, 0, 4, 2]}, 10),
+        ({"attention.head_count": [8, 4, 8, 4, 8, 8]}, 40),
+        ({"attention.head_count_kv": 4, "full_attention_interval": 4, "ssm.state_size": 128}, 4),
+        ({"attention.head_count_kv": [0, 0, 4, 0, 0, 4], "ssm.state_size": 128}, 8),
+        ({"attention.head_count_kv": 4, "ssm.state_size": 128}, 0),
+        ({"attention.head_count_kv": 4, "attention.sliding_window": 1024}, 0),
+        ({"attention.head_count_kv": 4, "attention.sliding_window": 0}, 6 * 4),
+    ],
+)
+def test_only_what_is_certain_to_be_kept_of_a_token_counts(
+    facts: dict[str, int | list[int]], heads: int, tmp_path: Path
+) -> None:
+    known = {"block_count": 6, "embedding_length": 512, "attention.head_count": 8, **facts}
+    path = tiny_gguf.write_head(tmp_path / "head.gguf", "other", known)
+    needs = machine.needs(path)
+    assert needs
+    assert needs.per_token == heads * (64 + 64) * 2
+    if not heads:
+        LocalServer(path, name="other", context=10**9)._check_memory()
+
+
+def test_what_lies_in_memory_of_files_is_free_in_a_container(tmp_path: Path) -> None:
+    def free(limit: str, stat: str) -> int:
+        for name, text in (("max", limit), ("current", "230000000"), ("stat", stat)):
+            (tmp_path / f"memory.{name}").write_text(f"{text}\n")
+        return machine.available(tmp_path)
+
+    stat = "anon 15000000\nfile 210000000\ninactive_file 30000000\nactive_file 180000000\nslab_reclaimable 4000000"
+    assert free("300000000", stat) == 284000000
+    assert free("300000000", "anon 15000000") == 70000000
+    assert free("max", stat) > 284000000
+
+
 @given(st.binary(max_size=300))
 def test_a_damaged_head_says_nothing(junk: bytes) -> None:
     with tempfile.NamedTemporaryFile(suffix=".gguf") as file:
@@ -255,6 +293,26 @@ def test_a_failed_build_leaves_its_log_alone(
     assert caught.value.place == str(cache / "build.log")
     assert (cache / "build.log").read_text()
     assert left(cache) == set()
+
+
+@needs_pip
+def test_a_build_that_does_not_serve_is_not_measured_as_the_wheel(
+    cache: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads_alone = SAME + "\nif sys.argv[0].endswith('server_process.py'):\n    raise ImportError('no server')\n"
+    source(tmp_path / "archives", monkeypatch, loads_alone)
+    monkeypatch.setattr(building, "WORTH", 0)
+    with pytest.raises(EndpointError, match="the server of measured-build ended while it started"):
+        building.build(model, lambda line: None)
+    assert left(cache) == set()
+
+
+def test_what_cannot_be_measured_is_not_built(cache: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "_check_tools", lambda: None)
+    monkeypatch.setattr(machine, "available", lambda: 10**8)
+    with pytest.raises(UsageError, match=r"a build is measured beside the wheel, which needs 0\.5 GB"):
+        building.build(model, lambda line: None)
+    assert not cache.exists()
 
 
 def test_what_a_build_needs_is_named_by_its_packages(

@@ -69,6 +69,18 @@ def write(path: Path) -> Path:
     return path
 
 
+def write_head(path: Path, kind: str, numbers: dict[str, int | list[int]]) -> Path:
+    """Write the head of a model of some other kind, and nothing else, to `path`."""
+    facts = [_text("general.architecture", kind)]
+    for name, value in numbers.items():
+        if isinstance(value, int):
+            facts.append(_number(f"{kind}.{name}", value))
+        else:
+            facts.append(_array(f"{kind}.{name}", _INT32, struct.pack(f"<{len(value)}i", *value), len(value)))
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, len(facts)) + b"".join(facts))
+    return path
+
+
 def _name(text: str) -> bytes:
     raw = text.encode()
     return struct.pack("<Q", len(raw)) + raw
