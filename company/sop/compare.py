@@ -15,7 +15,7 @@ from company.sop.expressions import Expression
 from company.sop.procedure import Input, Procedure, Role, Step
 from company.sop.types import ArtifactType
 
-_SAID_ELSEWHERE = frozenset({"name", "path", "span", "waits", "body", "role"})
+_SAID_ELSEWHERE = frozenset({"name", "path", "span", "places", "waits", "body", "role"})
 """Fields of a step that are its place in the source, or that edges, inner steps and roles say."""
 _NAMES = {"bind": "as", "over": "for_each", "inputs": "in", "command": "run"}
 """Fields that are written under another key."""
