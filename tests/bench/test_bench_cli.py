@@ -68,7 +68,7 @@ def test_a_killed_measurement_goes_on_in_the_midst_of_a_run(tmp_path: Path) -> N
 def test_a_task_is_also_asked_otherwise(tmp_path: Path) -> None:
     make(tmp_path, "token")
     with endpoint("solution.py", TWICE) as model:
-        status, out, err = ended(begin(tmp_path, model, "--vary", "distract", "--json"))
+        status, out, err = ended(begin(tmp_path, model, "--vary", "distract", "--parallel", "1", "--json"))
         assert (status, len(model.bodies)) == (0, 2), err
     asked = [json.loads(line) for line in (tmp_path / "workspace/bench/RESULTS.jsonl").read_text().splitlines()]
     assert [row["variation"] for row in asked] == ["", "distract"]

@@ -53,6 +53,7 @@ class World:
     round: int
     changes: str | None
     again: int
+    seed: int
     run: str
     retry: int
     timeout: float
@@ -89,6 +90,7 @@ WORLDS = st.builds(
     round=st.integers(1, 2),
     changes=st.sampled_from([None, "ref-1", "ref-2"]),
     again=st.integers(0, 2),
+    seed=st.integers(1, 3),
     run=WORDS,
     retry=st.integers(0, 2),
     timeout=st.sampled_from([1.0, 2.0]),
@@ -121,7 +123,7 @@ class _Context:
         gateway: Any = Gateway(
             {None: model}, cast(Any, None), cast(Any, None), cast(Any, None), temperature=0.0, max_tokens=100
         )
-        self.requirement, self.run = world.requirement, world.run
+        self.requirement, self.run, self.seed = world.requirement, world.run, world.seed
         self.gateway, self.test_seconds, self.step_timeout = gateway, 60.0, world.timeout
         self.sandbox = type("Sandbox", (), {"name": "plain"})
         self.earlier = Earlier(origin=world.run, again={world.path: world.again} if world.again else {})

@@ -145,7 +145,7 @@ deliver: {accept: len(each) == 1}
     ]
     outcome = start(own, text, script, user_dir=own)
     assert (outcome.status, outcome.reason) == ("delivered", "")
-    said = [event["text"] for event in events(own) if event["event"] == "notice"]
+    said = [event["text"] for event in events(own) if event["event"] == "notice" and "left out" in event["text"]]
     assert [line.split(":")[1].strip() for line in said] == ["`b` is left out", "`c` is left out"]
     assert "it needs `b`, which failed" in said[1]
 
