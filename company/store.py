@@ -156,7 +156,12 @@ class Folder:
                 await saver.conn.execute(
                     "PRAGMA synchronous=NORMAL"
                 )  # a checkpoint that is lost is made again from the journal
-                yield saver
+                try:
+                    yield saver
+                finally:  # a write that goes on while the connection is closed would hold the database, for nobody
+                    async with saver.lock:
+                        await saver.conn.rollback()
+                        await saver.conn.close()
         except sqlite3.Error as error:
             raise WorkspaceError(
                 f"the state database failed: {error}",
