@@ -161,9 +161,8 @@ class Asker:
         chat = ChatOpenAI(
             model=self.name.partition(":")[2], base_url=self.url, api_key=SecretStr(self.key), temperature=0,
             max_tokens=_MOST_TOKENS, max_retries=0, timeout=600,
-        )  # type: ignore[call-arg]  # fmt: skip
+        )  # fmt: skip
         began = time.monotonic()
-        calls: list[dict[str, Any]] = []
         try:
             made: Any = await chat.with_structured_output(_class_of(out), include_raw=True).ainvoke(
                 [("system", SYSTEM), ("user", text)]

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from company.bench.tasks import Task
     from company.sop.procedure import Procedure
 
-BASELINE = "zero_shot"
 _SPLITS = ("dev", "test", "all")
 
 
@@ -165,6 +164,7 @@ def _procedures(sops: Sequence[str]) -> dict[str, Procedure]:
         SopError: one does not check.
         UsageError: two have one name, or one wants other inputs.
     """
+    from company.bench.summary import BASELINE
     from company.sop.library import Library, own_folder
     from company.sop.linker import load_procedure
 

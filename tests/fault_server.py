@@ -161,8 +161,8 @@ def ok(*pieces: str, finish: str = "stop", usage: dict[str, Any] | None = USAGE)
     return behave
 
 
-def whole(text: str = "Hello!", **message: Any) -> Behaviour:
-    """One JSON object, from a server that does not stream."""
+def completion(text: str, usage: dict[str, Any] = USAGE, **message: Any) -> bytes:
+    """A whole answer as one JSON object."""
     choice = {"index": 0, "message": {"role": "assistant", "content": text, **message}, "finish_reason": "stop"}
     answer = {
         "id": "c1",
@@ -170,9 +170,14 @@ def whole(text: str = "Hello!", **message: Any) -> Behaviour:
         "created": 1,
         "model": "m-1",
         "choices": [choice],
-        "usage": USAGE,
+        "usage": usage,
     }
-    return raw(json.dumps(answer).encode(), kind="application/json")
+    return json.dumps(answer).encode()
+
+
+def whole(text: str = "Hello!", **message: Any) -> Behaviour:
+    """One JSON object, from a server that does not stream."""
+    return raw(completion(text, **message), kind="application/json")
 
 
 def raw(body: bytes, status: str = "200 OK", kind: str = "text/event-stream", **headers: str) -> Behaviour:

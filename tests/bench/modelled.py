@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from company.settings import Settings
+from tests.fault_server import completion
 
 DOCUMENTS = {
     "Prd": {
@@ -59,21 +60,8 @@ def endpoint(path: str, text: str) -> Iterator[Endpoint]:
                 state.reached.set()
                 state.released.wait(100)
                 return
-            choice = {
-                "index": 0,
-                "message": {"role": "assistant", "content": state.reply(body)},
-                "finish_reason": "stop",
-            }
             usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-            answer = {
-                "id": "1",
-                "object": "chat.completion",
-                "created": 1,
-                "model": "m",
-                "choices": [choice],
-                "usage": usage,
-            }
-            data = b"{}" if state.down else json.dumps(answer).encode()
+            data = b"{}" if state.down else completion(state.reply(body), usage)
             self.send_response(401 if state.down else 200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))

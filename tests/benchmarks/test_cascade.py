@@ -2,27 +2,15 @@
 
 import asyncio
 import gzip
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.fault_server import Behaviour, ok, serving
+from tests.scripts_of import load
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 cascade_tasks = load("cascade_tasks")

@@ -1,14 +1,14 @@
 """The benchmark's projects judge what they say: the reference passes, nothing passes nothing, mistakes are seen."""
 
 import ast
-import importlib.util
 import re
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.scripts_of import load
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECTS = sorted((ROOT / "benchmarks/projects").iterdir())
@@ -21,16 +21,6 @@ CHANGES = [
     (r"raise ValueError", "return ValueError"),
 ]
 """Mistakes such as models make; a project need not have a place for each."""
-
-
-def load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 accept = load("accept")

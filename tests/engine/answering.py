@@ -10,6 +10,8 @@ from typing import Any
 
 from running import CHECKS, INTERFACE, OUTLINE, PRD, RIGHT, WRONG
 
+from tests.fault_server import completion
+
 DOCUMENTS = {"Prd": PRD, "Outline": OUTLINE, "FileSpec": INTERFACE, "Checks": CHECKS}
 
 
@@ -37,20 +39,10 @@ class Answering:
         with self._lock:
             self.bodies.append(raw)
         time.sleep(self.pause)
-        message = {"role": "assistant", "content": self.reply(body)}
+        text = self.reply(body)
         with self._lock:
             self.answered.append(raw)
-        usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        answer = {
-            "id": "1",
-            "object": "chat.completion",
-            "created": 1,
-            "model": "m",
-            "choices": [choice],
-            "usage": usage,
-        }
-        return json.dumps(answer).encode()
+        return completion(text, {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15})
 
 
 @contextmanager

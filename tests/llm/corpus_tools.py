@@ -9,7 +9,6 @@ The check itself: `test_corpus.py`. Who asked for them: `benchmarks/code_replies
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import sys
 from collections.abc import Sequence
@@ -22,9 +21,9 @@ from company.llm.code_replies import CodeFile, parse_code, whole_files
 from company.llm.edits import has_edits
 from company.llm.joining import cut_of, without_circle
 from company.llm.recording import Exchange, read_exchanges
+from tests.scripts_of import load
 
 CORPUS = Path(__file__).parent / "corpus"
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def exchanges(path: Path) -> list[Exchange]:
@@ -81,13 +80,7 @@ def expectations() -> list[dict[str, Any]]:
 
 def _expects() -> dict[str, tuple[str, ...]]:
     """The files that each situation asks for."""
-    place = importlib.util.spec_from_file_location("code_replies", ROOT / "benchmarks/code_replies.py")
-    assert place
-    assert place.loader
-    module = importlib.util.module_from_spec(place)
-    sys.modules["code_replies"] = module
-    place.loader.exec_module(module)
-    return {situation.name: situation.expects for situation in module.SITUATIONS}
+    return {situation.name: situation.expects for situation in load("code_replies").SITUATIONS}
 
 
 def _show(path: Path, only: int) -> None:
