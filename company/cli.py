@@ -381,7 +381,7 @@ async def _follow(
 
 
 def _add_groups() -> None:
-    from company import cli_bench, cli_diff, cli_home, cli_model, cli_replay, cli_runs, cli_sop
+    from company import cli_bench, cli_diff, cli_home, cli_model, cli_replay, cli_runs, cli_serve, cli_sop
 
     cli_runs.add_to(app)
     cli_replay.add_to(app)
@@ -389,6 +389,7 @@ def _add_groups() -> None:
     cli_bench.add_to(app)
     app.add_typer(cli_sop.app, name="sop")
     app.add_typer(cli_model.app, name="model")
+    cli_serve.add_to(app)
     cli_home.add_to(app)
 
 
