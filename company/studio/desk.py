@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from company.settings import Settings
     from company.store import Store
+    from company.studio.processes import Begun
 
 
 @dataclass
@@ -29,6 +30,10 @@ class Desk:
     user_dir: Path | None
     """Folder of one's own procedures, roles and prompts; None where there is none."""
     feeds: dict[str, Feed] = field(default_factory=dict)
+    begun: dict[str, Begun] = field(default_factory=dict)
+    """What was begun here, by its key: `processes.py`."""
+    stopping: dict[str, int] = field(default_factory=dict)
+    """Run → the process of it that was asked to stop."""
 
     def feed(self, name: str, make: Callable[[], Parts], every: float = 0.3) -> Feed:
         """The feed of a page: the same for all its viewers."""
