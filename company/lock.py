@@ -39,6 +39,22 @@ class Lock:
         return folder.resolve() in cls._held
 
     @classmethod
+    def is_free(cls, folder: Path) -> bool:
+        """Whether nobody holds the folder; one in which nothing can be written is free."""
+        from filelock import FileLock, Timeout
+
+        busy = _inside(folder.resolve()) / "busy"
+        if not busy.exists():
+            return True
+        try:
+            with FileLock(busy, timeout=0, thread_local=False):
+                return True
+        except Timeout:
+            return False
+        except OSError:
+            return True
+
+    @classmethod
     def holder(cls, folder: Path) -> int:
         """The pid of the process that holds the folder; 0 where none of this machine does, or it is not certain which."""
         import psutil

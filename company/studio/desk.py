@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from company.studio.feeds import Feed, Parts
+from company.studio.shelf import Shelf
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from company.settings import Settings
     from company.store import Store
     from company.studio.processes import Begun
+
+_IDLE = 50
+"""Feeds without viewers that are kept: a page that was just made will ask for its own."""
 
 
 @dataclass
@@ -29,15 +33,22 @@ class Desk:
     settings: Settings
     user_dir: Path | None
     """Folder of one's own procedures, roles and prompts; None where there is none."""
+    shelf: Shelf = field(init=False)
     feeds: dict[str, Feed] = field(default_factory=dict)
     begun: dict[str, Begun] = field(default_factory=dict)
     """What was begun here, by its key: `processes.py`."""
     stopping: dict[str, int] = field(default_factory=dict)
     """Run → the process of it that was asked to stop."""
 
+    def __post_init__(self) -> None:
+        self.shelf = Shelf(self.store)
+
     def feed(self, name: str, make: Callable[[], Parts], every: float = 0.3) -> Feed:
-        """The feed of a page: the same for all its viewers."""
+        """The feed of a page: the same for all its viewers. Those that nobody looks at are not kept for ever."""
         if name not in self.feeds:
+            idle = [each for each, feed in self.feeds.items() if not feed.is_watched]
+            for each in idle[:-_IDLE]:
+                del self.feeds[each]
             self.feeds[name] = Feed(make, every)
         return self.feeds[name]
 
