@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from company.store import Store
     from company.studio.processes import Begun
 
-_IDLE = 50
-"""Feeds without viewers that are kept: a page that was just made will ask for its own."""
-
 
 @dataclass
 class Desk:
@@ -44,11 +41,8 @@ class Desk:
         self.shelf = Shelf(self.store)
 
     def feed(self, name: str, make: Callable[[], Parts], every: float = 0.3) -> Feed:
-        """The feed of a page: the same for all its viewers. Those that nobody looks at are not kept for ever."""
+        """The feed of a page: the same for all its viewers."""
         if name not in self.feeds:
-            idle = [each for each, feed in self.feeds.items() if not feed.is_watched]
-            for each in idle[:-_IDLE]:
-                del self.feeds[each]
             self.feeds[name] = Feed(make, every)
         return self.feeds[name]
 

@@ -47,11 +47,6 @@ class Feed:
         """What the page that is made now may say that it has."""
         return f"{self._boot}-{self._version}"
 
-    @property
-    def is_watched(self) -> bool:
-        """Whether somebody looks at the page."""
-        return bool(self._wakes)
-
     async def look(self) -> dict[str, str]:
         """Every part as it is now, for the page itself."""
         async with self._looking:
