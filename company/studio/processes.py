@@ -37,6 +37,9 @@ _SHOWN = 16_000
 """Bytes of the end of an output that are read."""
 _REMEMBERED = 200
 """Commands of which the studio still knows how they began."""
+_DOUBLE = 3.0
+"""Seconds in which the same command once more is a double click."""
+_ONE = threading.Lock()
 _AGAIN = 0.3
 """Seconds between the two signals that stop a run at once: two at the same time would count as one."""
 
@@ -57,6 +60,11 @@ class Begun:
     _from: Mapping[str, int]
     """Where the journals of the runs that it may go on with end; of a new run none is there yet."""
     _new: bool
+    words: tuple[str, ...] = ()
+    """The command with what it was given, to know it again."""
+    at: float = 0.0
+    typed: object = None
+    """The form that it came from, for the page that made it."""
     run: str = ""
     """The run; empty until `look` found it."""
     _fault: CompanyError | None = None
@@ -93,6 +101,11 @@ class Begun:
                 return harmless(file.read().decode("utf-8", "replace"))
         except OSError:
             return ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is over, as far as is known, without a run."""
+        return bool(self._fault)
 
     def give_up(self) -> None:
         """Stop it before its run began."""
@@ -149,6 +162,8 @@ class NewRun:
     """Beside the requirement."""
     limits: Mapping[str, str] = field(default_factory=dict)
     """As they were typed: the command checks them."""
+    into: str = ""
+    """A repository to change."""
     headless: bool = False
     dry_run: bool = False
 
@@ -160,7 +175,7 @@ def start(desk: Desk, new: NewRun) -> Begun:
         CompanyError: there is no process to be had. What is wrong with what was asked says `Begun.look`.
     """
     words = [
-        *_options({"sop": new.sop, "name": new.name, "model": new.model}),
+        *_options({"sop": new.sop, "name": new.name, "model": new.model, "into": new.into}),
         *_pairs("input", new.inputs),
         *_pairs("limit", new.limits),
         *_flags({"headless": new.headless, "dry-run": new.dry_run}),
@@ -305,7 +320,21 @@ def _flags(values: Mapping[str, bool]) -> list[str]:
 
 
 def _begin(desk: Desk, command: str, options: Sequence[str], names: Sequence[str], given: str, what: str) -> Begun:
-    """Begin a command whose standard input is `given`."""
+    """Begin a command whose standard input is `given`; one that was begun a moment ago is not begun twice."""
+    with _ONE:
+        same, now = (command, *options, *names, given), time.monotonic()
+        for old in desk.begun.values():
+            if old.words == same and now - old.at < _DOUBLE and not old.failed:
+                return old
+        begun = _made(desk, command, options, names, given, what)
+        begun.words, begun.at = same, now
+        desk.begun[begun.key] = begun
+        for gone in [*desk.begun][:-_REMEMBERED]:
+            del desk.begun[gone]
+        return begun
+
+
+def _made(desk: Desk, command: str, options: Sequence[str], names: Sequence[str], given: str, what: str) -> Begun:
     if any("\0" in word for word in (*options, *names)):
         raise UsageError("a field holds the character U+0000", hint="take it out")
     home, new, key = desk.store.home, command != "resume", secrets.token_hex(8)
@@ -331,11 +360,7 @@ def _begin(desk: Desk, command: str, options: Sequence[str], names: Sequence[str
                 start_new_session=True,
             )
     threading.Thread(target=process.wait, daemon=True).start()  # else its number stays taken after its end
-    begun = Begun(key, what, process, home, log, offset, known, new)
-    desk.begun[key] = begun
-    for old in [*desk.begun][:-_REMEMBERED]:
-        del desk.begun[old]
-    return begun
+    return Begun(key, what, process, home, log, offset, known, new)
 
 
 def _folders(runs: Path) -> set[str]:
