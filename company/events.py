@@ -8,6 +8,7 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 | run_started, run_resumed | run, name, requirement, sop, model, sandbox, repo, steps (the procedure's step paths in order), judges (those that `accept` reads), limits |
 | step_started | id, role, kind, item, round, why (in words), made_of (what goes into it → hash; empty without a key) |
 | step_skipped | reason |
+| items | item, round, needs: of a for_each, each item's key → the keys that it needs, each after those |
 | call_started | call (id), attempt, key (of its request), prompt_estimate, model, temperature, max_tokens, seed |
 | call_progress | call, tokens (so far) |
 | call_failed | call, key, kind (the error's class), reason, model, retries (its tries, all of which broke off) |
