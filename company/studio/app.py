@@ -14,7 +14,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from company.errors import Broken, CompanyError, UsageError
-from company.studio import actions, gates_page, listing, starting
+from company.studio import actions, gates_page, listing, run_page, starting
 from company.studio.guard import Guard
 from company.studio.pages import page
 
@@ -36,6 +36,7 @@ def application(desk: Desk, token: str) -> ASGIApp:
             *starting.ROUTES,
             *actions.ROUTES,
             *gates_page.ROUTES,
+            *run_page.ROUTES,
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         exception_handlers={HTTPException: _refused, CompanyError: _told, Exception: _broken},
