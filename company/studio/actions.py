@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _OPEN = ("failed", "limited", "interrupted")
 """What can be gone on with."""
-_PATIENCE = 6.0
+_PATIENCE = 10.0
 """Seconds for which a button waits for what it began."""
 
 
