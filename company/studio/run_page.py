@@ -17,6 +17,7 @@ from company.html import style
 from company.sop.svg import piece
 from company.studio.desk import Desk, desk_of
 from company.studio.pages import page, path_to, render, stream
+from company.studio.step_panel import PanelParts
 from company.studio.telling import line
 
 if TYPE_CHECKING:
@@ -115,8 +116,12 @@ _OPEN = ("failed", "limited", "interrupted")
 """What can be gone on with."""
 
 
-def _feed(desk: Desk, story: Story) -> Feed:
-    return desk.feed(f"run/{story.run}", RunParts(story))
+def _feeds(desk: Desk, story: Story, opened: str) -> list[Feed]:
+    """What the page is made of: the run, and what is open."""
+    found = [desk.feed(f"run/{story.run}", RunParts(story))]
+    if opened:
+        found.append(desk.feed(f"run/{story.run}?open={opened}", PanelParts(story, opened)))
+    return found
 
 
 def _log(story: Story, parts: Parts, step: str) -> str:
@@ -142,16 +147,18 @@ async def run(request: Request) -> Response:
     """The page."""
     desk = desk_of(request)
     story = desk.story(request.path_params["run"])
-    feed = _feed(desk, story)
-    parts = await feed.look()
     step, opened = request.query_params.get("step", ""), request.query_params.get("open", "")
+    feed, *panels = _feeds(desk, story, opened)
+    parts = await feed.look()
+    version = feed.version
+    panel = {ident: html for each in panels for ident, html in (await each.look()).items()}
     here = path_to("runs", story.run)
     with story.lock:
         picture = (
             piece(story.procedure, lambda path: f"{here}?open={quote(path)}", story.state) if story.procedure else ""
         )
         return page(
-            request, "run.html.j2", parts=parts, version=feed.version, story=story, picture=picture, page_path=here,
+            request, "run.html.j2", parts=parts, version=version, panel=panel, picture=picture, page_path=here,
             log=_log(story, parts, step), filter=step, open=opened, steps=[*story.rows()], now=time.time(), **facts(story),
         )  # fmt: skip
 
@@ -159,7 +166,8 @@ async def run(request: Request) -> Response:
 async def live(request: Request) -> Response:
     """Its changes."""
     desk = desk_of(request)
-    return stream(request, _feed(desk, desk.story(request.path_params["run"])))
+    story = desk.story(request.path_params["run"])
+    return stream(request, *_feeds(desk, story, request.query_params.get("open", "")))
 
 
 async def pieces(request: Request) -> Response:

@@ -18,6 +18,7 @@ from company import records
 from company.errors import CompanyError
 from company.events import Event, parse
 from company.executions import Execution, see
+from company.ingredients import LENGTH
 from company.progress import Progress
 from company.report import Report
 from company.sop.library import Library
@@ -113,6 +114,8 @@ class _Fold:
     items: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
     """Path of a for_each → key of each item of its newest round → keys that it needs."""
     rounds: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
+    left: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """The beginning of a value's reference, as `made_of` has it → the reference, and the id of what left it."""
     asked: dict[str, Event] = field(default_factory=dict)
     """Id of a gate that waits for a person → its `gate_opened`."""
     touched: dict[str, int] = field(default_factory=dict)
@@ -226,7 +229,10 @@ class Story:
             rounds.append(event["until"])
         elif name == "gate_opened":
             fold.asked[ident] = event
-        elif name in ("gate_decided", "step_finished", "step_failed"):
+        elif name == "step_finished":
+            for ref in filter(None, event["values"].values()):
+                fold.left.setdefault(ref[:LENGTH], (ref, ident))
+        if name in ("gate_decided", "step_finished", "step_failed"):
             fold.asked.pop(ident, None)
         parts = step.split(".")
         for depth in range(len(parts)):
