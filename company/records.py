@@ -16,6 +16,8 @@ from typing import Any
 from company.cache import Objects
 from company.errors import CompanyError, RunDamaged, UsageError, WorkspaceError
 from company.report import Report
+from company.sop.library import Library
+from company.sop.linker import load_procedure
 from company.sop.procedure import Procedure
 from company.store import Store
 from company.workspace import Repository
@@ -227,6 +229,16 @@ def keep(store: Store, request: Request, procedure: Procedure) -> None:
 def keep_request(store: Store, request: Request) -> None:
     """Keep what a run was asked, in the place of what is there."""
     store.put(f"runs/{request.run}/request.json", json.dumps(asdict(request), indent=1).encode())
+
+
+def procedure_of(store: Store, run: str) -> Procedure:
+    """A run's procedure, as it was kept.
+
+    Raises:
+        CompanyError: it cannot be read.
+    """
+    folder = store.library(run)
+    return load_procedure(str(folder / own_file(read_request(store, run).sop)), Library(folder, folder))
 
 
 def own_file(sop: str) -> str:

@@ -67,6 +67,9 @@ class Store(Protocol):
     def fetch(self, run: str) -> None:
         """Bring the run's folder here up to date. Only with the run's lease."""
 
+    def library(self, run: str) -> Path:
+        """The folder on this machine with the run's procedure, as it was kept; what is elsewhere is brought here."""
+
     def lease(self, run: str) -> AbstractContextManager[None]:
         """Be the only one that drives the run, until the end or this process's death.
 
@@ -118,6 +121,9 @@ class Folder:
 
     def fetch(self, run: str) -> None:
         """Nothing: everything is here."""
+
+    def library(self, run: str) -> Path:
+        return self.home / "runs" / run / "library"
 
     @contextmanager
     def lease(self, run: str) -> Iterator[None]:
