@@ -50,8 +50,8 @@ class RunParts:
             if story.generation != self._generation:
                 made = {f"ev-{number}": "" for number in range(self._told)}
                 self._generation, self._told, self._rows = story.generation, 0, {}
-            made["run-state"] = render("run_state.html.j2", **facts(story))
-            made["run-used"] = render("run_used.html.j2", **facts(story))
+            said = facts(story)
+            made |= {name: render(f"{name.replace('-', '_')}.html.j2", **said) for name in ("run-state", "run-used")}
             status = story.status
             for number, path in enumerate(story.rows()):
                 stands = story.touched(path), status if story.is_live else "ended"
@@ -82,7 +82,7 @@ class RunParts:
     def _render(self, first: int, end: int, into: str = "") -> str:
         events = self.story.fold.events
         lines = [line(number, events[number]) for number in range(first, end)]
-        return render("run_lines.html.j2", lines=lines, into=into, run=self.story.run)
+        return render("run_lines.html.j2", lines=lines, into=into, run=self.story.run).strip()
 
 
 def facts(story: Story) -> dict[str, Any]:
@@ -99,6 +99,7 @@ def facts(story: Story) -> dict[str, Any]:
         "tokens": tokens,
         "limits": fold.progress.limits,
         "live": story.is_live,
+        "asking": [*fold.asked],
         "since": _last(fold.events) - report.seconds,
         "repo": str(story.repo),
         "sandbox": next((event.get("sandbox", "") for event in fold.events[:1]), ""),

@@ -4,13 +4,14 @@ import { listen, versions } from "./live.js";
 const MARKS = { waiting: "", running: "▶", done: "✓", failed: "✗", skipped: "–", stopped: "■", waits: "?" };
 const main = document.getElementById("main");
 const log = document.getElementById("log");
+const picture = document.querySelector(".company-sop");
 const toEnd = document.getElementById("to-end");
 const behind = Date.now() / 1000 - Number(main.dataset.now);  // this clock against the server's
 
 function light(row) {
   const { step, state } = row.dataset;
   for (const path of [step, `${step}.do`]) {
-    const box = document.querySelector(`.company-sop a[data-step="${CSS.escape(path)}"]`);
+    const box = picture?.querySelector(`a[data-step="${CSS.escape(path)}"]`);
     if (!box) continue;
     box.setAttribute("class", `step ${state}`);
     box.setAttribute("aria-label", `${path}, ${state}`);
@@ -28,7 +29,7 @@ function words(seconds) {
 
 function tick() {
   const now = Date.now() / 1000 - behind;
-  for (const each of document.querySelectorAll("[data-since]")) {
+  for (const each of document.querySelectorAll("#run-used [data-since], #steps [data-since], #panel [data-since]")) {
     const text = words(now - Number(each.dataset.since));
     if (each.textContent !== text) each.textContent = text;
   }
@@ -64,7 +65,7 @@ document.addEventListener("part", ({ detail }) => {
 // --- a step beside the run, without a reload -------------------------------------------------------
 
 const since = new URL(main.dataset.live, document.baseURI).searchParams.get("since");  // of this page, until something newer came
-let opener = null;
+let opener = null;  // the link that opened what is open
 let asked = 0;
 
 async function visit(address, { keep, back }) {
@@ -89,11 +90,7 @@ async function visit(address, { keep, back }) {
     title.focus({ preventScroll: true });
     panel.scrollIntoView({ block: "nearest" });
     if (panel.getBoundingClientRect().top < 0) panel.scrollIntoView({ block: "start" });
-  } else if (!back) focusOn(opener);
-}
-
-function focusOn(link) {
-  if (link) [...document.querySelectorAll("#run a[href]")].find((each) => each.getAttribute("href") === link)?.focus();
+  } else if (!back) opener?.focus();
 }
 
 function mark() {
@@ -112,7 +109,7 @@ document.addEventListener("click", (event) => {
   if (url.origin !== location.origin || url.pathname !== location.pathname || url.hash) return;
   event.preventDefault();
   if (log.dataset.filter) url.searchParams.set("step", log.dataset.filter);
-  if (!link.closest("#panel")) opener = link.getAttribute("href");
+  if (!link.closest("#panel")) opener = link;
   visit(url.href, { keep: true });
 });
 addEventListener("popstate", () => visit(location.href, { back: true }));
