@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from company.studio.feeds import Feed, Parts
+from company.studio.shelf import Shelf
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from company.settings import Settings
     from company.store import Store
+    from company.studio.processes import Begun
 
 
 @dataclass
@@ -28,7 +30,15 @@ class Desk:
     settings: Settings
     user_dir: Path | None
     """Folder of one's own procedures, roles and prompts; None where there is none."""
+    shelf: Shelf = field(init=False)
     feeds: dict[str, Feed] = field(default_factory=dict)
+    begun: dict[str, Begun] = field(default_factory=dict)
+    """What was begun here, by its key: `processes.py`."""
+    stopping: dict[str, int] = field(default_factory=dict)
+    """Run → the process of it that was asked to stop."""
+
+    def __post_init__(self) -> None:
+        self.shelf = Shelf(self.store)
 
     def feed(self, name: str, make: Callable[[], Parts], every: float = 0.3) -> Feed:
         """The feed of a page: the same for all its viewers."""
