@@ -15,7 +15,7 @@ import typer
 from company import cli_check
 
 if TYPE_CHECKING:
-    from company.sop.procedure import Procedure, Step
+    from company.sop.procedure import Step
 
 app = typer.Typer(
     help="Procedures: list, show, check, explain, new, diff.", no_args_is_help=True, rich_markup_mode=None

@@ -110,6 +110,10 @@ def save(name: str, text: str, project: Path, seen: str) -> str | None:
         raise UsageError(f"it is larger than {LARGEST} bytes", place=show(path), hint="split it into several files")
     if version(path) != seen:
         return None
+    if (
+        seen and path.read_bytes().count(b"\r\n") > text.count("\n") / 2
+    ):  # an editor gives lines without their kind of end
+        text = text.replace("\n", "\r\n")
     _write(path, text, Library(project))
     return version(path)
 
