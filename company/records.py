@@ -130,7 +130,7 @@ def standing(store: Store, request: Request, report: Report) -> RunRecord:
         sop=request.sop,
         model=request.model,
         requirement=str(request.inputs.get("requirement", "")),
-        started=report.started or _begun(run),
+        started=report.started or begun(run),
         status=report.status or ("running" if store.is_driven(run, repo) else "interrupted"),
         accepted=report.accepted if report.status in FINISHED else None,
         calls=report.calls,
@@ -152,7 +152,7 @@ def damaged(store: Store, run: str, error: RunDamaged) -> RunRecord:
         sop=str(told.get("sop", "")),
         model=str(told.get("model", "")),
         requirement=str(told.get("requirement", "")),
-        started=report.started or _begun(run),
+        started=report.started or begun(run),
         status="damaged",
         accepted=report.accepted if report.status in FINISHED else None,
         calls=report.calls,
@@ -163,7 +163,7 @@ def damaged(store: Store, run: str, error: RunDamaged) -> RunRecord:
     )
 
 
-def _begun(run: str) -> float:
+def begun(run: str) -> float:
     """When a run of which nothing is known but its id was asked for."""
     try:
         return time.mktime(time.strptime(run[:15], "%Y%m%d-%H%M%S"))

@@ -14,7 +14,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from company.errors import Broken, CompanyError, UsageError
-from company.studio import editor, listing, sops_page, starting
+from company.studio import actions, editor, gates_page, listing, run_page, sops_page, starting
 from company.studio.guard import Guard
 from company.studio.pages import page
 
@@ -34,6 +34,9 @@ def application(desk: Desk, token: str) -> ASGIApp:
         routes=[
             *listing.ROUTES,
             *starting.ROUTES,
+            *actions.ROUTES,
+            *gates_page.ROUTES,
+            *run_page.ROUTES,
             *sops_page.ROUTES,
             *editor.ROUTES,
             Mount("/static", StaticFiles(directory=_STATIC)),

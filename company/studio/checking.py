@@ -17,13 +17,14 @@ from company.costs import estimated
 from company.errors import CompanyError, SopError
 from company.sop.compare import compare
 from company.sop.completion import complete
-from company.sop.diagnostics import LINE_BREAK, Diagnostic, SourceText
+from company.sop.diagnostics import LINE_BREAK, Diagnostic, SourceText, Span
 from company.sop.diagram import END, START, block_edges
 from company.sop.library import Library
 from company.sop.linker import link, load_procedure
 from company.sop.procedure import Procedure, Step
-from company.sop.svg import svg
+from company.sop.svg import piece, svg
 from company.studio.apart import TooMuch, apart
+from company.studio.pages import path_to
 
 LARGEST = 200_000
 """Characters of a text that is looked at while somebody types."""
@@ -45,8 +46,8 @@ def check(name: str, text: str, path: Path, user_dir: Path | None) -> dict[str, 
         path: the file that it is, or will be.
 
     Returns:
-        `checks`: whether it does. `findings`, in the order of the source, and how many `more` there are. `picture` (SVG) and
-        `inputs` of one that checks; `undrawn` says why there is no picture. `worst_calls`, `estimate`. `meaning` and `changes`:
+        `checks`: whether it does. `findings`, in the order of the source, and how many `more` there are. `picture` (SVG),
+        `steps` (path to place) and `inputs` of one that checks; `undrawn` says why there is no picture. `worst_calls`, `estimate`. `meaning` and `changes`:
         what differs from the shipped procedure, by meaning and line by line; `shipped` says whether there is one.
     """
     try:
@@ -77,7 +78,7 @@ def listed(user_dir: Path | None) -> list[dict[str, Any]]:
 
 def _empty() -> dict[str, Any]:
     return {
-        "checks": False, "findings": [], "more": 0, "picture": "", "undrawn": "", "inputs": {}, "worst_calls": None,
+        "checks": False, "findings": [], "more": 0, "picture": "", "undrawn": "", "steps": {}, "inputs": {}, "worst_calls": None,
         "estimate": [], "shipped": False, "meaning": [], "changes": [],
     }  # fmt: skip
 
@@ -126,7 +127,9 @@ def _examined(name: str, text: str, path: Path, user_dir: Path | None) -> dict[s
     answer["findings"] = answer["findings"][:_FINDINGS]
     answer["checks"] = not any(each["severity"] == "error" for each in answer["findings"])
     answer["undrawn"] = _too_large(procedure)
-    answer["picture"] = "" if answer["undrawn"] else svg(procedure, styled=False)
+    if not answer["undrawn"]:
+        answer["picture"] = piece(procedure, lambda _: f"{path_to('sops', name)}#text")
+    answer["steps"] = {step.path: places.of(step.span) for step in procedure.walk() if step.span.path == shown}
     answer["worst_calls"] = procedure.worst_calls
     answer["inputs"] = {key: str(kind) for key, kind in procedure.inputs.items()}
     try:
@@ -201,6 +204,10 @@ class _Places:
             "to": self._at(span.end_line, span.end_column) if here else 0,
             "notes": [*found.notes, *(f"{one['message']} at line {one['line']}" for one in data.get("related", ()))],
         }  # fmt: skip
+
+    def of(self, span: Span) -> int:
+        """Where a place of the text begins."""
+        return self._at(span.line, span.column)
 
     def _at(self, line: int, column: int) -> int:
         start = self._starts[min(line, len(self._starts)) - 1]

@@ -10,14 +10,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
 from company.errors import CompanyError, UsageError
 from company.sop import own
 from company.sop.explain import explanation
 from company.sop.library import shipped_folder
-from company.sop.svg import style_sheet
 from company.studio import checking
 from company.studio.desk import Desk, desk_of
 from company.studio.forms import form_of
@@ -25,6 +24,7 @@ from company.studio.pages import page, path_to
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.responses import Response
 
 _PATTERN = "reflection"
 """What a new one begins with, if nothing is said."""
@@ -73,11 +73,6 @@ async def _list(request: Request, name: str, pattern: str, error: CompanyError |
     )  # fmt: skip
 
 
-async def looks(_: Request) -> Response:
-    """The style sheet of the drawings."""
-    return Response(style_sheet(), media_type="text/css")
-
-
 async def code(request: Request) -> Response:
     """What a code means."""
     asked = request.path_params["code"]
@@ -87,6 +82,5 @@ async def code(request: Request) -> Response:
 ROUTES = [
     Route("/sops", sops, methods=["GET"]),
     Route("/sops", new, methods=["POST"]),
-    Route("/sops/drawings.css", looks, methods=["GET"]),
     Route("/sops/explain/{code}", code, methods=["GET"]),
 ]

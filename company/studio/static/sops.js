@@ -19,6 +19,7 @@ let saved = area.defaultValue;
 let asked = 0;
 let shown = 0;
 let waiting = 0;
+let steps = {}; // path → place of its name
 
 const looks = HighlightStyle.define([
   { tag: [tags.definition(tags.propertyName), tags.propertyName], color: "var(--accent)" },
@@ -79,6 +80,7 @@ async function ask(words, submitter) {
   if (mine < shown || fields.get("text") !== view.state.doc.toString()) { mark(); return; }
   shown = mine;
   for (const [id, html] of Object.entries(answer.parts)) if (id !== "told" && id !== "head") put(id, html);
+  if (answer.checks) steps = answer.steps;
   drawing.classList.toggle("dim", !answer.checks);
   const most = view.state.doc.length;
   view.dispatch(setDiagnostics(view.state, answer.marks.map((each) => ({
@@ -157,12 +159,14 @@ document.getElementById("inputs").parentElement.addEventListener("keydown", (eve
 });
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest?.("a[data-from]");
+  const link = event.target.closest?.("a[data-from], a[data-step]");
   if (!link) return;
   event.preventDefault();
   const most = view.state.doc.length;
-  const anchor = Math.min(Number(link.dataset.from), most);
-  view.dispatch({ selection: { anchor, head: Math.min(Number(link.dataset.to), most) }, effects: EditorView.scrollIntoView(anchor, { y: "center" }) });
+  const place = link.dataset.from ?? steps[link.dataset.step];
+  if (place === undefined) return; // inside another procedure
+  const anchor = Math.min(Number(place), most);
+  view.dispatch({ selection: { anchor, head: Math.min(Number(link.dataset.to ?? anchor), most) }, effects: EditorView.scrollIntoView(anchor, { y: "center" }) });
   view.focus();
 });
 
