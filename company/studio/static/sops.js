@@ -115,6 +115,16 @@ async function offers(context) {
   };
 }
 
+// Typed over a selection, a text would come from the browser with the selection's looks as inline style, which our policy refuses.
+function over(event, view) {
+  const { main } = view.state.selection;
+  if (event.inputType !== "insertText" || !event.data || main.empty || view.composing) return false;
+  const insert = () => view.state.update(view.state.replaceSelection(event.data), { userEvent: "input.type", scrollIntoView: true });
+  const taken = view.state.facet(EditorView.inputHandler).some((handler) => handler(view, main.from, main.to, event.data, insert));
+  if (!taken) view.dispatch(insert());
+  return true;
+}
+
 const view = new EditorView({
   parent: host.attachShadow({ mode: "open" }),
   root: host.shadowRoot,
@@ -128,6 +138,7 @@ const view = new EditorView({
         { key: "Mod-s", run: () => { ask("save"); return true; } },
         ...closeBracketsKeymap, ...completionKeymap, ...lintKeymap, ...defaultKeymap, ...historyKeymap, indentWithTab,
       ]),
+      EditorView.domEventHandlers({ beforeinput: over }),
       EditorView.contentAttributes.of({ "aria-label": "The procedure's text", spellcheck: "false", autocapitalize: "off" }),
       EditorView.updateListener.of((update) => {
         if (!update.docChanged) return;
@@ -148,8 +159,10 @@ document.querySelector("label[for=text]").hidden = true;
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const button = event.submitter;
+  const answered = ask(button?.name === "do" ? button.value : "", button); // a button that is off would not be sent
   if (button) button.disabled = true;
-  ask(button?.name === "do" ? button.value : "", button).finally(() => { if (button) button.disabled = false; });
+  sign.textContent = "asking …";
+  answered.finally(() => { if (button) button.disabled = false; });
 });
 
 document.getElementById("inputs").parentElement.addEventListener("keydown", (event) => {
