@@ -46,6 +46,8 @@ class RunRecord:
     calls: int
     tokens: int
     seconds: float
+    cost_usd: float | None
+    """None where a price is unknown."""
     problem: str = ""
     """What is damaged, and the way out; empty where nothing is."""
 
@@ -109,32 +111,36 @@ def runs(store: Store) -> list[RunRecord]:
         try:
             records.append(record_of(store, run))
         except RunDamaged as error:
-            records.append(_damaged(store, run, error))
+            records.append(damaged(store, run, error))
     return sorted(records, key=lambda record: record.run, reverse=True)  # ids begin with the time, to the millisecond
 
 
 def record_of(store: Store, run: str) -> RunRecord:
     """How a run stands."""
-    request = read_request(store, run)
-    report = Report.of(store.events(run))
-    repo = store.home.parent / request.name
+    return standing(store, read_request(store, run), Report.of(store.events(run)))
+
+
+def standing(store: Store, request: Request, report: Report) -> RunRecord:
+    """How a run stands of which the journal tells this."""
+    run, repo = request.run, store.home.parent / request.name
     return RunRecord(
-        run=request.run,
+        run=run,
         name=request.name,
         repo=repo,
         sop=request.sop,
         model=request.model,
         requirement=str(request.inputs.get("requirement", "")),
-        started=report.started or _begun(run),
+        started=report.started or begun(run),
         status=report.status or ("running" if store.is_driven(run, repo) else "interrupted"),
         accepted=report.accepted if report.status in FINISHED else None,
         calls=report.calls,
         tokens=report.prompt_tokens + report.completion_tokens,
         seconds=report.seconds,
+        cost_usd=report.usd,
     )
 
 
-def _damaged(store: Store, run: str, error: RunDamaged) -> RunRecord:
+def damaged(store: Store, run: str, error: RunDamaged) -> RunRecord:
     """A run whose request cannot be read, as its journal tells of it."""
     events = list(store.events(run))
     report, told = Report.of(events), next((event for event in events if event["event"] == "run_started"), {})
@@ -146,17 +152,18 @@ def _damaged(store: Store, run: str, error: RunDamaged) -> RunRecord:
         sop=str(told.get("sop", "")),
         model=str(told.get("model", "")),
         requirement=str(told.get("requirement", "")),
-        started=report.started or _begun(run),
+        started=report.started or begun(run),
         status="damaged",
         accepted=report.accepted if report.status in FINISHED else None,
         calls=report.calls,
         tokens=report.prompt_tokens + report.completion_tokens,
         seconds=report.seconds,
+        cost_usd=report.usd,
         problem=f"{error}; {error.hint}",
     )
 
 
-def _begun(run: str) -> float:
+def begun(run: str) -> float:
     """When a run of which nothing is known but its id was asked for."""
     try:
         return time.mktime(time.strptime(run[:15], "%Y%m%d-%H%M%S"))

@@ -18,6 +18,7 @@ from company.engine import Outcome, Sitting
 from company.errors import UsageError
 from company.events import Journal, Listener, read
 from company.guests import guest_of, hand_over, left_alone
+from company.live import Writer
 from company.llm.budget import Budget
 from company.llm.client import Model
 from company.llm.gateway import Gateway
@@ -100,7 +101,8 @@ async def sit(
         report = Report.of(read(path))
         untraced = obstacle()
         traces = [Traces(request.run, request.base)] if wanted() and not untraced else []
-        journal = Journal(path, (partial(store.record, request.run), report.see, *traces, *watch.listeners))
+        replies = Writer(path.parent)
+        journal = Journal(path, (partial(store.record, request.run), report.see, replies, *traces, *watch.listeners))
         notices.journal = journal
         prices = prices_of((model.name for model in models.values()), settings)
         gateway = Gateway(
@@ -151,6 +153,7 @@ async def sit(
         try:
             return await engine.run(sitting, context)
         finally:
+            replies.close()
             journal.close()
             for each in traces:
                 await asyncio.to_thread(each.close)

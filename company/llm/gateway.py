@@ -304,10 +304,10 @@ class Gateway:
 
         tries = 0
 
-        def progress(tokens: int) -> None:
+        def progress(tokens: int, piece: str) -> None:
             nonlocal tries
             if tokens:
-                self._emit("call_progress", ask, label, call=call, tokens=tokens)
+                self._emit("call_progress", ask, label, call=call, tokens=tokens, text=piece)
             else:
                 self.budget.see_time(claim)
                 tries += 1

@@ -1,11 +1,13 @@
-"""A laid out procedure → one self-contained SVG: no scripts, no fonts or links from elsewhere, light and dark.
+"""A laid out procedure → an SVG: a document of its own (no scripts, nothing from elsewhere, light and dark), or a piece of a page.
 
-Where everything is: `layout.py`. Colours and letters are shared with the benchmarks' picture, `bench/figures.py`.
+Where everything is: `layout.py`. Colours and letters are shared with the benchmarks' picture, `bench/figures.py`. The rules of a
+piece: `studio/static/picture.css`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from html import escape
 from itertools import pairwise
 from string import Template
@@ -65,6 +67,38 @@ def svg(procedure: Procedure) -> str:
     return "\n".join(parts) + "\n"
 
 
+def piece(procedure: Procedure, href: Callable[[str], str], state: Callable[[str], str] = lambda path: "") -> str:
+    """The picture for a page, whose sheet has the rules: every step is a link, with its path in `data-step`.
+
+    Args:
+        href: where the link of a step, by its path, leads.
+        state: how a step stands; it is a class of the step's box or frame, and part of the link's name.
+    """
+    picture = layout(procedure)
+    size = f'width="{picture.width:g}" height="{picture.height:g}" viewBox="0 0 {picture.width:g} {picture.height:g}"'
+    known = {step.path for step in procedure.walk() if not step.transparent}
+    parts = [
+        f'<svg class="company-sop" role="group" aria-label="{xml(procedure.name)}" {size}>',
+        f"<defs>{_marker('tip')}{_marker('tip-back')}</defs>",
+    ]
+
+    def linked(box: Box, drawn: list[str], mark: str) -> list[str]:
+        if box.path not in known:
+            return drawn
+        how, path = state(box.path), xml(box.path)
+        about = f'data-step="{path}" class="step {xml(how)}" aria-label="{path}{f", {xml(how)}" if how else ""}"'
+        return [f'<a href="{xml(href(box.path))}" {about}>', *drawn, mark, "</a>"]
+
+    for frame in picture.frames:
+        mark = f'<text x="{frame.x + frame.w - PAD:g}" y="{frame.y + PAD + LINE - 5:g}" text-anchor="end" class="mark"></text>'
+        parts += linked(frame, _frame(frame), mark)
+    parts += [_path(line) for line in picture.lines]
+    for box in picture.boxes:
+        mark = f'<text x="{box.x + box.w - 6:g}" y="{box.y + LINE - 4:g}" text-anchor="end" class="mark"></text>'
+        parts += linked(box, _box(box), mark)
+    return "\n".join([*parts, "</svg>"])
+
+
 def _style() -> str:
     dark = _RULES.substitute(DARK)
     return f"{_RULES.substitute(LIGHT)} @media (prefers-color-scheme: dark) {{ {dark} }}"
@@ -73,14 +107,21 @@ def _style() -> str:
 def _body(picture: Layout) -> list[str]:
     parts = []
     for frame in picture.frames:
-        parts.append(f'<rect {_place(frame)} rx="10" class="frame"/>')
-        parts += _lines(frame.lines, frame.x + PAD, frame.y + PAD + LINE - 5, "start")
+        parts += _frame(frame)
     parts += [_path(line) for line in picture.lines]
     for box in picture.boxes:
-        parts += _shape(box)
-        middle = box.y + (box.h - len(box.lines) * LINE) / 2 + LINE - 5
-        parts += _lines(box.lines, box.x + box.w / 2, middle, "middle")
+        parts += _box(box)
     return parts
+
+
+def _frame(frame: Box) -> list[str]:
+    lines = _lines(frame.lines, frame.x + PAD, frame.y + PAD + LINE - 5, "start")
+    return [f'<rect {_place(frame)} rx="10" class="frame"/>', *lines]
+
+
+def _box(box: Box) -> list[str]:
+    middle = box.y + (box.h - len(box.lines) * LINE) / 2 + LINE - 5
+    return [*_shape(box), *_lines(box.lines, box.x + box.w / 2, middle, "middle")]
 
 
 def _shape(box: Box) -> list[str]:
