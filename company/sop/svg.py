@@ -50,15 +50,15 @@ _SUNK = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML cannot hold."""
 
 
-def svg(procedure: Procedure) -> str:
-    """The picture of a procedure, a whole document."""
+def svg(procedure: Procedure, *, styled: bool = True) -> str:
+    """The picture of a procedure, a whole document; not `styled`, it is for a page that has `style_sheet`."""
     picture = layout(procedure)
     about = f"{procedure.name}: {procedure.description}" if procedure.description else procedure.name
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="company-sop" role="img" width="{picture.width:g}" '
         f'height="{picture.height:g}" viewBox="0 0 {picture.width:g} {picture.height:g}">',
         f"<title>{xml(about)}</title>",
-        f"<style>{_style()}</style>",
+        *([f"<style>{_style()}</style>"] if styled else []),
         f"<defs>{_marker('tip')}{_marker('tip-back')}</defs>",
         '<rect width="100%" height="100%" class="page"/>',
         *_body(picture),

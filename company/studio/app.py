@@ -14,7 +14,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from company.errors import Broken, CompanyError, UsageError
-from company.studio import actions, gates_page, listing, run_page, starting
+from company.studio import actions, editor, gates_page, listing, run_page, sops_page, starting
 from company.studio.guard import Guard
 from company.studio.pages import page
 
@@ -37,6 +37,8 @@ def application(desk: Desk, token: str) -> ASGIApp:
             *actions.ROUTES,
             *gates_page.ROUTES,
             *run_page.ROUTES,
+            *sops_page.ROUTES,
+            *editor.ROUTES,
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         exception_handlers={HTTPException: _refused, CompanyError: _told, Exception: _broken},
