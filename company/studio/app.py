@@ -14,7 +14,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from company.errors import Broken, CompanyError, UsageError
-from company.studio import listing
+from company.studio import listing, repository_page
 from company.studio.guard import Guard
 from company.studio.pages import page
 
@@ -33,6 +33,7 @@ def application(desk: Desk, token: str) -> ASGIApp:
     made = Starlette(
         routes=[
             *listing.ROUTES,
+            *repository_page.ROUTES,
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         exception_handlers={HTTPException: _refused, CompanyError: _told, Exception: _broken},

@@ -70,7 +70,9 @@ def render(template: str, **values: Any) -> str:
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
     """A whole page; `base` is the address that everything in it is relative to, and ends with a slash."""
     base = f"{request.scope['root_path']}/"
-    return HTMLResponse(render(template, base=base, here=request.scope["path"][len(base) :], **values), status)
+    query = f"?{request.url.query}" if request.url.query else ""
+    here = f"{quote(request.scope['path'][len(base) :])}{query}"
+    return HTMLResponse(render(template, base=base, here=here, **values), status)
 
 
 def stream(request: Request, feed: Feed) -> Response:
