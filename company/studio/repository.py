@@ -329,7 +329,6 @@ class Shown:
         name = f"{self.record.name}-{told.sha[:10]}"
         return f"{name}.zip", browse.archive(self.repo, told.sha, name, told.time)
 
-
     @staticmethod
     def bytes(size: int) -> str:
         """For people: ``812 B``, ``3.4 KiB``, ``1.2 MiB``."""
