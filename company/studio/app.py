@@ -14,7 +14,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from company.errors import Broken, CompanyError, UsageError
-from company.studio import comparison_page, listing, repository_page
+from company.studio import bench_page, comparison_page, listing, repository_page
 from company.studio.guard import Guard
 from company.studio.pages import page
 
@@ -35,6 +35,7 @@ def application(desk: Desk, token: str) -> ASGIApp:
             *listing.ROUTES,
             *repository_page.ROUTES,
             *comparison_page.ROUTES,
+            *bench_page.ROUTES,
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         exception_handlers={HTTPException: _refused, CompanyError: _told, Exception: _broken},
