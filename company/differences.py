@@ -1,6 +1,6 @@
 """What differs between two runs: what they were asked, what they came to and cost, their tests, steps and files.
 
-Pure: two `Side`s in, one `Difference` out. Gathering and showing them: `cli_diff.py`. Executions of steps: `executions.py`;
+Pure: two `Side`s in, one `Difference` out. Gathering them: `sides.py`; showing: `cli_diff.py`. Executions of steps: `executions.py`;
 two procedures by meaning: `sop/compare.py`.
 """
 
