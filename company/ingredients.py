@@ -28,7 +28,7 @@ KEYED = frozenset({"role", "run", "gate"})
 """The kinds of step that have a result of their own; the results of the others are made of theirs."""
 NEVER = "it was never done here"
 """Why a step is done that no earlier run came to."""
-_LENGTH = 20
+LENGTH = 20
 """Hexadecimal digits of an ingredient's hash, since the journal keeps them all: 80 bits."""
 
 Ingredients = dict[str, str]
@@ -103,7 +103,7 @@ def ingredients(
         found["the seed"] = context.seed
     if number := again(step, context):
         found["--from"] = [context.earlier.origin, number]
-    return {name: digest(value)[:_LENGTH] for name, value in found.items()}
+    return {name: digest(value)[:LENGTH] for name, value in found.items()}
 
 
 def again(step: Step, context: RunContext) -> int:
