@@ -17,6 +17,7 @@ from company.html import style
 from company.sop.svg import piece
 from company.studio.desk import Desk, desk_of
 from company.studio.pages import page, path_to, render, stream
+from company.studio.step_panel import PanelParts
 from company.studio.telling import line
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class RunParts:
             if story.generation != self._generation:
                 made = {f"ev-{number}": "" for number in range(self._told)}
                 self._generation, self._told, self._rows = story.generation, 0, {}
-            made["run-state"] = render("run_state.html.j2", **facts(story))
-            made["run-used"] = render("run_used.html.j2", **facts(story))
+            said = facts(story)
+            made |= {name: render(f"{name.replace('-', '_')}.html.j2", **said) for name in ("run-state", "run-used")}
             status = story.status
             for number, path in enumerate(story.rows()):
                 stands = story.touched(path), status if story.is_live else "ended"
@@ -81,7 +82,7 @@ class RunParts:
     def _render(self, first: int, end: int, into: str = "") -> str:
         events = self.story.fold.events
         lines = [line(number, events[number]) for number in range(first, end)]
-        return render("run_lines.html.j2", lines=lines, into=into, run=self.story.run)
+        return render("run_lines.html.j2", lines=lines, into=into, run=self.story.run).strip()
 
 
 def facts(story: Story) -> dict[str, Any]:
@@ -98,6 +99,7 @@ def facts(story: Story) -> dict[str, Any]:
         "tokens": tokens,
         "limits": fold.progress.limits,
         "live": story.is_live,
+        "asking": [*fold.asked],
         "since": _last(fold.events) - report.seconds,
         "repo": str(story.repo),
         "sandbox": next((event.get("sandbox", "") for event in fold.events[:1]), ""),
@@ -115,8 +117,12 @@ _OPEN = ("failed", "limited", "interrupted")
 """What can be gone on with."""
 
 
-def _feed(desk: Desk, story: Story) -> Feed:
-    return desk.feed(f"run/{story.run}", RunParts(story))
+def _feeds(desk: Desk, story: Story, opened: str) -> list[Feed]:
+    """What the page is made of: the run, and what is open."""
+    found = [desk.feed(f"run/{story.run}", RunParts(story))]
+    if opened:
+        found.append(desk.feed(f"run/{story.run}?open={opened}", PanelParts(story, opened)))
+    return found
 
 
 def _log(story: Story, parts: Parts, step: str) -> str:
@@ -142,16 +148,18 @@ async def run(request: Request) -> Response:
     """The page."""
     desk = desk_of(request)
     story = desk.story(request.path_params["run"])
-    feed = _feed(desk, story)
-    parts = await feed.look()
     step, opened = request.query_params.get("step", ""), request.query_params.get("open", "")
+    feed, *panels = _feeds(desk, story, opened)
+    parts = await feed.look()
+    version = feed.version
+    panel = {ident: html for each in panels for ident, html in (await each.look()).items()}
     here = path_to("runs", story.run)
     with story.lock:
         picture = (
             piece(story.procedure, lambda path: f"{here}?open={quote(path)}", story.state) if story.procedure else ""
         )
         return page(
-            request, "run.html.j2", parts=parts, version=feed.version, story=story, picture=picture, page_path=here,
+            request, "run.html.j2", parts=parts, version=version, panel=panel, picture=picture, page_path=here,
             log=_log(story, parts, step), filter=step, open=opened, steps=[*story.rows()], now=time.time(), **facts(story),
         )  # fmt: skip
 
@@ -159,7 +167,8 @@ async def run(request: Request) -> Response:
 async def live(request: Request) -> Response:
     """Its changes."""
     desk = desk_of(request)
-    return stream(request, _feed(desk, desk.story(request.path_params["run"])))
+    story = desk.story(request.path_params["run"])
+    return stream(request, *_feeds(desk, story, request.query_params.get("open", "")))
 
 
 async def pieces(request: Request) -> Response:

@@ -18,10 +18,9 @@ from company import records
 from company.errors import CompanyError
 from company.events import Event, parse
 from company.executions import Execution, see
+from company.ingredients import LENGTH
 from company.progress import Progress
 from company.report import Report
-from company.sop.library import Library
-from company.sop.linker import load_procedure
 from company.store import Folder
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
 _DRIVEN_EVERY, _DATABASE_EVERY = 1.0, 2.0
 """Seconds between two looks whether somebody drives the run, and into a database."""
+_MOST_ROUNDS = 12
+"""Rounds of a loop that are shown one by one."""
 _BEGINS = 60.0
 """Seconds in which a run without a journal may still be about to begin."""
 
@@ -89,8 +90,8 @@ class Row:
     seconds: float = 0.0
     since: float = 0.0
     """When what is under way began; 0 when nothing is."""
-    rounds: tuple[bool, ...] = ()
-    """Of a loop: whether each was good."""
+    rounds: tuple[tuple[int, bool], ...] = ()
+    """Of a loop: the last ones, and whether each was good."""
     most: int = 0
     """Of a loop: how many there may be."""
     items: tuple[Item, ...] = ()
@@ -113,6 +114,8 @@ class _Fold:
     items: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
     """Path of a for_each → key of each item of its newest round → keys that it needs."""
     rounds: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
+    left: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """The beginning of a value's reference, as `made_of` has it → the reference, and the id of what left it."""
     asked: dict[str, Event] = field(default_factory=dict)
     """Id of a gate that waits for a person → its `gate_opened`."""
     touched: dict[str, int] = field(default_factory=dict)
@@ -137,12 +140,8 @@ class Story:
         self.procedure: Procedure | None = None
         self.fault = ""
         """Why there is no procedure."""
-        library = store.home / "runs" / run / "library"
         try:
-            if not isinstance(store, Folder):
-                self._bring(library)
-            path = str(library / records.own_file(self.request.sop))
-            self.procedure = load_procedure(path, Library(library, library))
+            self.procedure = records.procedure_of(store, run)
         except CompanyError as error:
             self.fault = error.message
         self.steps = {step.path: step for step in self._walk()}
@@ -154,10 +153,6 @@ class Story:
 
     def _walk(self) -> Iterator[Step]:
         return (step for step in (self.procedure.walk() if self.procedure else ()) if not step.transparent)
-
-    def _bring(self, library: object) -> None:
-        """What a database keeps of the procedure, as files here: they are the same on every machine."""
-        self.store.fetch(self.run)
 
     def look(self) -> None:
         """Take in what is new."""
@@ -214,7 +209,8 @@ class Story:
         step = str(event.get("step", "")).partition("#")[0].partition("[")[0]
         if name in ("run_started", "run_resumed", "run_finished"):
             fold.whole = number + 1
-            fold.asked.clear()
+            if event.get("status") in records.FINISHED:
+                fold.asked.clear()
         elif name == "items":
             around = f"{event['item']}/" if event["item"] else ""
             full = {key: f"{around}{key.replace('/', '%2F') if around else key}" for key in event["needs"]}
@@ -226,7 +222,10 @@ class Story:
             rounds.append(event["until"])
         elif name == "gate_opened":
             fold.asked[ident] = event
-        elif name in ("gate_decided", "step_finished", "step_failed"):
+        elif name == "step_finished":
+            for ref in filter(None, event["values"].values()):
+                fold.left.setdefault(ref[:LENGTH], (ref, ident))
+        if name in ("gate_decided", "step_finished", "step_failed"):
             fold.asked.pop(ident, None)
         parts = step.split(".")
         for depth in range(len(parts)):
@@ -243,12 +242,10 @@ class Story:
         row = self.fold.progress.rows.get(path.removesuffix(".do"))
         if row is None:
             return "waiting"
+        if any(each["step"] == path for each in self.fold.asked.values()):
+            return "waits"
         found = self.fold.progress.state(row)
-        if found == "running":
-            if any(each["step"] == path for each in self.fold.asked.values()):
-                return "waits"
-            return "running" if self.is_live else "stopped"
-        return found
+        return "stopped" if found == "running" and not self.is_live else found
 
     def how(self, ident: str) -> str:
         """The same of one execution."""
@@ -280,7 +277,8 @@ class Story:
         if known:
             made.note, made.times, made.tokens, made.seconds = known.note, known.times, known.tokens, known.seconds
             made.since = known.since if made.state in ("running", "waits") and known.running else 0.0
-        made.rounds = tuple(fold.rounds.get(path, ()))
+        rounds = fold.rounds.get(path, ())
+        made.rounds = (*enumerate(rounds, 1),)[-_MOST_ROUNDS:]
         made.items = tuple(self._items(path))
         return made
 
