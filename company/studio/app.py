@@ -14,7 +14,18 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from company.errors import Broken, CompanyError, UsageError
-from company.studio import actions, editor, gates_page, listing, run_page, sops_page, starting
+from company.studio import (
+    actions,
+    bench_page,
+    comparison_page,
+    editor,
+    gates_page,
+    listing,
+    repository_page,
+    run_page,
+    sops_page,
+    starting,
+)
 from company.studio.guard import Guard
 from company.studio.pages import page
 
@@ -39,6 +50,9 @@ def application(desk: Desk, token: str) -> ASGIApp:
             *run_page.ROUTES,
             *sops_page.ROUTES,
             *editor.ROUTES,
+            *repository_page.ROUTES,
+            *comparison_page.ROUTES,
+            *bench_page.ROUTES,
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         exception_handlers={HTTPException: _refused, CompanyError: _told, Exception: _broken},

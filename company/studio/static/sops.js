@@ -81,6 +81,7 @@ async function ask(words, submitter) {
   shown = mine;
   for (const [id, html] of Object.entries(answer.parts)) if (id !== "told" && id !== "head") put(id, html);
   if (answer.checks) steps = answer.steps;
+  here();
   drawing.classList.toggle("dim", !answer.checks);
   const most = view.state.doc.length;
   view.dispatch(setDiagnostics(view.state, answer.marks.map((each) => ({
@@ -93,6 +94,17 @@ async function ask(words, submitter) {
 function mark() {
   const text = view.state.doc.toString() === saved ? "" : "not saved";
   if (sign.textContent !== text) sign.textContent = text;
+}
+
+// The step in which the cursor is, in the drawing.
+function here() {
+  const at = view.state.selection.main.head;
+  let found = "";
+  for (const [path, place] of Object.entries(steps)) if (place <= at && (found === "" || place >= steps[found])) found = path;
+  for (const link of drawing.querySelectorAll("a[data-step]")) {
+    if (link.dataset.step === found) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  }
 }
 
 async function offers(context) {
@@ -139,8 +151,9 @@ const view = new EditorView({
         ...closeBracketsKeymap, ...completionKeymap, ...lintKeymap, ...defaultKeymap, ...historyKeymap, indentWithTab,
       ]),
       EditorView.domEventHandlers({ beforeinput: over }),
-      EditorView.contentAttributes.of({ "aria-label": "The procedure's text", spellcheck: "false", autocapitalize: "off" }),
+      EditorView.contentAttributes.of({ "aria-label": "The procedure's text", tabindex: "0", spellcheck: "false", autocapitalize: "off" }),
       EditorView.updateListener.of((update) => {
+        if (update.selectionSet) here();
         if (!update.docChanged) return;
         mark();
         clearTimeout(waiting);
