@@ -315,7 +315,9 @@ class Gateway:
         reply: Reply | None = None
         why: BaseException | None = None
         try:
-            self._replies.ask(key, {"messages": [each._asdict() for each in request.messages], "schema": request.schema})
+            self._replies.ask(
+                key, {"messages": [each._asdict() for each in request.messages], "schema": request.schema}
+            )
             estimate = (
                 sum(len(message.content) for message in request.messages) // _CHARS_PER_TOKEN + request.max_tokens
             )

@@ -95,7 +95,8 @@ def piece(procedure: Procedure, href: Callable[[str], str], state: Callable[[str
         parts += linked(frame, _frame(frame), mark)
     parts += [_path(line) for line in picture.lines]
     for box in picture.boxes:
-        mark = f'<text x="{box.x + box.w - 6:g}" y="{box.y + LINE - 4:g}" text-anchor="end" class="mark" aria-hidden="true"></text>'
+        inset = 2 * PAD if box.kind == "gate" else 6
+        mark = f'<text x="{box.x + box.w - inset:g}" y="{box.y + LINE - 4:g}" text-anchor="end" class="mark" aria-hidden="true"></text>'
         parts += linked(box, _box(box), mark)
     return "\n".join([*parts, "</svg>"])
 

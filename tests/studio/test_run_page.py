@@ -156,12 +156,13 @@ def test_two_thousand_events_stay_smooth(page: object, tmp_path: Path) -> None:
         assert log.evaluate("log => log.scrollTop") < 1000, "who reads further up stays there"
         page.locator("#to-end").click()
         assert log.evaluate(at_end)
+        page.locator("#to-end").wait_for(state="hidden")
         page.select_option("#filter", "verify.test")
         page.wait_for_url("**step=verify.test*")
         append(journal, made, 14)
         page.locator("#ev-2183").wait_for(state="attached")
         shown = page.eval_on_selector_all(
-            "#log li", "all => all.filter(each => !each.hidden).map(each => each.dataset.step)"
+            "#log li", "all => all.filter(each => each.checkVisibility()).map(each => each.dataset.step)"
         )
         assert set(shown) == {"verify.test"}
         page.goto("about:blank")
