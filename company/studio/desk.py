@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING
 
 from company.store import Folder
 from company.studio.feeds import Feed, Parts
+from company.studio.shelf import Shelf
+from company.studio.story import Story
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from company.settings import Settings
     from company.store import Store
+    from company.studio.processes import Begun
+
+_MOST_FEEDS, _MOST_STORIES = 100, 12
+"""That are kept when nobody looks."""
 
 INNER = "company.desk"
 """Where a request says that it came to a studio inside."""
@@ -33,15 +39,40 @@ class Desk:
     settings: Settings
     user_dir: Path | None
     """Folder of one's own procedures, roles and prompts; None where there is none."""
+    shelf: Shelf = field(init=False)
     feeds: dict[str, Feed] = field(default_factory=dict)
+    begun: dict[str, Begun] = field(default_factory=dict)
+    """What was begun here, by its key: `processes.py`."""
+    stopping: dict[str, int] = field(default_factory=dict)
+    """Run → the process of it that was asked to stop."""
+    _stories: dict[str, Story] = field(default_factory=dict)
+    """Run → its story; that which was asked for last is the last."""
     inner: dict[Path, Desk] = field(default_factory=dict)
     """Of the workspaces in it that are looked at."""
+
+    def __post_init__(self) -> None:
+        self.shelf = Shelf(self.store)
 
     def feed(self, name: str, make: Callable[[], Parts], every: float = 0.3) -> Feed:
         """The feed of a page: the same for all its viewers."""
         if name not in self.feeds:
+            unwatched = [each for each, feed in self.feeds.items() if not feed.watched]
+            for each in unwatched[: max(0, len(self.feeds) - _MOST_FEEDS)]:
+                del self.feeds[each]  # who comes back gets the page whole
             self.feeds[name] = Feed(make, every)
         return self.feeds[name]
+
+    def story(self, run: str) -> Story:
+        """What is known of a run: the same for all who look at it.
+
+        Raises:
+            UsageError: there is no such run.
+        """
+        made = self._stories.pop(run, None) or Story(self.store, run)
+        self._stories[run] = made
+        while len(self._stories) > _MOST_STORIES:
+            del self._stories[next(iter(self._stories))]
+        return made
 
     def inside(self, folder: Path) -> Desk:
         """The studio of a workspace inside this one, as each run of a measurement has one."""

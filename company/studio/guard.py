@@ -27,12 +27,13 @@ HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Of every answer; one that a page sets itself stays."""
+"""Of every answer; one that a page sets itself stays. No other site is told the address; with `no-referrer` browsers would call our
+own forms those of an unknown origin."""
 
 
 class Guard:

@@ -6,7 +6,6 @@ The templates: `templates/`, each page's in its name. Artifacts as HTML: `compan
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -15,13 +14,12 @@ import jinja2
 from starlette.responses import HTMLResponse, StreamingResponse
 
 from company.progress import clean
+from company.studio.feeds import Feed, follow
 from company.terminal import duration, money
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-
-    from company.studio.feeds import Feed
 
 
 def path_to(*parts: str) -> str:
@@ -41,6 +39,11 @@ def ago(seconds: float, now: float | None = None) -> str:
     return time.strftime("%Y-%m-%d", time.localtime(seconds))
 
 
+def clock(seconds: float) -> str:
+    """The time of day where the studio runs."""
+    return time.strftime("%H:%M:%S", time.localtime(seconds))
+
+
 @cache
 def templates() -> jinja2.Environment:
     """The environment of all templates: whatever is put into one is escaped, and a name that is missing is an error."""
@@ -55,6 +58,7 @@ def templates() -> jinja2.Environment:
         "duration": duration,
         "money": money,
         "ago": ago,
+        "clock": clock,
         "clean": clean,
         "number": lambda value: f"{value:,}",
     }
@@ -79,8 +83,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     return HTMLResponse(render(template, base=base, top=top, here=here, **values), status)
 
 
-def stream(request: Request, feed: Feed) -> Response:
-    """The page's changes, from the version on that the viewer has."""
+def stream(request: Request, *feeds: Feed) -> Response:
+    """The page's changes, from the version on that the viewer has; `feeds` are what it is made of."""
     since = request.headers.get("last-event-id") or request.query_params.get("since", "")
-    chunks: AsyncIterator[bytes] = feed.follow(since)
-    return StreamingResponse(chunks, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    return StreamingResponse(follow(feeds, since), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

@@ -34,16 +34,25 @@ export function put(id, html) {
   document.dispatchEvent(new CustomEvent("part", { detail: id }));
 }
 
-function listen(address) {
-  const source = new EventSource(address);
+let source = null;
+let last = "";  // the versions that the page has
+
+export function versions() { return last; }
+
+export function listen(address) {
+  source?.close();
+  const mine = source = new EventSource(address);
   source.addEventListener("open", () => tell(""));
   source.addEventListener("error", () => tell("The studio does not answer; trying again …"));
   source.addEventListener("fault", (event) => tell(JSON.parse(event.data)));
   source.addEventListener("parts", (event) => {
+    if (mine !== source) return;
+    last = event.lastEventId;
     for (const [id, html] of Object.entries(JSON.parse(event.data))) put(id, html);
   });
-  addEventListener("pagehide", () => source.close());
 }
+
+addEventListener("pagehide", () => source?.close());
 
 function tell(text) {
   if (sign.textContent !== text) sign.textContent = text;
