@@ -270,7 +270,8 @@ class Cluster:
                 raise UsageError(f"Ray cannot be joined: {_why(error)}", place=self.on, hint=self._advice()) from error
             if not cores:
                 raise UsageError("no machine of the cluster has a core", place=self.on, hint="`ray status` shows them")
-            self.say(f"On Ray: machines: {len(self._ray.nodes())}, cores: {cores}")
+            nodes = sum(bool(node["Alive"]) for node in self._ray.nodes())
+            self.say(f"On Ray: machines: {nodes}, cores: {cores}")
             return cores
 
     def _knock(self) -> None:

@@ -33,6 +33,7 @@ from company.store import Folder
 if cluster.importlib.util.find_spec("ray") is None:  # type: ignore[attr-defined]
     pytest.skip("the extra `ray` is not installed", allow_module_level=True)
 
+pytestmark = pytest.mark.timeout(600)  # Ray starts a dozen processes, each of which loads a second of Python
 KEY = "sk-nobody-may-read-this-anywhere"
 MARK = "OF_THIS_TEST"
 """A variable by which all processes of a test are found, whoever began them."""
