@@ -15,7 +15,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from company.artifacts import Call, Check, Checks, Command, Design, Part
-from company.examples import Usage, calls_in, is_literal, stated_output, usages_in
+from company.examples import Usage, calls_in, stated_output, usages_in
+from company.literals import is_literal
 
 CHECKS_PATH = "tests/test_requirement.py"
 INTERFACE_PATH = "tests/test_interface.py"

@@ -168,3 +168,21 @@ def test_the_documents_say_what_each_check_expects(tmp_path: Path) -> None:
   - `python shout.py`, given `"a\\n"`, prints nothing, exit status 0
 """
     )
+
+
+SHOWN = "A module shout.py with this function:\n\n```python\ndef shout(text):\n    '''Capitals.\n    >>> shout(\"hi\")\n    'HI!'\n    '''\n```\n"
+
+
+@pytest.mark.parametrize("requirement", [REQUIREMENT, SHOWN])
+def test_where_qa_sees_neither_design_nor_code_examples_of_the_requirement_decide(
+    tmp_path: Path, requirement: str
+) -> None:
+    wrong = {**CHECKS, "calls": [{**CHECKS["calls"][0], "expected": '"?"'}]}
+    script = [
+        {"step": "tests", "reply": wrong},
+        {"step": "code", "reply": f"### shout.py\n{RIGHT}"},
+    ]
+    outcome = start(tmp_path, "test_first", script, requirement=requirement)
+    assert outcome.accepted
+    (verdict,) = [event["summary"] for event in events(tmp_path) if event["event"] == "verdict"]
+    assert verdict == "1 of 1 required tests pass, 0 of 1 others"
