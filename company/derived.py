@@ -8,15 +8,36 @@ from __future__ import annotations
 import ast
 import contextlib
 import itertools
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from company.artifacts import Check
+from company.artifacts import Check, SourceFile
 
 Input = tuple[str, str]
 """Statements, the import among them, and an expression."""
 _DEEP = 2
 """How far into lists of lists things are changed."""
+
+
+_VALUES = {
+    "list": (
+        "[]",
+        "[1, 2, 3]",
+        "[3, 1, 2, 2]",
+        "[-1, 0, 5, 4, 10]",
+        "['b', 'a', 'abc']",
+        "[(1, 2), (3, 1)]",
+        "[[1, 2], [3, 4]]",
+    ),
+    "dict": ("{'a': 1, 'b': 2}", "{}", "{'x': 'y'}"),
+    "tuple": ("(1, 2, 3)", "(5, 4, 4, 1)", "('a', 'b')"),
+    "str": ("'a'", "'hello world'", "'Abc 123'", "'racecar'", "''", "'(())'", "'17'"),
+    "bool": ("True", "False"),
+    "float": ("2.5", "0.5", "10.0", "3.0"),
+    "int": ("0", "1", "2", "3", "5", "12", "27", "100"),
+}
+"""Values by the type that an annotation names; a list of texts is a list first."""
 
 
 def inputs_of(check: Check) -> Iterator[Input]:
@@ -34,6 +55,27 @@ def derived(inputs: Iterable[Input], most: int) -> list[Input]:
         found |= dict.fromkeys(each for each in row if each and each not in known)
         if len(found) >= most:
             break
+    return list(found)[:most]
+
+
+def from_heads(files: Iterable[SourceFile], most: int) -> list[Input]:
+    """Up to `most` calls of the functions whose heads are shown, with values of the types that they name, or of any."""
+    found: dict[Input, None] = {}
+    for file in files:
+        module = file.path.removesuffix(".py").replace("/", ".")
+        for node in ast.parse(file.content).body:
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            chance = random.Random(node.name)  # the same calls each time
+            kinds = [ast.unparse(each.annotation).lower() if each.annotation else "" for each in node.args.args]
+            for number in range(most * bool(kinds)):
+                same = chance.choice(list(_VALUES))
+                rows = [next((name for name in _VALUES if name in kind), same if number % 2 else "") for kind in kinds]
+                values = [
+                    chance.choice(_VALUES.get(row) or [one for each in _VALUES.values() for one in each])
+                    for row in rows
+                ]
+                found[f"from {module} import {node.name}", f"{node.name}({', '.join(values)})"] = None
     return list(found)[:most]
 
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from company.artifacts import Check, Checks, Selection, SourceFile, flat
-from company.derived import derived, inputs_of
+from company.derived import derived, from_heads, inputs_of
 from company.errors import StepFailed
 from company.examples import usages_in
+from company.llm.qa import shown_in
 from company.sandbox import Sandbox
 from company.sandbox.behaviour import MOST_PROBES, Probe, Seen, behaviours
 from company.testgen import is_in, is_stated_command, stated_calls
@@ -23,10 +24,14 @@ _TELLING = 2
 """Inputs on which two programs must both give a value before that they give the same means anything."""
 
 
-class _Asked(NamedTuple):
-    probe: Probe
-    kind: str
-    """`stated` by the requirement, `qa`: worked out by QA, or `derived` by rule, of which nobody knows what should come."""
+class Examined(NamedTuple):
+    """What some programs gave for the same inputs."""
+
+    probes: list[Probe]
+    kinds: list[str]
+    """Of each input: `stated` by the requirement, `qa`: worked out by QA, or `derived` by rule, of which nobody knows what should come."""
+    seen: list[list[Seen]]
+    """Of each program, for each input."""
 
 
 def candidates_in(values: Sequence[Any]) -> Iterator[list[SourceFile]]:
@@ -55,28 +60,34 @@ async def select(sandbox: Sandbox, values: Sequence[Any], requirement: str, seco
             "there is no program to select", hint="give the step the candidates: `in: [draft, history, tests]`"
         )
     checks = [value for value in flat(list(values)) if isinstance(value, Checks)]
+    return selected(found, await examine(sandbox, found, checks, requirement, seconds))
+
+
+async def examine(
+    sandbox: Sandbox, found: Sequence[list[SourceFile]], checks: Sequence[Checks], requirement: str, seconds: float
+) -> Examined:
+    """Run programs on the inputs of checks and on others made of them; where there are none, of the heads that the requirement shows."""
     asked = [one for each in checks for one in _asked(each, requirement)]
-    plain = [(one.probe.setup, one.probe.expression) for one in asked if one.probe.expression]
-    room = MOST_PROBES - len(asked)
-    asked += [_Asked(Probe(setup, expression), "derived") for setup, expression in derived(plain, room)]
+    plain = [(probe.setup, probe.expression) for probe, _ in asked if probe.expression]
+    made = derived(plain, MOST_PROBES - len(asked)) if asked else from_heads(shown_in(requirement), MOST_PROBES)
+    asked = [*asked, *((Probe(setup, expression), "derived") for setup, expression in made)][:MOST_PROBES]
+    probes, kinds = [probe for probe, _ in asked], [kind for _, kind in asked]
     programs = [{file.path: file.content for file in files} for files in found]
-    probes = [one.probe for one in asked][:MOST_PROBES]
     seen = await behaviours(sandbox, programs, probes, seconds) if probes else [[] for _ in programs]
-    chosen = ranked(seen, [one.kind for one in asked])[0]
-    return _told(found, asked, seen, chosen)
+    return Examined(probes, kinds, seen)
 
 
-def _asked(checks: Checks, requirement: str) -> Iterator[_Asked]:
+def _asked(checks: Checks, requirement: str) -> Iterator[tuple[Probe, str]]:
     """The inputs of checks, each with what should come of it."""
     usages, stated = usages_in(requirement), stated_calls(checks, requirement)
     for check in checks.checks:
         for (setup, expression), call in zip(inputs_of(check), check.calls, strict=True):
             kind = "stated" if is_in(stated, check, call) else "qa"
-            yield _Asked(Probe(setup, expression, call.expected.strip()), kind)
+            yield Probe(setup, expression, call.expected.strip()), kind
         for place, command in enumerate(check.commands, 1):
             session = tuple((each.command, each.stdin) for each in check.commands[:place])
             probe = Probe(expected=command.stdout.rstrip(), commands=session, status=command.exit_status)
-            yield _Asked(probe, "stated" if is_stated_command(command, usages) else "qa")
+            yield probe, "stated" if is_stated_command(command, usages) else "qa"
 
 
 class Standing(NamedTuple):
@@ -131,17 +142,17 @@ def _same(one: Sequence[Seen], two: Sequence[Seen]) -> bool:
     return len(both) >= _TELLING and all(a == b for a, b in both)
 
 
-def _told(
-    found: Sequence[list[SourceFile]], asked: Sequence[_Asked], seen: Sequence[Sequence[Seen]], chosen: int
-) -> Selection:
+def selected(found: Sequence[list[SourceFile]], examined: Examined) -> Selection:
     """The selection, with the checks of QA's own that two or more programs contradict together."""
-    mine, kinds = seen[chosen], [one.kind for one in asked][: len(seen[chosen])]
+    probes, kinds, seen = examined
+    chosen = ranked(seen, kinds)[0]
+    mine = seen[chosen]
     same = agreeing(seen, chosen)
     stated = kinds.count("stated")
     held = _held(mine, kinds, "stated")
     inputs = sum(one.is_value for one in mine)
     suspect = [
-        _named(asked[at].probe)
+        _named(probes[at])
         for at, kind in enumerate(kinds)
         if kind == "qa" and len(same) > 1 and not any(seen[number][at].held for number in same)
     ]

@@ -68,6 +68,15 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
     return Checks(checks=_each_once([*examples, *found]))
 
 
+def examples_in(requirement: str, more: Checks) -> Checks:
+    """The examples of a requirement that shows the heads of its own code, and then other checks."""
+    shown = list(shown_in(requirement))
+    owners = {name: module_of(file.path) for file in shown for name in _defined(file)}
+    stated = calls_in(requirement, owners, [name for file in shown for name in _plain_classes(file)])[:MOST_EXAMPLES]
+    found, _ = usable_checks(Checks(checks=stated), ())
+    return Checks(checks=_each_once([*found, *more.checks]))
+
+
 def _named(requirement: str) -> dict[str, str]:
     """Name → module, of the functions and classes whose file the requirement's own words tell: QA may see nothing else."""
     paths = names_in(requirement)

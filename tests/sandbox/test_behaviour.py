@@ -126,3 +126,10 @@ def test_candidates_are_found_in_lists_and_rounds() -> None:
     ]
     with pytest.raises(StepFailed, match="no program"):
         chosen([checks(('f("ab")', '"ba"'))])
+
+
+def test_without_checks_the_heads_that_are_shown_give_inputs() -> None:
+    shown = "A module a.py:\n\n```python\ndef f(text):\n```\nIt turns the text round."
+    found = chosen([[code("text"), code("text[::-1]"), code("text[::-1]")]], shown)
+    assert (found.agreeing, found.files, found.stated) == (2, code("text[::-1]"), 0)
+    assert found.inputs > 5
