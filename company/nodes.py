@@ -23,7 +23,8 @@ from company.examples import placeholders_in
 from company.gates import decide
 from company.ingredients import KEYED, Ingredients, ingredients, reason
 from company.items import Child, for_each
-from company.lint import complaints
+from company.lint import findings
+from company.llm.heads import not_as_shown
 from company.llm.names import is_test
 from company.rounds import end_round, enter, tell
 from company.sandbox import Limits as SandboxLimits
@@ -284,5 +285,7 @@ def _with_findings(run: TestRun, tests: Mapping[str, bytes], code: list[SourceFi
     for file in code:
         if file.path.endswith(".py"):
             with suppress(SyntaxError):  # reported already
-                problems += [f"{file.path}: {line}" for line in complaints(file.content, (), placeholders)]
+                found = findings(file.content, (), placeholders)
+                problems += [f"{file.path}:{each.line}: {each.text}" for each in found]
+    problems += not_as_shown(context.requirement, code)
     return run.model_copy(update={"cases": cases, "problems": problems})

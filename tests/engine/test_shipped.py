@@ -232,3 +232,21 @@ def test_programs_are_drawn_until_they_agree(
     told = [event["text"] for event in events(tmp_path) if event["event"] == "notice" and "candidates" in event["text"]]
     assert re.sub(r" on [1-9]\d* inputs", "", told[-1].partition(": ")[2]) == summary
     assert ('+ "!"' in (outcome.repo / "shout.py").read_text()) == accepted
+
+
+def test_a_function_that_the_requirement_shows_and_the_code_lacks_is_asked_for_by_itself(tmp_path: Path) -> None:
+    script = [
+        {"step": "tests", "reply": CHECKS},
+        {"step": "code", "reply": "### shout.py\n```python\ndef scream(text):\n    return text\n```"},
+        {"step": "verify.fix", "reply": RIGHT},
+    ]
+    outcome = start(tmp_path, "test_first", script, requirement=SHOWN)
+    assert outcome.accepted
+    text = (outcome.repo / "shout.py").read_text()
+    assert "def scream" in text
+    assert "def shout" in text
+    document = (
+        outcome.repo / ".company/artifacts/verify/test.json",
+        outcome.repo / ".company/artifacts/verify.test.json",
+    )
+    assert any(path.exists() for path in document)
