@@ -245,8 +245,3 @@ def test_a_function_that_the_requirement_shows_and_the_code_lacks_is_asked_for_b
     text = (outcome.repo / "shout.py").read_text()
     assert "def scream" in text
     assert "def shout" in text
-    document = (
-        outcome.repo / ".company/artifacts/verify/test.json",
-        outcome.repo / ".company/artifacts/verify.test.json",
-    )
-    assert any(path.exists() for path in document)

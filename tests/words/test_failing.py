@@ -2,10 +2,13 @@
 
 import asyncio
 
-from company.artifacts import Call, Check, Checks, Command
+from company.artifacts import Call, Check, Checks, Command, Part, Patch, SourceFile, TestCase, TestRun
 from company.assemble import definition
 from company.failing import failing, told
+from company.prompts import Prompts
 from company.sandbox import choose, run_tests
+from company.sop.library import Library
+from company.sop.linker import load_procedure
 from company.testgen import from_checks
 
 CODE = """
@@ -54,3 +57,35 @@ def test_failures_are_sentences() -> None:
     assert told(cases[0].model_copy(update={"source": "def test_x():\n    assert f(1)\n    assert f(2) == 2"})) == ""
     assert "E   assert 1 == 2" in failing(run)  # without the test's own text
     assert failing(None) == ""
+
+
+def test_who_failed_alike_twice_is_told_to_begin_otherwise() -> None:
+    procedure = load_procedure("test_first", Library(None))
+    fix = next(step for step in procedure.walk() if step.path == "verify.fix")
+    assert fix.role
+
+    def run(message: str) -> TestRun:
+        source = "def test_a():\n    assert f(1) == 2\n"
+        case = TestCase(id="t::a", outcome="failed", required=True, message=message, source=source)
+        return TestRun(
+            passed=False,
+            cases=[case],
+            summary="",
+            output="",
+            problems=[],
+            status="ran",
+            score=0.0,
+            sandbox="bubblewrap",
+        )
+
+    patch = Patch(files=[SourceFile(path="a.py", content="x")])
+    one, other = run("E   assert 1 == 2"), run("E   assert 3 == 2")
+    rounds = [[None, one], [None, one, patch, one], [patch, one, patch, one], [patch, other, patch, one]]
+    told = []
+    for each in rounds:
+        history = [{"fix": each[at], "test": each[at + 1]} for at in range(0, len(each), 2)]
+        shown = {"requirement": "R", "code": [], "prev_test": one, "history": history, "module": "M"}
+        part = Part(signature="def f(x)", purpose="p", quote="")
+        text = Prompts(procedure.sources).render(fix.prompt, fix.role, {**shown, "part": part})
+        told.append("failed alike" in text)
+    assert told == [False, False, True, False]
