@@ -146,7 +146,9 @@ async def gather(
     kept = {line["key"]: line for line in read_lines(home)}
     by: dict[str, dict[int, Program]] = defaultdict(dict)
     for line in lines:
-        by[line["task"]].setdefault(
+        if not line["files"]:
+            continue  # no usable reply
+        by[line["task"].removeprefix("MBPP/")].setdefault(
             line["sample"], [SourceFile(path=path, content=text) for path, text in line["files"]]
         )
     for task in tasks:

@@ -29,7 +29,7 @@ Job = dict[str, Any]
 _LONG = 60
 """Characters of a value that is told as it is; of a longer one a hash is."""
 _DEATHS = 3
-"""Times that a program may end the process that asks it; what is left then is not asked."""
+"""Times that a program may end the process that asks it, or take too long in it; what is left then is not asked."""
 
 
 class Late(BaseException):
@@ -86,8 +86,9 @@ def _from_child(folder: Path, job: Job, first: int) -> list[list[Any]]:
         with contextlib.suppress(ProcessLookupError):
             kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    found = found[: len(job["probes"]) - first]
-    return found if len(found) == len(job["probes"]) - first else [*found, [why, False]]
+    left = len(job["probes"]) - first
+    more = left if why == "late" else 1  # one that stops every alarm is not asked again
+    return [*found, *([[why, False]] * more)][:left]
 
 
 def _child(folder: Path, job: Job, first: int, write: int) -> None:
@@ -106,8 +107,11 @@ def _child(folder: Path, job: Job, first: int, write: int) -> None:
         raise Late
 
     signal.signal(signal.SIGPROF, late)
+    lates = 0
     for probe in job["probes"][first:]:
-        if probe["commands"]:
+        if lates >= _DEATHS:
+            told = ("late", False)
+        elif probe["commands"]:
             told = _session(folder, probe)
         else:
             signal.setitimer(signal.ITIMER_PROF, job["seconds"])
@@ -117,6 +121,7 @@ def _child(folder: Path, job: Job, first: int, write: int) -> None:
                 told = ("late", False)
             finally:
                 signal.setitimer(signal.ITIMER_PROF, 0)
+        lates += told[0] == "late"
         send(write, dumps(told).encode() + b"\n")
 
 

@@ -44,6 +44,16 @@ def test_each_program_answers_each_input() -> None:
     ]
 
 
+def test_a_program_that_never_ends_does_not_use_up_the_time_of_the_others() -> None:
+    probes = [call(f"f({number})") for number in range(40)]
+    stubborn = (
+        "def f(x):\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass"
+    )
+    slow, slower, quick = told(["def f(x):\n    while True: pass", stubborn, "def f(x):\n    return x"], *probes)
+    assert slow == slower == [("late", False)] * 40
+    assert quick == [(str(number), False) for number in range(40)]
+
+
 def test_commands_are_inputs_too() -> None:
     program = "import sys\nopen('seen', 'a').write('x')\nprint(len(open('seen').read()), *sys.argv[1:])"
     session = (("python a.py b", ""), ("python a.py c", ""))
