@@ -17,7 +17,7 @@ REQUIREMENT = 'A module a.py with f(text): f("ab") returns "ba".'
 
 def told(programs: list[str], *probes: Probe) -> list[list[tuple[str, bool]]]:
     files = [{"a.py": text} for text in programs]
-    return [[(*one,) for one in row] for row in asyncio.run(behaviours(choose(), files, probes, 60.0))]
+    return [[(*one,) for one in row] for row in asyncio.run(behaviours(choose(), files, probes, 120.0))]
 
 
 def call(expression: str, expected: str | None = None) -> Probe:
