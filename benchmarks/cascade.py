@@ -130,7 +130,7 @@ def is_dev(name: str, task: Task) -> bool:
 
 
 async def replies(
-    name: str, data: Path, model: str, samples: int, parallel: int, out: Path, limit: int, *, dev: bool
+    name: str, data: Path, model: str, samples: int, parallel: int, out: Path, limit: int, *, dev: bool = False
 ) -> int:
     """Ask for what `out` does not have yet; how many answers could not be had."""
     settings = load_settings()
