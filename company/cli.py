@@ -347,7 +347,10 @@ async def _follow(
             task.cancel()
             return
         stop.set()
-        console.print("Stopping after the call that is under way; Ctrl-C again stops at once.", style="yellow")
+        view.stopping = True
+        shown.refresh()
+        if not shown.is_started:
+            console.print("Stopping after the calls that are under way; Ctrl-C again stops at once.", style="yellow")
 
     def listen(event: Event) -> None:
         if not live:
