@@ -14,7 +14,7 @@ run: $(VENV)/run sandbox
 
 export REQ
 
-test: $(VENV)/dev sandbox database
+test: $(VENV)/dev sandbox database browser
 	@$(BIN)/pytest -q
 
 check: $(VENV)/dev lint types layers test
@@ -47,6 +47,11 @@ sandbox:
 .PHONY: database
 database:
 	@scripts/database
+
+# The tests' browser, where it is missing and may be installed.
+.PHONY: browser
+browser:
+	@scripts/browser
 
 lock:
 	@uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --universal --python-version 3.11 \

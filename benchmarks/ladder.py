@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import asyncio
+import hashlib
 import json
 import re
 import tempfile
@@ -46,6 +47,11 @@ _MOST_TOKENS = 2048
 _DOCUMENTS = ("Prd", "Plan", "Design", "Checks", "Review", "ChangePlan")
 _STUB = "def solution(value):\n    return value\n"
 """The program that is reviewed and changed where the model gave none."""
+_CHANGE = (
+    "Every function and method that is called from outside raises a TypeError that names the argument when it is given None "
+    "for one. Add a function about() that returns one line of text, which says what the module is for."
+)
+"""What is asked of a program that was written for the requirement: it has to be something that it cannot do yet."""
 
 
 class Kind(NamedTuple):
@@ -240,7 +246,8 @@ async def questions(asker: Asker, requirement: str, kept: Mapping[str, Any]) -> 
         if asker.arm in OTHERS and name not in _DOCUMENTS:
             return
         kind = next(kind for kind in KINDS if kind.name == name)
-        line, value = await asker.ask(kind, {"requirement": requirement, **given})
+        text = _CHANGE if kind.procedure == "feature" else requirement
+        line, value = await asker.ask(kind, {"requirement": text, **given})
         lines.append(line)
         values[name] = value
 
@@ -288,8 +295,8 @@ def requirements(mbpp: Path, classeval: Path | None) -> list[tuple[str, str]]:
     projects = Path(__file__).parent / "projects"
     for path in sorted(projects.glob("*/requirement.txt")):
         found.append((path.parent.name, path.read_text()))
-    # The long ones first: an unfinished measurement has them all.
-    return [*found[::-1]]
+    # Mixed, so that an unfinished measurement has some of each kind.
+    return sorted(found, key=lambda task: hashlib.sha256(task[0].encode()).digest())
 
 
 def _purpose(method: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ How an answer is obtained: `llm/structured.py`, code part by part: `llm/parts.py
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,9 +15,8 @@ from zlib import crc32
 
 from company.artifacts import FileSpec, Part, Patch, SourceFile, TestRun, flat
 from company.commits import commit
-from company.errors import StepFailed
 from company.ingredients import again, asked_of
-from company.keys import in_order, keyed
+from company.keys import holds_together
 from company.llm.client import Message, StepLabel
 from company.llm.gateway import Ask
 from company.llm.parts import mend_part, write_parts
@@ -102,25 +101,6 @@ def tree(context: RunContext, values: list[Any]) -> dict[str, bytes]:
     return files | {value.path: value.content.encode() for value in flat(values) if isinstance(value, SourceFile)}
 
 
-def holds_together(site: Site, answer: Any) -> None:
-    """See that a for_each below can go through the answer: better the role hears of it than that the run ends there.
-
-    Raises:
-        StepFailed: there are too many items, two with one key, a need that is none, or a circle of needs.
-    """
-    if site.step.sample > 1:
-        return
-    for step in _beside(site):
-        if not step.over or step.over.names != {site.step.name}:
-            continue
-        if all(entry.names <= {step.bind} for entry in (step.key, step.needs) if entry):
-            items = step.over.evaluate({site.step.name: answer})
-            if len(items) > step.max:
-                raise StepFailed(f"there are {len(items)} items, and at most {step.max} may be given")
-            keys, needs = keyed(step, items, {})
-            in_order(step, keys, needs)
-
-
 async def together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """The results of works that go on at the same time; one that fails leaves the others no reason to go on."""
     tasks = [asyncio.create_task(each) for each in works]
@@ -130,14 +110,6 @@ async def together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _beside(site: Site) -> Iterator[Step]:
-    """The steps of the block in which a step has its name, through the loops that gates and cascades make."""
-    for block in reversed(site.blocks):
-        yield from block.steps
-        if not (block.owner and block.owner.transparent):
-            return
 
 
 def _ask(

@@ -121,7 +121,7 @@ _SUM = "sha256"
 
 
 class Replies:
-    """Model replies by the key of their request. A reply is durable before anything is made of it."""
+    """Model replies by the key of their request, and what was asked. A reply is durable before anything is made of it."""
 
     def __init__(self, store: Store, under: str = "replies") -> None:
         self._store = store
@@ -139,6 +139,19 @@ class Replies:
         """Keep a reply durably. `entry` has `text`, usage, the model and the run that paid for it, or a tool's result."""
         sealed = {**entry, _SUM: digest(entry)}
         self._store.put(self._name(key), json.dumps(sealed, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+
+    def ask(self, key: str, question: dict[str, Any]) -> None:
+        """Keep what is asked, for people who want to see it, before it is answered."""
+        data = json.dumps(question, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        self._store.put(f"prompts/{key[:2]}/{key}.json", data)
+
+    def asked(self, key: str) -> dict[str, Any] | None:
+        """What was asked; None where it is not known: versions before this one did not keep it."""
+        try:
+            entry = json.loads(self._store.get(f"prompts/{key[:2]}/{key}.json") or b"")
+        except ValueError:
+            return None
+        return entry if isinstance(entry, dict) else None
 
     def _name(self, key: str) -> str:
         return f"{self._under}/{key[:2]}/{key}.json"

@@ -1,6 +1,6 @@
 """The command line: arguments in, one call to `wiring.py` or a command's module, the result or one clear error out.
 
-Errors and streams: `cli_errors.py`. Other commands: `cli_runs.py`, `cli_replay.py`, `cli_diff.py`, `cli_sop.py`, `cli_model.py`, `cli_bench.py`,
+Errors and streams: `cli_errors.py`. Other commands: `cli_runs.py`, `cli_replay.py`, `cli_report.py`, `cli_diff.py`, `cli_sop.py`, `cli_model.py`, `cli_bench.py`,
 `cli_home.py`; the live view: `terminal.py`.
 Nothing heavy is imported before a command needs it: `company --help` answers at once.
 """
@@ -206,26 +206,31 @@ def resume(
     workspace: WorkspaceOption = WORKSPACE,
     model: Annotated[str, typer.Option(help="Another model from here on; the run's by default.")] = "",
     limit: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Another limit than before.")] = None,
+    answer: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="Decide gates that wait as this JSON says, `-` for standard input; asks nobody."
+        ),
+    ] = "",
     headless: Annotated[bool, typer.Option(help="Ask nobody: gates take their headless choice.")] = False,
     record: RecordOption = None,
     plain: Annotated[bool, typer.Option(help="Lines instead of the live view.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")] = False,
 ) -> None:
     """Go on with a run that was stopped, without doing or paying anything twice."""
-    from company import wiring
+    from company import answers, wiring
     from company.settings import load_settings
 
+    if answer and headless:
+        raise UsageError("--answer and --headless both say who decides", hint="leave one of them out")
     settings, limits = load_settings(), limits_of(limit or ())
+    given = answers.read(answer) if answer else ()
     _drive(
         lambda watch: wiring.resume(
             workspace, run, settings, watch, limits=limits,
-            model=model, recording=record, headless=headless,
+            model=model, recording=record, headless=headless, answers=given,
         ),
-        workspace,
-        plain=plain,
-        as_json=as_json,
-        asks=not headless,
-        record=record,
+        workspace, plain=plain, as_json=as_json, asks=not (headless or answer), record=record,
     )  # fmt: skip
 
 
@@ -256,12 +261,7 @@ def redo(
             workspace, run, settings, watch, limits=limits,
             again=again or (), sop=sop, model=model, user_dir=own_folder(), recording=record, headless=headless,
         ),
-        workspace,
-        plain=plain,
-        as_json=as_json,
-        asks=not headless,
-        explain=explain,
-        record=record,
+        workspace, plain=plain, as_json=as_json, asks=not headless, explain=explain, record=record,
     )  # fmt: skip
 
 
@@ -381,14 +381,16 @@ async def _follow(
 
 
 def _add_groups() -> None:
-    from company import cli_bench, cli_diff, cli_home, cli_model, cli_replay, cli_runs, cli_sop
+    from company import cli_bench, cli_diff, cli_home, cli_model, cli_replay, cli_report, cli_runs, cli_serve, cli_sop
 
     cli_runs.add_to(app)
     cli_replay.add_to(app)
+    cli_report.add_to(app)
     cli_diff.add_to(app)
     cli_bench.add_to(app)
     app.add_typer(cli_sop.app, name="sop")
     app.add_typer(cli_model.app, name="model")
+    cli_serve.add_to(app)
     cli_home.add_to(app)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from company.errors import UsageError
+from company.errors import CompanyError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -220,12 +220,18 @@ def show(
     from company.settings import load_settings
     from company.sop.diagnostics import did_you_mean
     from company.terminal import harmless
+    from company.waiting import data, of_run
 
     with wiring.open_store(workspace, load_settings()) as store:
         record = records.find(store, run)
         request = records.read_request(store, record.run)
         kept = records.files_of(store, record)
         events = list(store.events(record.run))
+        try:
+            waits = () if artifact else of_run(store, record)
+        except CompanyError as error:  # all the rest can be shown
+            waits = ()
+            print(harmless(f"note: what waits for a person cannot be read: {error}"), file=sys.stderr)
     done = executions(events)
     paths = sorted(kept)
     docs = f"{request.records}/docs/" if request.into else "docs/"
@@ -258,7 +264,7 @@ def show(
             **asdict(record), "repo": str(record.repo), "reason": report.reason, "verdict": report.verdict,
             "cost_usd": report.usd, "retries": report.retries, "by_role": [*map(asdict, report.by_role)], "by_step": [*map(asdict, report.by_step)],
             "artifacts": [{"name": name, "path": path} for name, path in found.items()],
-            "steps": [*map(asdict, done.values())],
+            "steps": [*map(asdict, done.values())], "waits": [*map(data, waits)],
         })  # fmt: skip
     else:
         print(f"{record.run}  {record.status}  {record.repo}")
@@ -266,6 +272,12 @@ def show(
             print(f"  {name:<32} {path}")
         for one in done.values():
             print(harmless(f"  {one.id:<32} step, {one.how}"))
+        for gate in waits:
+            print(
+                harmless(
+                    f"  {gate.id:<32} waits for a person: {', '.join(one for one in gate.choices if one not in gate.used_up)}"
+                )
+            )
 
 
 def print_step(done: Execution) -> None:

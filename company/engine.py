@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,8 @@ from company.artifacts import Design
 from company.commits import START, commit_again, commit_files, make_again
 from company.compiler import compile_procedure, longest
 from company.errors import CompanyError, Interrupted, LimitReached, WorkspaceBusy
+from company.gates import take
+from company.people import Answer, Question
 from company.report import Report
 from company.rounds import paths_of
 from company.sop.procedure import Procedure
@@ -123,6 +126,8 @@ class Sitting:
     resumed: bool
     notes: tuple[str, ...] = ()
     """What to tell people when it begins."""
+    answers: Sequence[tuple[Question, Answer]] = ()
+    """What was decided since the last sitting, at gates that wait."""
     remote: str = ""
     """Address to which the branch is pushed when it ends; empty: nowhere."""
     hand_over: Callable[[], str] = lambda: ""
@@ -144,6 +149,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         steps=[step.path for step in procedure.walk() if not step.transparent],
         judges=sorted(procedure.judges) if procedure.accept else None,
         limits=context.gateway.budget.limits,
+        pid=os.getpid(),
     )
     warnings = () if sitting.resumed else procedure.warnings
     said = [f"{warning.code}: {warning.message} ({warning.span})" for warning in warnings]
@@ -153,6 +159,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
     accepted, entry, reason, hint, fault = False, "", "", "", ""
     elsewhere = False
     try:
+        take(sitting.answers, procedure, context)
         await _begin(sitting, context)
         state = await _drive(sitting, context)
         _whole(procedure, state)

@@ -5,11 +5,12 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 
 | event | fields beside `step` |
 |---|---|
-| run_started, run_resumed | run, name, requirement, sop, model, sandbox, repo, steps (the procedure's step paths in order), judges (those that `accept` reads), limits |
+| run_started, run_resumed | run, name, requirement, sop, model, sandbox, repo, steps (the procedure's step paths in order), judges (those that `accept` reads), limits, pid (of the process that drives it) |
 | step_started | id, role, kind, item, round, why (in words), made_of (what goes into it → hash; empty without a key) |
 | step_skipped | reason |
+| items | item, round, needs: of a for_each, each item's key → the keys that it needs, each after those |
 | call_started | call (id), attempt, key (of its request), prompt_estimate, model, temperature, max_tokens, seed |
-| call_progress | call, tokens (so far) |
+| call_progress | call, tokens (so far), text (that came since the last one; the reply begins again where there are no more tokens than before) |
 | call_failed | call, key, kind (the error's class), reason, model, retries (its tries, all of which broke off) |
 | call_finished | call, key (of its request), model, served (the model's name as the server gives it), finish_reason, prompt_tokens, completion_tokens, cached_tokens, seconds, from_store, usd (its cost when it was paid for; null where unknown), retries (tries that broke off before it) |
 | reply_accepted, reply_rejected | attempt, key, reason; this and the four above: field, where a piece of a document is asked for alone |
@@ -19,7 +20,7 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 | commit | sha, author, slug, subject, trailers, made (its time), files (reference of path → text, null where deleted) |
 | step_finished | id, item, round, seconds, values (path → reference); kept_from (a run), saved_tokens and saved_usd where it was not done |
 | loop_round | round, until (bool) |
-| gate_opened | id, item, round, choices (choice → where it leads), show (names) |
+| gate_opened | id, item, round, choices (choice → where it leads), show (names), values (name → reference, null where its step was skipped), edits (name that may be edited → type), used_up (choices that are not offered any more), left (how often work may still be sent back); the last four are not in old journals |
 | gate_decided | id, item, round, choice, comment, edited (names), by (`person` or `headless`), values (as in step_finished) |
 | step_failed | id, reason, anew (bool: replies that came before it are not used again) |
 | notice | text |

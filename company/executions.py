@@ -61,41 +61,47 @@ class Execution:
 def executions(events: Iterable[Event]) -> dict[str, Execution]:
     """The executions of a journal by their ids, in the order in which they began."""
     found: dict[str, Execution] = {}
+    for event in events:
+        see(found, event)
+    return found
+
+
+def see(found: dict[str, Execution], event: Event) -> Execution | None:
+    """Take in one event; the execution that it is about, if it says anything of one."""
 
     def one(event: Event) -> Execution:
         ident = event.get("id") or _ident(event)
         return found.setdefault(ident, Execution(ident))
 
-    for event in events:
-        name = event["event"]
-        if name == "step_started":
-            made = one(event)
-            made.how, made.role, made.kind = "begun", event.get("role", ""), event.get("kind", "")
-            made.why, made.made_of = event.get("why", ""), event.get("made_of", {})
-        elif name == "step_skipped":
-            made = one(event)
-            made.how, made.why = "skipped", event.get("reason", "")
-        elif name == "call_finished" and event.get("id"):
-            made = one(event)
-            made.model = event["model"]
-            if not event["from_store"]:
-                made.calls += 1
-                made.tokens += event["prompt_tokens"] + event["completion_tokens"]
-        elif name == "commit" and "#" in event["step"]:  # the others belong to the run, not to a step
-            made = one({"id": event["step"].removesuffix(_EDITED)})
-            made.how = "edited" if event["step"].endswith(_EDITED) else made.how
-            made.commit, made.subject, made.files = event["sha"], event["subject"], event.get("files", "")
-        elif name == "step_finished":
-            made = one(event)
-            made.values, made.seconds = event["values"], event["seconds"]
-            if "kept_from" in event:
-                made.kept_from, made.saved_tokens = event["kept_from"], event["saved_tokens"]
-            if made.how != "edited":
-                made.how = "kept" if made.kept_from else "made"
-        elif name == "step_failed":
-            made = one(event)
-            made.how, made.why = "failed", event["reason"]
-    return found
+    name, made = event["event"], None
+    if name == "step_started":
+        made = one(event)
+        made.how, made.role, made.kind = "begun", event.get("role", ""), event.get("kind", "")
+        made.why, made.made_of = event.get("why", ""), event.get("made_of", {})
+    elif name == "step_skipped":
+        made = one(event)
+        made.how, made.why = "skipped", event.get("reason", "")
+    elif name == "call_finished" and event.get("id"):
+        made = one(event)
+        made.model = event["model"]
+        if not event["from_store"]:
+            made.calls += 1
+            made.tokens += event["prompt_tokens"] + event["completion_tokens"]
+    elif name == "commit" and "#" in event["step"]:  # the others belong to the run, not to a step
+        made = one({"id": event["step"].removesuffix(_EDITED)})
+        made.how = "edited" if event["step"].endswith(_EDITED) else made.how
+        made.commit, made.subject, made.files = event["sha"], event["subject"], event.get("files", "")
+    elif name == "step_finished":
+        made = one(event)
+        made.values, made.seconds = event["values"], event["seconds"]
+        if "kept_from" in event:
+            made.kept_from, made.saved_tokens = event["kept_from"], event["saved_tokens"]
+        if made.how != "edited":
+            made.how = "kept" if made.kept_from else "made"
+    elif name == "step_failed":
+        made = one(event)
+        made.how, made.why = "failed", event["reason"]
+    return made
 
 
 def _ident(event: Mapping[str, Any]) -> str:

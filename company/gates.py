@@ -1,27 +1,24 @@
 """A gate: a person decides where the run goes on, and may change what is shown; headless, the gate's own choice is taken.
 
-What is asked: `people.py`. Going back is the loop around the gate: `rounds.py`.
+What is asked: `people.py`; what waits, and whether an answer fits: `waiting.py`. Going back is the loop around the gate: `rounds.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING
 
 from company import publish
 from company.artifacts import Decision
-from company.asking import holds_together
 from company.commits import commit_files
-from company.errors import Interrupted, Refused, StepFailed, UsageError
+from company.errors import Interrupted, Refused
 from company.people import Answer, Question
-from company.sop.procedure import named
 from company.state import RunContext, RunState, Scope, Site, pack, round_of, step_id, unpack
+from company.waiting import checked, fitting, opened, site_of
 
 if TYPE_CHECKING:
-    from company.sop.procedure import Step
+    from company.sop.procedure import Procedure, Step
 
 
 async def decide(site: Site, state: RunState, context: RunContext, scope: Scope) -> dict[str, str | None]:
@@ -43,38 +40,62 @@ async def _decided(site: Site, state: RunState, context: RunContext, scope: Scop
     shown = {entry.name: entry.expr.evaluate(scope) for entry in step.inputs}
     around = site.blocks[-1].owner
     gone = state["rounds"][around.path] - 1 if step.back and around else 0
-    used_up = step.back if gone >= step.max else frozenset()
-    number = round_of(site, state)
     question = Question(
+        id=ident,
         step=step.path,
         item=state.get("item", ""),
-        round=number,
+        round=round_of(site, state),
         shown=shown,
-        editable=frozenset(name for name in step.edits if shown[name] is not None),
+        editable={name: str(kind) for name, (_, kind) in step.edits.items() if shown[name] is not None},
         choices=step.choices,
-        used_up=used_up,
+        used_up=step.back if gone >= step.max else frozenset(),
         left=max(0, step.max - gone),
-        fitting=partial(_fitting, site),
+        fitting=partial(fitting, site),
     )
-    where = {"step": step.path, "item": question.item, "round": number, "id": ident}
-    context.journal.emit("gate_opened", **where, choices=dict(step.choices), show=[*shown])
+    context.journal.emit("gate_opened", **opened(question, context.objects))
     answer = await _answer(question, step, context)
-    if answer.choice not in step.choices or answer.choice in used_up or not answer.edited.keys() <= question.editable:
-        raise UsageError(f"`{answer.choice}` is no answer at the gate `{step.path}`")
-    edited = {name: _fitting(site, name, value) for name, value in answer.edited.items()}
+    by = "person" if context.person and not context.headless else "headless"
+    return _settled(question, answer, step, context, by)
+
+
+def take(given: Iterable[tuple[Question, Answer]], procedure: Procedure, context: RunContext) -> None:
+    """Decide gates that waited by answers that came with the sitting. They are in the journal at once, whatever stops the run next.
+
+    Raises:
+        Refused: one leads to `fail`; the others are decided all the same.
+    """
+    refused: Refused | None = None
+    for question, answer in given:
+        context.journal.emit("gate_opened", **opened(question, context.objects))
+        try:
+            step = site_of(procedure, question.step).step
+            context.decided[question.id] = _settled(question, answer, step, context, "person")
+        except Refused as error:
+            context.journal.emit("step_failed", step=question.step, id=question.id, reason=error.message, anew=True)
+            error.place = f"step {question.id}"
+            refused = refused or error
+    if refused:
+        raise refused
+
+
+def _settled(question: Question, answer: Answer, step: Step, context: RunContext, by: str) -> dict[str, str | None]:
+    """The values that an answer leaves; it is in the journal."""
+    answer = checked(question, answer)
     refused = step.choices[answer.choice] == "fail"
-    decision = Decision(choice=answer.choice, comment=answer.comment)
     values: dict[str, str | None] = {
-        step.edits[name][0]: pack(context.objects, value) for name, value in edited.items()
+        step.edits[name][0]: pack(context.objects, value) for name, value in answer.edited.items()
     }
-    values[step.path] = pack(context.objects, decision)
+    values[step.path] = pack(context.objects, Decision(choice=answer.choice, comment=answer.comment))
     context.journal.emit(
         "gate_decided",
-        **where,
+        step=question.step,
+        item=question.item,
+        round=question.round,
+        id=question.id,
         choice=answer.choice,
         comment=answer.comment,
-        edited=sorted(edited),
-        by="person" if context.person and not context.headless else "headless",
+        edited=sorted(answer.edited),
+        by=by,
         values={} if refused else values,
     )
     if refused:
@@ -96,32 +117,11 @@ async def _answer(question: Question, step: Step, context: RunContext) -> Answer
         await context.gateway.halt()  # nothing new is begun; what is under way has been paid for, and is kept
         raise Interrupted(
             f"the gate `{question.step}` waits for a person, and there is nobody to ask",
-            hint="`company resume` in a terminal asks you; with `--headless` gates take the choice they name for it",
+            hint="`company resume` in a terminal asks you, and with `--answer FILE` takes what the file says; "
+            "with `--headless` gates take the choice they name for it",
         )
     with context.gateway.budget.paused():
         return await context.person(question)
-
-
-def _fitting(site: Site, name: str, value: Any) -> Any:
-    """What a person made of something that is shown, as a value of the type that it must have.
-
-    Raises:
-        UsageError: it does not fit, or a for_each below could not go through it.
-    """
-    path, kind = site.step.edits[name]
-    try:
-        found = TypeAdapter(kind.annotation).validate_python(value)
-        for block in site.blocks:
-            for step in named(block.steps):
-                if step.path == path:
-                    holds_together(Site(step, site.blocks), found)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UsageError(f"`{name}` does not fit: {place}{': ' if place else ''}{first['msg']}") from error
-    except StepFailed as error:
-        raise UsageError(f"`{name}` does not hold together: {error.message}") from error
-    return found
 
 
 async def _commit(site: Site, state: RunState, context: RunContext, values: Mapping[str, str | None]) -> None:

@@ -29,7 +29,7 @@ from company.store import Folder
 
 YOUNG = 3600.0
 """Seconds: what was written or used since is never deleted, since a run may be about to note that it needs it."""
-KEPT = ("steps", "objects", "replies")
+KEPT = ("steps", "objects", "replies", "prompts")
 """The folders of what is kept by hash, in the order in which they are cleared: what refers to others first."""
 _NAME = re.compile(rb'"([0-9a-f]{64})"')
 _TEMPORARY = re.compile(r"\.new-[0-9a-f]{16}")

@@ -36,6 +36,8 @@ async def for_each(
         )
     keys, needs = keyed(step, items, scope)
     order = in_order(step, keys, needs)
+    where = {"step": step.path, "item": state.get("item", ""), "round": round_of(site, state)}
+    context.journal.emit("items", **where, needs={key: needs[key] for key in order})
     item_of = dict(zip(keys, items, strict=True))
     gate = asyncio.Semaphore(step.parallel)
     results: dict[str, str | None] = {}

@@ -1,15 +1,36 @@
 """The items of a for_each: their keys, what each needs, and an order in which every one comes after its needs.
 
-The work for them: `items.py`. A role that makes such a list is told at once where it does not hold together: `asking.py`.
+The work for them: `items.py`. Who makes such a list is told at once where it does not hold together: a role in `asking.py`, a person in
+`waiting.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from company.errors import StepFailed
 from company.sop.procedure import Step
+from company.state import Site
+
+
+def holds_together(site: Site, answer: Any) -> None:
+    """See that a for_each below can go through the answer: better the role hears of it than that the run ends there.
+
+    Raises:
+        StepFailed: there are too many items, two with one key, a need that is none, or a circle of needs.
+    """
+    if site.step.sample > 1:
+        return
+    for step in _beside(site):
+        if not step.over or step.over.names != {site.step.name}:
+            continue
+        if all(entry.names <= {step.bind} for entry in (step.key, step.needs) if entry):
+            items = step.over.evaluate({site.step.name: answer})
+            if len(items) > step.max:
+                raise StepFailed(f"there are {len(items)} items, and at most {step.max} may be given")
+            keys, needs = keyed(step, items, {})
+            in_order(step, keys, needs)
 
 
 def keyed(step: Step, items: list[Any], scope: Mapping[str, Any]) -> tuple[list[str], dict[str, list[str]]]:
@@ -59,3 +80,11 @@ def in_order(step: Step, keys: list[str], needs: Mapping[str, list[str]]) -> lis
             raise StepFailed(f"the items of `{step.path}` need one another in a circle: {circle}", place=str(step.span))
         order += ready
     return order
+
+
+def _beside(site: Site) -> Iterator[Step]:
+    """The steps of the block in which a step has its name, through the loops that gates and cascades make."""
+    for block in reversed(site.blocks):
+        yield from block.steps
+        if not (block.owner and block.owner.transparent):
+            return

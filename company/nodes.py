@@ -13,7 +13,7 @@ from typing import Any
 
 from company import publish
 from company.artifacts import ChangePlan, Checks, Selection, SourceFile, TestFile, TestRun, flat
-from company.asking import holds_together, tree, updated, who_works, work
+from company.asking import tree, updated, who_works, work
 from company.assemble import definition
 from company.beside import planned, run_beside
 from company.cache import digest
@@ -23,6 +23,7 @@ from company.examples import placeholders_in
 from company.gates import decide
 from company.ingredients import KEYED, Ingredients, ingredients, reason
 from company.items import Child, for_each
+from company.keys import holds_together
 from company.lint import findings
 from company.llm.heads import not_as_shown
 from company.llm.names import is_test

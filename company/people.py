@@ -1,6 +1,6 @@
 """What a person is asked at a gate and may answer, and artifacts as text that a person can edit.
 
-When it is asked: `gates.py`. Who asks on a terminal: `cli_gates.py`.
+When it is asked: `gates.py`. Who asks on a terminal: `cli_gates.py`; what waits, for whoever answers from elsewhere: `waiting.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from company.errors import UsageError
 class Question:
     """A decision that is asked for."""
 
+    id: str
+    """The gate with item and round, as the journal has it: ``look#1``."""
     step: str
     """The gate's path."""
     item: str
@@ -26,8 +28,8 @@ class Question:
     """Which time it is asked: ``1`` at first."""
     shown: Mapping[str, Any]
     """What the gate shows, by name; null for a step that was skipped."""
-    editable: frozenset[str]
-    """The names in `shown` whose values may be changed."""
+    editable: Mapping[str, str]
+    """The names in `shown` whose values may be changed, each with the type that the new value must have."""
     choices: Mapping[str, str]
     """What may be chosen, and where it leads: ``next``, ``fail`` or the name of an earlier step."""
     used_up: frozenset[str] = frozenset()

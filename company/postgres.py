@@ -12,7 +12,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString
@@ -116,6 +116,11 @@ class Postgres:
         rows = self._ask("SELECT split_part(name, '/', 2) FROM company_kept WHERE name LIKE %s", _REQUESTS)
         return list(dict.fromkeys([*(str(run) for (run,) in rows), *self._folder.runs()]))
 
+    def marks(self) -> dict[str, object]:
+        counted = dict(self._ask("SELECT run, count(*) FROM company_journal GROUP BY run"))
+        here = self._folder.marks()
+        return {run: (counted.get(run), here.get(run)) for run in self.runs()}
+
     def names(self) -> set[str]:
         rows = self._ask(
             "SELECT convert_from(data, 'UTF8')::json ->> 'name' FROM company_kept WHERE name LIKE %s", _REQUESTS
@@ -141,15 +146,12 @@ class Postgres:
             self._deaf_until = time.monotonic() + 5
 
     def fetch(self, run: str) -> None:
-        folder = self.home / "runs" / run
-        for name in self._names(run):
-            if (data := self.get(name)) is not None:
-                self._folder.put(name, data)
+        self._bring(self._names(run))
         kept = self._lines(run)
         only_here = self._only_here(run, kept)
-        journal = folder / "events.jsonl"
+        journal = self.home / "runs" / run / "events.jsonl"
         if only_here is None:  # another machine went on from what the database had
-            journal.replace(folder / f"events.jsonl.aside-{int(time.time())}")
+            journal.replace(journal.with_name(f"events.jsonl.aside-{int(time.time())}"))
             only_here = []
         if only_here and not kept:  # begun before there was a database
             for under in ("objects", "replies", f"runs/{run}/tools"):
@@ -161,6 +163,10 @@ class Postgres:
         if [line(event) for event in read(journal)] != lines:
             journal.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(journal, b"".join(text + b"\n" for text in lines))
+
+    def library(self, run: str) -> Path:
+        self._bring(name for name in self._names(run) if name.startswith(f"runs/{run}/library/"))
+        return self._folder.library(run)
 
     @contextmanager
     def lease(self, run: str) -> Iterator[None]:
@@ -215,6 +221,12 @@ class Postgres:
         names = {str(name) for (name,) in rows}
         names |= {path.relative_to(self.home).as_posix() for path in (self.home / "runs" / run).rglob("*")}
         return sorted(name for name in names if _IN_FOLDER.fullmatch(name) and ".." not in name.split("/"))
+
+    def _bring(self, names: Iterable[str]) -> None:
+        """Put what is kept under the names into this machine's folder."""
+        for name in names:
+            if (data := self.get(name)) is not None:
+                self._folder.put(name, data)
 
     def _lines(self, run: str) -> list[bytes]:
         rows = self._ask("SELECT line FROM company_journal WHERE run = %s ORDER BY seq", run)

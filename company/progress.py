@@ -12,6 +12,8 @@ from company.report import decides
 
 ASKING, KEPT = "asking again: ", "kept from before"
 """Notes beside a step: its reply could not be used; its reply had been paid for before."""
+_SAID = 2000
+"""Characters of the end of a reply under way that are at hand."""
 
 
 def clean(text: object, most: int = 200) -> str:
@@ -34,17 +36,20 @@ class Call:
     """When a plain line last spoke of it."""
     model: str = ""
     """Who is asked."""
+    said: str = ""
+    """The end of the text that has come."""
 
     @property
     def waiting(self) -> str:
         """What goes on before the first token: of an endpoint elsewhere nobody knows whether it is at work at all."""
         return "reading the prompt" if self.model.startswith("local:") else "waiting for the endpoint"
 
-    def grow(self, tokens: int, now: float) -> None:
-        """Take in how many tokens there are; fewer than before means that the request was sent again."""
-        if not self.tokens or tokens < self.tokens:
-            self.first = now
-        self.tokens = tokens
+    def grow(self, event: Event) -> None:
+        """Take in how many tokens there are, and the text that came; no more than before mean that the request was sent again."""
+        if event["tokens"] <= self.tokens or not self.tokens:
+            self.first, self.said = float(event["time"]), ""
+        self.tokens = event["tokens"]
+        self.said = (self.said + event["text"])[-_SAID:]
 
 
 @dataclass
@@ -196,7 +201,7 @@ class Progress:
             row.calls[event["call"]] = Call(row.path, now, model=event.get("model", ""))
             row.note = "" if row.note == KEPT else row.note
         elif name == "call_progress":
-            row.calls.setdefault(event["call"], Call(row.path, now)).grow(event["tokens"], now)
+            row.calls.setdefault(event["call"], Call(row.path, now)).grow(event)
         elif name == "call_finished":
             row.calls.pop(event["call"], None)
             if event["from_store"]:

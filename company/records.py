@@ -16,6 +16,8 @@ from typing import Any
 from company.cache import Objects
 from company.errors import CompanyError, RunDamaged, UsageError, WorkspaceError
 from company.report import Report
+from company.sop.library import Library
+from company.sop.linker import load_procedure
 from company.sop.procedure import Procedure
 from company.store import Store
 from company.workspace import Repository
@@ -44,6 +46,8 @@ class RunRecord:
     calls: int
     tokens: int
     seconds: float
+    cost_usd: float | None
+    """None where a price is unknown."""
     problem: str = ""
     """What is damaged, and the way out; empty where nothing is."""
 
@@ -107,32 +111,36 @@ def runs(store: Store) -> list[RunRecord]:
         try:
             records.append(record_of(store, run))
         except RunDamaged as error:
-            records.append(_damaged(store, run, error))
+            records.append(damaged(store, run, error))
     return sorted(records, key=lambda record: record.run, reverse=True)  # ids begin with the time, to the millisecond
 
 
 def record_of(store: Store, run: str) -> RunRecord:
     """How a run stands."""
-    request = read_request(store, run)
-    report = Report.of(store.events(run))
-    repo = store.home.parent / request.name
+    return standing(store, read_request(store, run), Report.of(store.events(run)))
+
+
+def standing(store: Store, request: Request, report: Report) -> RunRecord:
+    """How a run stands of which the journal tells this."""
+    run, repo = request.run, store.home.parent / request.name
     return RunRecord(
-        run=request.run,
+        run=run,
         name=request.name,
         repo=repo,
         sop=request.sop,
         model=request.model,
         requirement=str(request.inputs.get("requirement", "")),
-        started=report.started or _begun(run),
+        started=report.started or begun(run),
         status=report.status or ("running" if store.is_driven(run, repo) else "interrupted"),
         accepted=report.accepted if report.status in FINISHED else None,
         calls=report.calls,
         tokens=report.prompt_tokens + report.completion_tokens,
         seconds=report.seconds,
+        cost_usd=report.usd,
     )
 
 
-def _damaged(store: Store, run: str, error: RunDamaged) -> RunRecord:
+def damaged(store: Store, run: str, error: RunDamaged) -> RunRecord:
     """A run whose request cannot be read, as its journal tells of it."""
     events = list(store.events(run))
     report, told = Report.of(events), next((event for event in events if event["event"] == "run_started"), {})
@@ -144,17 +152,18 @@ def _damaged(store: Store, run: str, error: RunDamaged) -> RunRecord:
         sop=str(told.get("sop", "")),
         model=str(told.get("model", "")),
         requirement=str(told.get("requirement", "")),
-        started=report.started or _begun(run),
+        started=report.started or begun(run),
         status="damaged",
         accepted=report.accepted if report.status in FINISHED else None,
         calls=report.calls,
         tokens=report.prompt_tokens + report.completion_tokens,
         seconds=report.seconds,
+        cost_usd=report.usd,
         problem=f"{error}; {error.hint}",
     )
 
 
-def _begun(run: str) -> float:
+def begun(run: str) -> float:
     """When a run of which nothing is known but its id was asked for."""
     try:
         return time.mktime(time.strptime(run[:15], "%Y%m%d-%H%M%S"))
@@ -219,14 +228,29 @@ def files_of(store: Store, record: RunRecord) -> dict[str, str]:
 
 def keep(store: Store, request: Request, procedure: Procedure) -> None:
     """Keep what a resumed sitting needs: every file of the procedure as it was, and last the request."""
-    for name, text in {own_file(procedure.name): procedure.text, **procedure.sources}.items():
+    for name, text in library_of(procedure).items():
         store.put(f"runs/{request.run}/library/{name}", text.encode())
     keep_request(store, request)
+
+
+def library_of(procedure: Procedure) -> dict[str, str]:
+    """The procedure with every file that it uses, as a library of its own: path → text."""
+    return {own_file(procedure.name): procedure.text, **procedure.sources}
 
 
 def keep_request(store: Store, request: Request) -> None:
     """Keep what a run was asked, in the place of what is there."""
     store.put(f"runs/{request.run}/request.json", json.dumps(asdict(request), indent=1).encode())
+
+
+def procedure_of(store: Store, run: str) -> Procedure:
+    """A run's procedure, as it was kept.
+
+    Raises:
+        CompanyError: it cannot be read.
+    """
+    folder = store.library(run)
+    return load_procedure(str(folder / own_file(read_request(store, run).sop)), Library(folder, folder))
 
 
 def own_file(sop: str) -> str:

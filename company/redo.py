@@ -21,7 +21,7 @@ from company.events import Event
 from company.gitdoor import EXECUTABLE, KINDS, REGULAR
 from company.guests import guest_of
 from company.paths import safe_path
-from company.records import Request, own_file
+from company.records import Request, own_file, procedure_of
 from company.report import Report
 from company.sop.checks import within
 from company.sop.diagnostics import did_you_mean
@@ -62,8 +62,7 @@ def plan(
     """
     folder = store.home / "runs" / base.run
     report = Report.of(store.events(base.run))
-    kept = Library(folder / "library", folder / "library")
-    before = load_procedure(str(folder / "library" / own_file(base.sop)), kept)
+    before = procedure_of(store, base.run)
     objects = Objects(store, before.artifacts)
     work, changed, notes = _changed(base, report, repository, kept_at(identity))
     earlier = {ident: Edit(**edit) for ident, edit in base.edits.items()}

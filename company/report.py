@@ -232,8 +232,10 @@ class Report:
     @property
     def verdict(self) -> str:
         """The last test run that the acceptance rests on, in one line; empty without one."""
-        own = [ident for ident in self.verdicts if decides(ident.partition("#")[0].partition("[")[0], self.judges)]
-        return self.verdicts[own[-1]][0] if own else ""
+        for ident, (summary, _) in reversed(self.verdicts.items()):
+            if decides(ident.partition("#")[0].partition("[")[0], self.judges):
+                return summary
+        return ""
 
     @property
     def calls(self) -> int:

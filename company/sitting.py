@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from company import branches, engine
+from company.answers import Given, matched
 from company.cache import Objects, Replies, Results
 from company.engine import Outcome, Sitting
 from company.errors import UsageError
 from company.events import Journal, Listener, read
 from company.guests import guest_of, hand_over, left_alone
+from company.live import Writer
 from company.llm.budget import Budget
 from company.llm.client import Model
 from company.llm.gateway import Gateway
@@ -42,6 +44,7 @@ from company.state import Earlier, Edit, RunContext
 from company.store import Store
 from company.tools.servers import Servers
 from company.traces import Traces, obstacle, wanted
+from company.waiting import waiting
 from company.workspace import Repository
 
 if TYPE_CHECKING:
@@ -81,21 +84,25 @@ async def sit(
     resumed: bool = False,
     notes: tuple[str, ...] = (),
     recorder: Recorder | None = None,
+    answers: Sequence[Given] = (),
 ) -> Outcome:
     """Drive a run from where it stands to its end, or until it stops.
 
     Raises:
         WorkspaceBusy: somebody else drives it.
-        UsageError: its repository stands elsewhere.
+        UsageError: its repository stands elsewhere, or an answer does not fit.
     """
     path = store.home / "runs" / request.run / "events.jsonl"
     dry = request.model == "dry"
+    objects = Objects(store, procedure.artifacts)
     with Lock(repository.path):
+        given = matched(answers, waiting(read(path), objects, procedure)) if answers else ()
         stood = tuple(_stand_on(repository, request))
         report = Report.of(read(path))
         untraced = obstacle()
         traces = [Traces(request.run, request.base)] if wanted() and not untraced else []
-        journal = Journal(path, (partial(store.record, request.run), report.see, *traces, *watch.listeners))
+        replies = Writer(path.parent)
+        journal = Journal(path, (partial(store.record, request.run), report.see, replies, *traces, *watch.listeners))
         notices.journal = journal
         prices = prices_of((model.name for model in models.values()), settings)
         gateway = Gateway(
@@ -110,7 +117,6 @@ async def sit(
             counted=report.paid,
             recorder=recorder,
         )
-        objects = Objects(store, procedure.artifacts)
         context = RunContext(
             run=request.run,
             requirement=str(request.inputs.get("requirement", "")),
@@ -142,11 +148,12 @@ async def sit(
         sitting = Sitting(
             procedure, request.inputs, request.name, request.model, store, report, resumed,
             notes=(*stood, *notes) if resumed else (*stood, *notes, *told),
-            remote=remote, hand_over=partial(hand_over, request, repository, journal),
+            answers=given, remote=remote, hand_over=partial(hand_over, request, repository, journal),
         )  # fmt: skip
         try:
             return await engine.run(sitting, context)
         finally:
+            replies.close()
             journal.close()
             for each in traces:
                 await asyncio.to_thread(each.close)

@@ -155,8 +155,8 @@ class RunContext:
     """Id → commit, of what the repository's history already holds; a resumed step does not commit twice."""
     told: set[str] = field(default_factory=set)
     """Ids of the commits that the journal tells of."""
-    decided: Mapping[str, dict[str, str | None]] = field(default_factory=dict)
-    """Id → values, of the gates that were decided in earlier sittings and whose step did not come to its end."""
+    decided: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    """Id → values, of the gates that are decided and whose step did not come to its end."""
     sent_back: set[str] = field(default_factory=set)
     """Gates that a dry run has sent work back from: once each is enough."""
     person: Person | None = None

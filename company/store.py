@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from company.checkpoints import pruned
-from company.errors import WorkspaceBusy, WorkspaceError
+from company.errors import WorkspaceError
 from company.events import Event, read
 from company.lock import Lock
 from company.workspace import write_atomic
@@ -55,6 +55,9 @@ class Store(Protocol):
     def runs(self) -> list[str]:
         """The ids of all runs."""
 
+    def marks(self) -> dict[str, object]:
+        """Every run → something that is another as soon as its journal or its request is."""
+
     def names(self) -> set[str]:
         """The names of repositories that lie on other machines, and so are taken here."""
 
@@ -66,6 +69,9 @@ class Store(Protocol):
 
     def fetch(self, run: str) -> None:
         """Bring the run's folder here up to date. Only with the run's lease."""
+
+    def library(self, run: str) -> Path:
+        """The folder on this machine with the run's procedure, as it was kept; what is elsewhere is brought here."""
 
     def lease(self, run: str) -> AbstractContextManager[None]:
         """Be the only one that drives the run, until the end or this process's death.
@@ -107,6 +113,15 @@ class Folder:
     def runs(self) -> list[str]:
         return [path.parent.name for path in (self.home / "runs").glob("*/request.json")]
 
+    def marks(self) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for path in (self.home / "runs").glob("*/request.json"):
+            with suppress(OSError):
+                found[path.parent.name] = path.stat().st_mtime_ns, 0, 0
+                journal = (path.parent / "events.jsonl").stat()
+                found[path.parent.name] = path.stat().st_mtime_ns, journal.st_mtime_ns, journal.st_size
+        return found
+
     def names(self) -> set[str]:
         return set()
 
@@ -119,20 +134,15 @@ class Folder:
     def fetch(self, run: str) -> None:
         """Nothing: everything is here."""
 
+    def library(self, run: str) -> Path:
+        return self.home / "runs" / run / "library"
+
     @contextmanager
     def lease(self, run: str) -> Iterator[None]:
         yield
 
     def is_driven(self, run: str, repo: Path) -> bool:
-        if not (repo / ".git").is_dir():
-            return False
-        try:
-            with Lock(repo, wait=0):
-                return False
-        except WorkspaceBusy:
-            return True
-        except WorkspaceError:
-            return False  # nothing can be written there, so nothing runs in it
+        return (repo / ".git").is_dir() and not Lock.is_free(repo)
 
     @asynccontextmanager
     async def checkpoints(self, notice: Notice) -> AsyncIterator[BaseCheckpointSaver[Any]]:

@@ -105,7 +105,7 @@ class PlainView:
         elif name == "call_started":
             self._calls[event["call"]] = Call(where, now, model=event.get("model", ""))
         elif name == "call_progress":
-            self._calls.setdefault(event["call"], Call(where, now)).grow(event["tokens"], now)
+            self._calls.setdefault(event["call"], Call(where, now)).grow(event)
             self.tick(now)
         elif name == "call_failed":
             self._calls.pop(event["call"], None)

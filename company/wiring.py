@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from company import branches, records, remotes
+from company.answers import Given, matched
 from company.asked import fitting, free_names, new_id, source_of
+from company.cache import Objects
 from company.clones import Source, branch_of
 from company.engine import NewRun, Outcome
 from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceError
@@ -33,7 +35,17 @@ from company.opening import (
 )
 from company.paths import disk_errors
 from company.postgres import Postgres
-from company.records import Request, RunRecord, find, keep, keep_request, newest_open, own_file, read_request, record_of
+from company.records import (
+    Request,
+    RunRecord,
+    find,
+    keep,
+    keep_request,
+    newest_open,
+    procedure_of,
+    read_request,
+    record_of,
+)
 from company.redo import kept_at, plan
 from company.report import Report
 from company.sandbox import choose
@@ -43,6 +55,7 @@ from company.sop.linker import load_procedure
 from company.sop.procedure import Procedure
 from company.store import Folder, Store
 from company.tools.servers import open_servers
+from company.waiting import waiting
 from company.workspace import Repository
 
 if TYPE_CHECKING:
@@ -106,19 +119,25 @@ async def resume(
     model: str = "",
     recording: Path | None = None,
     headless: bool = False,
+    answers: Sequence[Given] = (),
 ) -> Outcome:
     """Go on with a run that was stopped; with `run` empty the newest that is not delivered.
 
     Args:
+        answers: to gates that wait; they are decided before the run goes on.
         model: another model for this sitting; by default the run's.
         recording: a file for the exchanges with models from now on; a recording that is there is gone on with.
 
     Raises:
-        UsageError: there is no such run, or nothing to go on with.
+        UsageError: there is no such run, nothing to go on with, or an answer that does not fit.
         WorkspaceBusy: it is running.
     """
     with open_store(workspace, settings) as store:
-        run = (find(store, run) if run else newest_open(store)).run
+        record = find(store, run) if run else newest_open(store)
+        run = record.run
+        if answers and store.is_driven(run, record.repo):
+            hint = "decide where it asks; or stop it there, and give the answer again"
+            raise WorkspaceBusy(f"the run {run} is under way: no answer was taken", hint=hint)
         with store.lease(run):
             store.fetch(run)
             record, request = record_of(store, run), read_request(store, run)
@@ -128,8 +147,9 @@ async def resume(
                 )
             if model and "dry" in (model, request.model):
                 raise UsageError("a dry run cannot be gone on with by a model, nor any other run as one")
-            folder = store.home / "runs" / run / "library"
-            procedure = load_procedure(str(folder / own_file(request.sop)), Library(folder, folder))
+            procedure = procedure_of(store, run)
+            if answers:  # said before a model is loaded, and looked at again when nobody else can go on with the run
+                matched(answers, waiting(store.events(run), Objects(store, procedure.artifacts), procedure))
             names = model_names(procedure, settings, model or request.model)
             folder = Path() if model else Path(request.folder)
             before = {name: most for name, most in request.limits.items() if most is not None}
@@ -158,7 +178,7 @@ async def resume(
             async with open_models(names, settings, folder, notices, watch.progress) as models, servers as tools:
                 return await sit(
                     request, procedure, settings, store, repository, sandbox, models, tools, notices, watch,
-                    remote=_remote(settings, request), headless=headless, resumed=True, notes=tuple(notes), recorder=recorder,
+                    remote=_remote(settings, request), headless=headless, resumed=True, notes=tuple(notes), recorder=recorder, answers=answers,
                 )  # fmt: skip
 
 

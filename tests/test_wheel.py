@@ -24,7 +24,14 @@ def test_it_carries_procedures_roles_and_prompts(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for name in ("sops/waterfall.yaml", "roles/engineer.yaml", "prompts/engineer/code.md.j2"):
         assert f"company/_library/{name}" in names
-    assert {"company/_library/sops/sop-1.json", "company/sop/explanations.md", "company/llm/prices.toml"} <= names
+    assert {
+        "company/_library/sops/sop-1.json",
+        "company/sop/explanations.md",
+        "company/llm/prices.toml",
+        "company/html.css",
+        "company/handout.html.j2",
+        "company/handout.md.j2",
+    } <= names
     assert not any(name.startswith(("tests/", "benchmarks/", "workspace/")) for name in names)
 
 

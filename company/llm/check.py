@@ -63,7 +63,9 @@ async def check(model: Model) -> CheckReport:
     findings: list[Finding] = []
     progress: list[int] = []
     try:
-        reply = await model.complete(_request("Count from one to ten in words.", None), progress.append)
+        reply = await model.complete(
+            _request("Count from one to ten in words.", None), lambda tokens, _: progress.append(tokens)
+        )
     except ModelError as error:
         findings.append(Finding("reply", False, True, _explain(error)))
         return CheckReport(model.name, tuple(findings), time.monotonic() - started)

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessageChunk
     from langchain_openai import ChatOpenAI
 
-OnTokens = Callable[[int], None]
-"""Called with the number of tokens of the reply so far; it starts again when a request is tried again.
+OnTokens = Callable[[int, str], None]
+"""Called with the number of tokens of the reply so far, and the text that came since; both start again when a request is tried again.
 
-Where requests have to wait for one another, also with 0 when it is about to be sent: what that raises ends the call.
+Where requests have to wait for one another, also with 0 and no text when it is about to be sent: what that raises ends the call.
 """
 
 RETRY_AFTER_CAP = 60.0
@@ -209,7 +209,7 @@ class ChatModel:
             left = end - asyncio.get_running_loop().time()
             await self.endpoint.pace.turn(min(RETRY_AFTER_CAP, left), self._sleep, self._tell_pause)
             if on_tokens:
-                on_tokens(0)
+                on_tokens(0, "")
             try:
                 reply = await self._attempt(request, rung, on_tokens, started)
             except EmptyReply as empty:
@@ -272,7 +272,7 @@ class ChatModel:
                         pieces += [piece] if piece else []
                         given += [more] if more else []
                         if on_tokens:
-                            on_tokens(len(pieces) + len(given))
+                            on_tokens(len(pieces) + len(given), piece + more)
                     if ended := chunk.response_metadata.get("finish_reason"):
                         finish = "length" if "length" in (finish, ended) else ended
                         after.reschedule(clock() + _AFTER_SECONDS)

@@ -304,10 +304,10 @@ class Gateway:
 
         tries = 0
 
-        def progress(tokens: int) -> None:
+        def progress(tokens: int, piece: str) -> None:
             nonlocal tries
             if tokens:
-                self._emit("call_progress", ask, label, call=call, tokens=tokens)
+                self._emit("call_progress", ask, label, call=call, tokens=tokens, text=piece)
             else:
                 self.budget.see_time(claim)
                 tries += 1
@@ -315,6 +315,9 @@ class Gateway:
         reply: Reply | None = None
         why: BaseException | None = None
         try:
+            self._replies.ask(
+                key, {"messages": [each._asdict() for each in request.messages], "schema": request.schema}
+            )
             estimate = (
                 sum(len(message.content) for message in request.messages) // _CHARS_PER_TOKEN + request.max_tokens
             )

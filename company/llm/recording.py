@@ -216,7 +216,7 @@ class ReplayModel:
                 f"{self.name} gave an empty reply", given.reply, reason="Your reply was empty. Answer the task in full."
             )
         if on_tokens:
-            on_tokens(given.reply.completion_tokens)
+            on_tokens(given.reply.completion_tokens, given.reply.text)
         return given.reply
 
     async def close(self) -> None:

@@ -178,7 +178,7 @@ def _reply(name: str, request: Request, text: str, finish: str, on_tokens: OnTok
     if not text.strip():
         raise EmptyReply(f"{name} gave an empty reply", reply, reason="Your reply was empty. Answer the task in full.")
     if on_tokens:
-        on_tokens(reply.completion_tokens)
+        on_tokens(reply.completion_tokens, text)
     return reply
 
 

@@ -17,7 +17,7 @@ EVENTS: list[Event] = [
     START,
     {"event": "step_started", "time": 101.0, "step": "prd", "item": "", "round": "1", "kind": "role", "role": "product_manager"},
     {"event": "call_started", "time": 101.0, "step": "prd", "call": 1, "attempt": 1},
-    {"event": "call_progress", "time": 120.0, "step": "prd", "call": 1, "tokens": 55},
+    {"event": "call_progress", "time": 120.0, "step": "prd", "call": 1, "tokens": 55, "text": "{"},
     {"event": "call_finished", "time": 130.0, "step": "prd", "call": 1, "from_store": False, "prompt_tokens": 300,
      "completion_tokens": 120, "cached_tokens": 10, "seconds": 20.0, "model": "local:m"},
     {"event": "reply_rejected", "time": 130.0, "step": "prd", "attempt": 1, "reason": "\x1b[31mno [bold]JSON[/bold]\x07"},

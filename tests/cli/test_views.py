@@ -77,8 +77,8 @@ def test_a_whole_run_as_it_looks_on_a_terminal(run: Run) -> None:
     run.call("code", 2, 5.0, 40, "todo/store.py")
     run.emit("step_finished", step="code.do", item="todo/store.py", seconds=5.0)
     run.emit("call_started", step="code", call=3, item="todo/cli.py", attempt=1)
-    run.emit("call_progress", 2.0, step="code", call=3, item="todo/cli.py", tokens=1)
-    run.emit("call_progress", 4.0, step="code", call=3, item="todo/cli.py", tokens=60)
+    run.emit("call_progress", 2.0, step="code", call=3, item="todo/cli.py", tokens=1, text="{")
+    run.emit("call_progress", 4.0, step="code", call=3, item="todo/cli.py", tokens=60, text="{")
     assert run.screen() == "\n".join(
         [
             "waterfall → todo   local:m",
@@ -138,7 +138,7 @@ def test_a_long_prompt_a_repair_and_a_failure_are_seen(run: Run) -> None:
     assert run.row("prd").endswith("waiting for the endpoint")
     run.emit("call_started", step="prd", call=1, attempt=1, model="local:m")
     assert run.row("prd").endswith("reading the prompt")
-    run.emit("call_progress", 1.0, step="prd", call=1, tokens=3)
+    run.emit("call_progress", 1.0, step="prd", call=1, tokens=3, text="{")
     assert "reading" not in run.row("prd")
     run.emit("reply_rejected", step="prd", attempt=1, reason="no JSON")
     assert run.row("prd").endswith("asking again: no JSON")
@@ -197,7 +197,7 @@ def test_no_text_of_a_model_steers_the_terminal() -> None:
     run.begin(name=EVIL, sop=EVIL, run=EVIL, model=EVIL, repo=EVIL)
     run.emit("step_started", step="code.do", role=EVIL, kind="role", item=EVIL)
     run.emit("call_started", step="code", call=1, item=EVIL, attempt=1)
-    run.emit("call_progress", 20.0, step="code", call=1, item=EVIL, tokens=5)
+    run.emit("call_progress", 20.0, step="code", call=1, item=EVIL, tokens=5, text="{")
     run.emit("reply_rejected", step="code", item=EVIL, attempt=1, reason=EVIL)
     run.emit("step_failed", step="code.do", item=EVIL, id="x", reason=EVIL)
     run.emit("step_skipped", step="prd", reason=EVIL)
@@ -216,7 +216,7 @@ def test_plain_lines_go_on_while_a_call_is_silent(run: Run) -> None:
     start = run.now
     for seconds in range(1, 48):
         run.plain.tick(start + seconds)
-    run.emit("call_progress", 50.0, step="prd", call=1, tokens=7)
+    run.emit("call_progress", 50.0, step="prd", call=1, tokens=7, text="{")
     run.call("code", 2, 0.0, 9)
     run.plain.tick(start + 65)
     run.call("prd", 1, 1.0, 9)

@@ -2,13 +2,14 @@
 
 import asyncio
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from company import wiring
+from company.answers import Given
 from company.engine import NewRun, Outcome
 from company.events import Event, read
 from company.people import Person
@@ -75,9 +76,11 @@ def start(
     return asyncio.run(wiring.run(new, Settings(), Watch((listen,), stop, person=person)))
 
 
-def go_on(folder: Path, limits: Mapping[str, float] | None = None, *, headless: bool = False) -> Outcome:
+def go_on(
+    folder: Path, limits: Mapping[str, float] | None = None, *, headless: bool = False, answers: Sequence[Given] = ()
+) -> Outcome:
     """Resume the newest run."""
-    return asyncio.run(wiring.resume(folder / "ws", "", Settings(), limits=limits, headless=headless))
+    return asyncio.run(wiring.resume(folder / "ws", "", Settings(), limits=limits, headless=headless, answers=answers))
 
 
 def events(folder: Path) -> list[Event]:

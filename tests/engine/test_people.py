@@ -2,34 +2,18 @@
 
 import asyncio
 import json
-import os
-import pty
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-import yaml
-from running import PRD, RIGHT, events, git, go_on, start
+from gated import CODE, GATED, RUN, Terminal, filled, prd
+from running import PRD, events, git, go_on, start
 
 from company.artifacts import Prd, to_json
 from company.errors import UsageError
 from company.people import Answer, Question, as_text, from_text
-
-GATED = """sop: 1
-name: gated
-steps:
-  prd:  {role: product_manager, in: requirement, out: Prd}
-  look: {gate: human, show: prd, choices: {approve: next, revise: prd, reject: fail}, max: 2, headless: approve}
-  code: {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile]}
-"""
-CODE = {"step": "code", "reply": RIGHT}
-
-
-def prd(title: str) -> dict[str, object]:
-    return {"step": "prd", "reply": {**PRD, "title": title}}
 
 
 class Somebody:
@@ -160,67 +144,9 @@ def test_a_decision_that_is_in_the_journal_is_not_asked_for_again(tmp_path: Path
 # --- on a terminal ------------------------------------------------------------------------------------
 
 
-class Terminal:
-    """The command in a terminal of its own."""
-
-    def __init__(self, folder: Path, *words: str) -> None:
-        self._main, worker = pty.openpty()
-        environment = {**os.environ, "EDITOR": str(folder / "editor"), "TERM": "xterm", "COLUMNS": "200"}
-        command = [sys.executable, "-m", "company", *words]
-        self.process = subprocess.Popen(
-            command, stdin=worker, stdout=worker, stderr=worker, cwd=folder, env=environment, start_new_session=True
-        )
-        os.close(worker)
-        self.text = ""
-
-    def until(self, words: str, times: int = 1) -> None:
-        end = time.monotonic() + 90
-        while self.text.count(words) < times:
-            assert time.monotonic() < end, self.text
-            try:
-                self.text += os.read(self._main, 65536).decode("utf-8", "replace")
-            except OSError:
-                break
-        assert self.text.count(words) >= times, self.text
-
-    def type(self, line: str) -> None:
-        os.write(self._main, line.encode() + b"\n")
-
-    def end(self) -> int:
-        while True:
-            try:
-                data = os.read(self._main, 65536)
-            except OSError:
-                break
-            if not data:
-                break
-            self.text += data.decode("utf-8", "replace")
-        os.close(self._main)
-        return self.process.wait(timeout=60)
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a gated procedure, a script and an editor that changes a title."""
-    (tmp_path / "gated.yaml").write_text(GATED)
-    (tmp_path / "script.yaml").write_text(yaml.safe_dump([prd("One"), prd("Two"), CODE]))
-    (tmp_path / "editor").write_text('#!/bin/sh\nsed -i "s/Two/Edited/" "$1"\n')
-    (tmp_path / "editor").chmod(0o755)
-    return tmp_path
-
-
-RUN = (
-    "run",
-    "a module",
-    "--sop",
-    "./gated.yaml",
-    "--model",
-    "script:script.yaml",
-    "--name",
-    "out",
-    "--workspace",
-    "ws",
-)
+    return filled(tmp_path)
 
 
 @pytest.mark.parametrize("view", [(), ("--plain",)])

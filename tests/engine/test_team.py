@@ -22,11 +22,13 @@ from typing import Any
 import pytest
 from answering import Answering, answering
 from database import PASSWORD, Server, serving
+from gated import GATED
 from pydantic import SecretStr
 from running import REQUIREMENT, git
 from typer.testing import CliRunner
 
 from company import postgres, wiring
+from company.answers import Given
 from company.cli import app
 from company.engine import NewRun, Outcome
 from company.errors import CompanyError, UsageError, WorkspaceBusy, WorkspaceError
@@ -156,6 +158,20 @@ def tree(repo: Path) -> list[str]:
     """The files but for those that say how long something took."""
     timed = (".company/run.json", ".company/artifacts/verify.test.json")
     return [line for line in git(repo, "ls-tree", "-r", "HEAD").splitlines() if not line.endswith(timed)]
+
+
+def test_a_gate_that_waits_on_one_machine_is_answered_on_the_other(team: Team) -> None:
+    (team.one.folder / "gated.yaml").write_text(GATED)
+    words = ("run", REQUIREMENT, "--sop", "./gated.yaml", "--model", "mine:m", "--name", "out", "--plain")
+    process = team.one.begin(*words)
+    process.communicate()
+    assert process.returncode == 130
+    (gate,) = json.loads(team.two.say("show", "out", "--json"))["waits"]
+    assert (gate["gate"], [each["type"] for each in gate["shown"]]) == ("look#1", ["Prd"])
+    given = [Given("look", "approve", "from over there")]
+    outcome = asyncio.run(wiring.resume(team.two.workspace, "out", team.two.settings, answers=given))
+    assert (outcome.status, outcome.reason) == ("delivered", "")
+    assert "Person: look: approve (from over there)" in git(team.two.repo, "log", "--format=%an: %s")
 
 
 def test_killed_on_one_machine_and_ended_on_the_other(team: Team, tmp_path: Path, server: Server) -> None:

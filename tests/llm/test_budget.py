@@ -50,7 +50,7 @@ class Slow:
             for _ in range(self.turns + number % 3):
                 await asyncio.sleep(0)
             if on_tokens:
-                on_tokens(0)
+                on_tokens(0, "")
             if number in self.fails:
                 raise EndpointError("down")
             tokens = self.replies[number % len(self.replies)]

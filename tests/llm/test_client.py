@@ -50,7 +50,7 @@ class Outcome:
         self.error: BaseException | None = None
         self.pauses: list[float] = []
         self.notices: list[str] = []
-        self.progress: list[int] = []
+        self.progress: list[tuple[int, str]] = []
         self.server: fs.FaultServer
         self.seconds = 0.0
 
@@ -80,7 +80,7 @@ def play(
             model = ChatModel("openai:m-1", endpoint, notice=outcome.notices.append, sleep=pause)
             started = time.monotonic()
             try:
-                outcome.reply = await model.complete(ask or request(), outcome.progress.append)
+                outcome.reply = await model.complete(ask or request(), lambda *told: outcome.progress.append(told))
             except (EndpointError, DeadlineExceeded, ReplyError) as error:
                 outcome.error = error
             finally:
@@ -101,7 +101,7 @@ def test_reply_has_text_usage_and_progress() -> None:
     assert (reply.text, reply.finish_reason, reply.model) == ("Hello!", "stop", "m-1")
     assert (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.estimated) == (11, 3, 5, False)
     assert 0 < reply.seconds < 5
-    assert outcome.progress == [0, 1, 2, 3], "0: the request is about to be sent"
+    assert outcome.progress == [(0, ""), (1, "Hel"), (2, "lo"), (3, "!")], "0: the request is about to be sent"
 
 
 def test_what_is_sent() -> None:

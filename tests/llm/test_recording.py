@@ -47,9 +47,9 @@ def test_each_request_has_its_own_reply_and_several_come_in_order(tmp_path: Path
     one, two = request(), request(seed=2)
     model = recording(tmp_path / "r.jsonl", (one, reply("first")), (two, reply("other")), (one, reply("second")))
     assert [ask(model, asked) for asked in (one, one, two, one)] == ["first", "second", "other", "second"]
-    told: list[int] = []
-    given = asyncio.run(model.complete(one, told.append))
-    assert (given, told) == (reply("second"), [2])
+    told: list[tuple[int, str]] = []
+    given = asyncio.run(model.complete(one, lambda *each: told.append(each)))
+    assert (given, told) == (reply("second"), [(2, "second")])
 
 
 def test_identity_is_of_the_content_and_of_who_is_asked(tmp_path: Path) -> None:

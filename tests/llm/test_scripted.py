@@ -73,9 +73,11 @@ def test_usage_is_estimated_the_same_each_time(tmp_path: Path) -> None:
 
 
 def test_progress_is_told(tmp_path: Path) -> None:
-    told: list[int] = []
-    asyncio.run(script(tmp_path, "- reply: abcde").complete(request(StepLabel("s", "r")), told.append))
-    assert told == [2]
+    told: list[tuple[int, str]] = []
+    asyncio.run(
+        script(tmp_path, "- reply: abcde").complete(request(StepLabel("s", "r")), lambda *one: told.append(one))
+    )
+    assert told == [(2, "abcde")]
 
 
 def test_missing_reply_is_loud_and_says_what_is_left(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+// Keeps the page up to date: `data-live` of <main> is the address of its changes, one message with the parts that are new.
+// A part is an element by its id: it is morphed into its new form, so that focus, scrolling and open details stay.
+import { Idiomorph } from "./vendor/idiomorph.js";
+
+const main = document.getElementById("main");
+const sign = document.getElementById("connection");
+
+const KEEP = {
+  callbacks: {
+    // What the person opened or typed stays; so does what a script of the page has put there.
+    beforeAttributeUpdated: (name, node) => !(name === "open" && node.tagName === "DETAILS"),
+    beforeNodeMorphed: (old) => !(old.nodeType === 1 && (old.hasAttribute("data-own") || old === document.activeElement && old.matches("input, textarea, select"))),
+  },
+};
+
+export function put(id, html) {
+  const old = document.getElementById(id);
+  if (!html) { old?.remove(); return; }
+  const made = document.createElement("template");
+  made.innerHTML = html;
+  const fresh = made.content.firstElementChild;
+  if (old) {
+    const pane = old.closest("[data-follow]");
+    const atEnd = pane && pane.scrollHeight - pane.scrollTop - pane.clientHeight < 24;
+    Idiomorph.morph(old, fresh, KEEP);
+    if (atEnd) pane.scrollTop = pane.scrollHeight;
+  } else {
+    const pane = document.getElementById(fresh.dataset.into);
+    const outer = pane?.closest("[data-follow]");
+    const atEnd = outer && outer.scrollHeight - outer.scrollTop - outer.clientHeight < 24;
+    pane?.append(fresh);
+    if (atEnd) outer.scrollTop = outer.scrollHeight;
+  }
+  document.dispatchEvent(new CustomEvent("part", { detail: id }));
+}
+
+let source = null;
+let last = "";  // the versions that the page has
+
+export function versions() { return last; }
+
+export function listen(address) {
+  source?.close();
+  const mine = source = new EventSource(address);
+  source.addEventListener("open", () => tell(""));
+  source.addEventListener("error", () => tell("The studio does not answer; trying again …"));
+  source.addEventListener("fault", (event) => tell(JSON.parse(event.data)));
+  source.addEventListener("parts", (event) => {
+    if (mine !== source) return;
+    last = event.lastEventId;
+    for (const [id, html] of Object.entries(JSON.parse(event.data))) put(id, html);
+  });
+}
+
+addEventListener("pagehide", () => source?.close());
+
+function tell(text) {
+  if (sign.textContent !== text) sign.textContent = text;
+}
+
+if (main?.dataset.live) listen(main.dataset.live);
