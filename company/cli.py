@@ -1,6 +1,6 @@
 """The command line: arguments in, one call to `wiring.py` or a command's module, the result or one clear error out.
 
-Errors and streams: `cli_errors.py`. Other commands: `cli_runs.py`, `cli_replay.py`, `cli_diff.py`, `cli_sop.py`, `cli_model.py`, `cli_bench.py`,
+Errors and streams: `cli_errors.py`. Other commands: `cli_runs.py`, `cli_replay.py`, `cli_report.py`, `cli_diff.py`, `cli_sop.py`, `cli_model.py`, `cli_bench.py`,
 `cli_home.py`; the live view: `terminal.py`.
 Nothing heavy is imported before a command needs it: `company --help` answers at once.
 """
@@ -342,12 +342,15 @@ async def _follow(
     person = TerminalPerson(console, shown.stop, lambda: shown.start() if live else None)
 
     def interrupt() -> None:
-        if stop.is_set() or person.waiting:
-            stop.set()
-            task.cancel()
-            return
+        again = stop.is_set() or person.waiting
         stop.set()
-        console.print("Stopping after the call that is under way; Ctrl-C again stops at once.", style="yellow")
+        view.stopping = True
+        if again:
+            task.cancel()
+        elif shown.is_started:
+            shown.refresh()
+        else:
+            console.print("Stopping after the calls that are under way; Ctrl-C again stops at once.", style="yellow")
 
     def listen(event: Event) -> None:
         if not live:
@@ -381,10 +384,11 @@ async def _follow(
 
 
 def _add_groups() -> None:
-    from company import cli_bench, cli_diff, cli_home, cli_model, cli_replay, cli_runs, cli_serve, cli_sop
+    from company import cli_bench, cli_diff, cli_home, cli_model, cli_replay, cli_report, cli_runs, cli_serve, cli_sop
 
     cli_runs.add_to(app)
     cli_replay.add_to(app)
+    cli_report.add_to(app)
     cli_diff.add_to(app)
     cli_bench.add_to(app)
     app.add_typer(cli_sop.app, name="sop")

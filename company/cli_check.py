@@ -95,14 +95,14 @@ def _procedure(name: str, library: Library) -> _Checked:
     warnings = procedure.warnings
     findings, said = [found.data() for found in warnings], render(warnings) if warnings else ""
     checked = _Checked(name, show(procedure.path), procedure.worst_calls, findings, said)
-    for missing in _not_there(procedure):
+    for missing in not_there(procedure):
         wrong = _unreadable(name, missing, checked.path)
         checked.findings += wrong.findings
         checked.said = "\n\n".join(filter(None, [checked.said, wrong.said]))
     return checked
 
 
-def _not_there(procedure: Procedure) -> Iterator[UsageError]:
+def not_there(procedure: Procedure) -> Iterator[UsageError]:
     """What the steps name and the project's settings do not have: providers of models, servers of tools."""
     from company.llm.providers import check_provider
     from company.settings import load_settings

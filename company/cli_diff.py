@@ -15,10 +15,8 @@ import typer
 from company.cli_runs import WORKSPACE, WorkspaceOption
 
 if TYPE_CHECKING:
-    from company.differences import Difference, Pair, Side, StepPair
-    from company.executions import Execution
-    from company.records import Request, RunRecord
-    from company.store import Store
+    from company.differences import Difference, Side
+    from company.records import RunRecord
 
 _MOST = {"asked": 8, "tests": 6, "steps": 10, "files": 10}
 """Lines of each part of the summary, so that it fits a screen; `--json` has all."""
@@ -39,11 +37,12 @@ def diff(
     from company.differences import difference
     from company.records import find
     from company.settings import load_settings
+    from company.sides import side
 
     settings = load_settings()
     with wiring.open_store(workspace, settings) as store:
         records = find(store, first), find(store, second)
-        one, two = (_side(store, record) for record in records)
+        one, two = (side(store, record) for record in records)
     found = difference(one, two)
     if as_json:
         print(json.dumps(_as_json(records, (one, two), found, stat=stat), ensure_ascii=False))
@@ -56,61 +55,6 @@ def diff(
             say()
             for line in (change.diff or f"{change.path} is no text, and differs\n").split("\n")[:-1]:
                 say(line, "bold" if line.startswith(("--- ", "+++ ")) else _COLOURS.get(line[:1], ""))
-
-
-def _side(store: Store, record: RunRecord) -> Side:
-    """Everything that a run left."""
-    from company.cache import Objects
-    from company.differences import Side
-    from company.executions import executions
-    from company.records import files_of, read_request
-    from company.report import Report, decides
-
-    folder = store.home / "runs" / record.run
-    if not folder.is_dir():
-        store.fetch(record.run)
-    events = list(store.events(record.run))
-    report, done = Report.of(events), executions(events)
-    library, request = folder / "library", read_request(store, record.run)
-    return Side(
-        request=request,
-        status=record.status,
-        report=report,
-        executions=done,
-        files={_usual(path, request): text.encode() for path, text in files_of(store, record).items()},
-        library={
-            path.relative_to(library).as_posix(): path.read_text("utf-8", "replace")
-            for path in sorted(library.rglob("*"))
-            if path.is_file()
-        },
-        tests=_tests([one for one in done.values() if decides(one.step, report.judges)], Objects(store)),
-    )
-
-
-def _usual(path: str, request: Request) -> str:
-    """Where a file of a run in somebody's repository would lie in one of the run's own."""
-    own = f"{request.records}/"
-    if not request.into or not path.startswith(own):
-        return path
-    inner = path.removeprefix(own)
-    return inner if inner.startswith("docs/") else f".company/{inner}"
-
-
-def _tests(done: Iterable[Execution], objects: Any) -> dict[str, str]:
-    """The tests of the last run of them among these and what came out; none where its record is gone."""
-    from company.errors import WorkspaceError
-
-    found: dict[str, str] = {}
-    for each in done:
-        for ref in each.values.values():
-            if each.kind == "run" and ref:
-                try:
-                    kept = objects.get(ref)
-                except WorkspaceError:
-                    continue
-                if kept["kind"] == "TestRun":
-                    found = {case["id"]: case["outcome"] for case in kept["value"]["cases"]}
-    return found
 
 
 def _printer() -> Say:
@@ -142,13 +86,18 @@ def _heads(records: Iterable[RunRecord], sides: Iterable[Side], say: Say) -> Non
 
 
 def _summary(found: Difference, say: Say) -> None:
+    from company import sides
+
     say()
-    asked = (f"{pair.name}: {_asked(pair.name, pair.before)} → {_asked(pair.name, pair.after)}" for pair in found.asked)
+    asked = [
+        _between(pair.name, *(sides.asked(pair.name, value) for value in (pair.before, pair.after)))
+        for pair in found.asked
+    ]
     _part("asked", [*asked, *_files(found, asked=True)], say)
-    _part("came to", list(_numbers(found.numbers)), say)
+    _part("came to", [_between(*number) for number in sides.numbers(found.numbers)], say)
     tests = (f"{pair.name}: {pair.before or 'not there'} → {pair.after or 'not there'}" for pair in found.tests)
     _part("tests", list(tests), say)
-    _part("steps", list(_steps(found.steps)), say)
+    _part("steps", list(sides.steps(found.steps)), say)
     _part("files", list(_files(found, asked=False)), say)
 
 
@@ -162,63 +111,8 @@ def _part(name: str, lines: list[str], say: Say) -> None:
         say(f"{'' if place else name:<9}{clean(line, 160)}")
 
 
-def _asked(name: str, value: Any) -> str:
-    """What a run was asked, in words."""
-    if name.startswith("limit "):
-        return "no limit" if value is None else f"{round(value, 6):g}" if isinstance(value, float) else str(value)
-    if name.startswith("--from "):
-        return "not asked for" if value is None else "asked for once" if value == 1 else f"asked for {value} times"
-    if name.startswith("edit"):
-        return "taken over" if value else "none"
-    return str(value)
-
-
-def _numbers(pairs: Iterable[Pair]) -> Iterator[str]:
-    from company.terminal import duration, money
-
-    ways: dict[str, Callable[[Any], str]] = {
-        "status": str,
-        "accepted": lambda value: {True: "yes", False: "no", None: "not yet"}[value],
-        "verdict": lambda value: value or "no tests",
-        "calls": str,
-        "prompt_tokens": str,
-        "completion_tokens": str,
-        "saved_tokens": str,
-        "seconds": duration,
-        "cost_usd": money,
-    }
-    for pair in pairs:
-        if way := ways.get(pair.name):
-            before, after = way(pair.before), way(pair.after)
-            same = before == after
-            name = {"verdict": "tests", "seconds": "time", "cost_usd": "cost"}.get(pair.name, pair.name)
-            yield f"{name.replace('_', ' ')}: {before if same else f'{before} → {after}'}"
-
-
-def _steps(pairs: Iterable[StepPair]) -> Iterator[str]:
-    """What was not kept, one line each; what was kept, all in one."""
-    kept: dict[str, int] = {}
-    saved = same = 0
-    for pair in pairs:
-        one, two = pair.before, pair.after
-        if two is None:
-            yield f"{pair.id}: {one.how if one else ''} → it was not come to"
-        elif two.how == "kept":
-            kept[two.step.removesuffix(".do")] = kept.get(two.step.removesuffix(".do"), 0) + 1
-            saved += two.saved_tokens
-        elif two.how == "skipped" and one and one.how == "skipped":
-            same += 1
-        else:
-            before = f"{one.how} → " if one and one.how != two.how else ""
-            how = f"{two.how} anew" if one and (one.how, two.how) == ("made", "made") else two.how
-            tokens = f", {one.tokens if one else 0} → {two.tokens} tokens" if two.tokens or (one and one.tokens) else ""
-            why = two.why or (f"not the same: {', '.join(pair.differs)}" if pair.differs else "")
-            yield f"{pair.id}: {before}{how}{tokens}{f'; {why}' if why else ''}"
-    if kept:
-        names = ", ".join(name if times == 1 else f"{name} ×{times}" for name, times in kept.items())
-        yield f"{sum(kept.values())} kept, {saved} tokens saved: {names}"
-    if same:
-        yield f"{same} skipped in both"
+def _between(name: str, before: str, after: str) -> str:
+    return f"{name}: {before if before == after else f'{before} → {after}'}"
 
 
 def _files(found: Difference, *, asked: bool) -> Iterator[str]:

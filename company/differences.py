@@ -1,6 +1,6 @@
 """What differs between two runs: what they were asked, what they came to and cost, their tests, steps and files.
 
-Pure: two `Side`s in, one `Difference` out. Gathering and showing them: `cli_diff.py`. Executions of steps: `executions.py`;
+Pure: two `Side`s in, one `Difference` out. Gathering them: `sides.py`; showing: `cli_diff.py`. Executions of steps: `executions.py`;
 two procedures by meaning: `sop/compare.py`.
 """
 
@@ -222,7 +222,7 @@ def _changes(group: Group, before: Mapping[str, bytes], after: Mapping[str, byte
         if old == new:
             continue
         change: Change = "added" if old is None else "deleted" if new is None else "changed"
-        lines = _unified(path, old, new)
+        lines = unified(path, old, new)
         yield FileChange(
             path, group, change,
             sum(line.startswith("+") for line in lines[2:]),
@@ -231,7 +231,7 @@ def _changes(group: Group, before: Mapping[str, bytes], after: Mapping[str, byte
         )  # fmt: skip
 
 
-def _unified(path: str, old: bytes | None, new: bytes | None) -> list[str]:
+def unified(path: str, old: bytes | None, new: bytes | None) -> list[str]:
     """The lines of a unified diff, as git and patch read it; none for what is no text."""
     try:
         texts = [(content or b"").decode("utf-8", "surrogatepass") for content in (old, new)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -148,6 +149,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         steps=[step.path for step in procedure.walk() if not step.transparent],
         judges=sorted(procedure.judges) if procedure.accept else None,
         limits=context.gateway.budget.limits,
+        pid=os.getpid(),
     )
     warnings = () if sitting.resumed else procedure.warnings
     said = [f"{warning.code}: {warning.message} ({warning.span})" for warning in warnings]

@@ -5,7 +5,7 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 
 | event | fields beside `step` |
 |---|---|
-| run_started, run_resumed | run, name, requirement, sop, model, sandbox, repo, steps (the procedure's step paths in order), judges (those that `accept` reads), limits |
+| run_started, run_resumed | run, name, requirement, sop, model, sandbox, repo, steps (the procedure's step paths in order), judges (those that `accept` reads), limits, pid (of the process that drives it) |
 | step_started | id, role, kind, item, round, why (in words), made_of (what goes into it → hash; empty without a key) |
 | step_skipped | reason |
 | items | item, round, needs: of a for_each, each item's key → the keys that it needs, each after those |

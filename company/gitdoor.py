@@ -195,9 +195,10 @@ def parent_of(commit: bytes) -> str | None:
 def commit_of(repo: git.Repo, sha: str) -> bytes | None:
     """The raw commit with this id; None when there is none."""
     try:
-        return repo.git.get_object_data(sha)[3]
+        _, kind, _, raw = repo.git.get_object_data(sha)
     except ValueError:
         return None
+    return raw if kind in ("commit", b"commit") else None
 
 
 def follows(repo: git.Repo, sha: str, earlier: str) -> bool:

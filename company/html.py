@@ -227,13 +227,13 @@ def _test_run(run: TestRun) -> str:
     for case in sorted(run.cases, key=lambda case: (case.outcome == "passed", not case.required))[:_MOST_ENTRIES]:
         passed = case.outcome == "passed"
         decides = "" if case.required else ' <span class="note">does not decide</span>'
-        rows.append((f"{_code(case.id)}{decides}{_why(case)}", _badge(passed, case.outcome, "span")))
+        rows.append((_badge(passed, case.outcome, "span"), f"{_code(case.id)}{decides}{_why(case)}"))
     problems = _listed(escaped(problem) for problem in run.problems)
     output = f"<details><summary>output</summary>{text_html(run.output)}</details>" if run.output else ""
     return "".join([
         _badge(run.passed, run.summary),
         f"<h4>found before the tests ran</h4>{problems}" if problems else "",
-        _table(("test", "outcome"), rows) if rows else "",
+        _table(("outcome", "test"), rows) if rows else "",
         _left_out(len(run.cases) - _MOST_ENTRIES, "test"),
         output,
     ])  # fmt: skip

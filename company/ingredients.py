@@ -26,6 +26,8 @@ FORMAT = 2
 """Raised when this program makes something else of the same ingredients; what was kept before counts no more."""
 KEYED = frozenset({"role", "run", "gate"})
 """The kinds of step that have a result of their own; the results of the others are made of theirs."""
+NEVER = "it was never done here"
+"""Why a step is done that no earlier run came to."""
 LENGTH = 20
 """Hexadecimal digits of an ingredient's hash, since the journal keeps them all: 80 bits."""
 
@@ -125,7 +127,7 @@ def reason(ident: str, made_of: Ingredients, context: RunContext, kept_of: str) 
         return f"nothing that goes into it has changed since {kept_of}"
     before = earlier.ingredients.get(ident)
     if before is None:
-        return f"{earlier.run} did not come to it" if earlier.run else "it was never done here"
+        return f"{earlier.run} did not come to it" if earlier.run else NEVER
     changed = [name for name in {**before, **made_of} if before.get(name) != made_of.get(name)]
     if changed == ["--from"]:
         return "it was asked for with --from"

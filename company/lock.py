@@ -38,10 +38,39 @@ class Lock:
         """Whether this process holds the folder."""
         return folder.resolve() in cls._held
 
+    @classmethod
+    def is_free(cls, folder: Path) -> bool:
+        """Whether nobody holds the folder; one in which nothing can be written is free."""
+        from filelock import FileLock, Timeout
+
+        busy = _inside(folder.resolve()) / "busy"
+        if not busy.exists():
+            return True
+        try:
+            with FileLock(busy, timeout=0, thread_local=False):
+                return True
+        except Timeout:
+            return False
+        except OSError:
+            return True
+
+    @classmethod
+    def holder(cls, folder: Path) -> int:
+        """The pid of the process that holds the folder; 0 where none of this machine does, or it is not certain which."""
+        import psutil
+
+        inside = _inside(folder.resolve())
+        try:
+            pid = int((inside / "pid").read_text())  # stays after its process, whose number may be another's now
+            opened = psutil.Process(pid).open_files()
+            return pid if any(Path(one.path) == inside / "busy" for one in opened) else 0
+        except (OSError, ValueError, psutil.Error):
+            return 0
+
     def __enter__(self) -> Lock:
         from filelock import FileLock, Timeout
 
-        inside = self._folder / (".git/company" if (self._folder / ".git").is_dir() else ".company")
+        inside = _inside(self._folder)
         with disk_errors("lock the folder", self._folder):
             inside.mkdir(parents=True, exist_ok=True)
             lock = FileLock(inside / "busy", timeout=self._wait, thread_local=False)
@@ -70,3 +99,7 @@ class Lock:
             f"{self._folder} is busy, {f'pid {owner}' if owner else 'another process'} is running in it",
             hint="wait until it has ended, or stop it" + (f": kill {owner}" if owner else ""),
         )
+
+
+def _inside(folder: Path) -> Path:
+    return folder / (".git/company" if (folder / ".git").is_dir() else ".company")

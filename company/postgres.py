@@ -116,6 +116,11 @@ class Postgres:
         rows = self._ask("SELECT split_part(name, '/', 2) FROM company_kept WHERE name LIKE %s", _REQUESTS)
         return list(dict.fromkeys([*(str(run) for (run,) in rows), *self._folder.runs()]))
 
+    def marks(self) -> dict[str, object]:
+        counted = dict(self._ask("SELECT run, count(*) FROM company_journal GROUP BY run"))
+        here = self._folder.marks()
+        return {run: (counted.get(run), here.get(run)) for run in self.runs()}
+
     def names(self) -> set[str]:
         rows = self._ask(
             "SELECT convert_from(data, 'UTF8')::json ->> 'name' FROM company_kept WHERE name LIKE %s", _REQUESTS

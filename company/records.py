@@ -46,6 +46,8 @@ class RunRecord:
     calls: int
     tokens: int
     seconds: float
+    cost_usd: float | None
+    """None where a price is unknown."""
     problem: str = ""
     """What is damaged, and the way out; empty where nothing is."""
 
@@ -109,17 +111,20 @@ def runs(store: Store) -> list[RunRecord]:
         try:
             records.append(record_of(store, run))
         except RunDamaged as error:
-            records.append(_damaged(store, run, error))
+            records.append(damaged(store, run, error))
     return sorted(records, key=lambda record: record.run, reverse=True)  # ids begin with the time, to the millisecond
 
 
 def record_of(store: Store, run: str) -> RunRecord:
     """How a run stands."""
-    request = read_request(store, run)
-    report = Report.of(store.events(run))
-    repo = store.home.parent / request.name
+    return standing(store, read_request(store, run), Report.of(store.events(run)))
+
+
+def standing(store: Store, request: Request, report: Report) -> RunRecord:
+    """How a run stands of which the journal tells this."""
+    run, repo = request.run, store.home.parent / request.name
     return RunRecord(
-        run=request.run,
+        run=run,
         name=request.name,
         repo=repo,
         sop=request.sop,
@@ -131,10 +136,11 @@ def record_of(store: Store, run: str) -> RunRecord:
         calls=report.calls,
         tokens=report.prompt_tokens + report.completion_tokens,
         seconds=report.seconds,
+        cost_usd=report.usd,
     )
 
 
-def _damaged(store: Store, run: str, error: RunDamaged) -> RunRecord:
+def damaged(store: Store, run: str, error: RunDamaged) -> RunRecord:
     """A run whose request cannot be read, as its journal tells of it."""
     events = list(store.events(run))
     report, told = Report.of(events), next((event for event in events if event["event"] == "run_started"), {})
@@ -152,6 +158,7 @@ def _damaged(store: Store, run: str, error: RunDamaged) -> RunRecord:
         calls=report.calls,
         tokens=report.prompt_tokens + report.completion_tokens,
         seconds=report.seconds,
+        cost_usd=report.usd,
         problem=f"{error}; {error.hint}",
     )
 
@@ -221,9 +228,14 @@ def files_of(store: Store, record: RunRecord) -> dict[str, str]:
 
 def keep(store: Store, request: Request, procedure: Procedure) -> None:
     """Keep what a resumed sitting needs: every file of the procedure as it was, and last the request."""
-    for name, text in {own_file(procedure.name): procedure.text, **procedure.sources}.items():
+    for name, text in library_of(procedure).items():
         store.put(f"runs/{request.run}/library/{name}", text.encode())
     keep_request(store, request)
+
+
+def library_of(procedure: Procedure) -> dict[str, str]:
+    """The procedure with every file that it uses, as a library of its own: path → text."""
+    return {own_file(procedure.name): procedure.text, **procedure.sources}
 
 
 def keep_request(store: Store, request: Request) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from company.checkpoints import pruned
-from company.errors import WorkspaceBusy, WorkspaceError
+from company.errors import WorkspaceError
 from company.events import Event, read
 from company.lock import Lock
 from company.workspace import write_atomic
@@ -54,6 +54,9 @@ class Store(Protocol):
 
     def runs(self) -> list[str]:
         """The ids of all runs."""
+
+    def marks(self) -> dict[str, object]:
+        """Every run → something that is another as soon as its journal or its request is."""
 
     def names(self) -> set[str]:
         """The names of repositories that lie on other machines, and so are taken here."""
@@ -110,6 +113,15 @@ class Folder:
     def runs(self) -> list[str]:
         return [path.parent.name for path in (self.home / "runs").glob("*/request.json")]
 
+    def marks(self) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for path in (self.home / "runs").glob("*/request.json"):
+            with suppress(OSError):
+                found[path.parent.name] = path.stat().st_mtime_ns, 0, 0
+                journal = (path.parent / "events.jsonl").stat()
+                found[path.parent.name] = path.stat().st_mtime_ns, journal.st_mtime_ns, journal.st_size
+        return found
+
     def names(self) -> set[str]:
         return set()
 
@@ -130,15 +142,7 @@ class Folder:
         yield
 
     def is_driven(self, run: str, repo: Path) -> bool:
-        if not (repo / ".git").is_dir():
-            return False
-        try:
-            with Lock(repo, wait=0):
-                return False
-        except WorkspaceBusy:
-            return True
-        except WorkspaceError:
-            return False  # nothing can be written there, so nothing runs in it
+        return (repo / ".git").is_dir() and not Lock.is_free(repo)
 
     @asynccontextmanager
     async def checkpoints(self, notice: Notice) -> AsyncIterator[BaseCheckpointSaver[Any]]:

@@ -48,6 +48,12 @@ def waiting(events: Iterable[Event], objects: Objects, procedure: Procedure) -> 
         objects: with the artifacts that the procedure declares.
         procedure: the run's own, as it was kept.
     """
+    found = opened_gates(events)
+    return [_question(event, objects, site_of(procedure, event["step"])) for event in found.values()]
+
+
+def opened_gates(events: Iterable[Event]) -> dict[str, Event]:
+    """Id → `gate_opened`, of the gates that a journal tells of as opened and not as decided."""
     found: dict[str, Event] = {}
     for event in events:
         if event["event"] in ("gate_opened", "gate_decided"):
@@ -56,7 +62,7 @@ def waiting(events: Iterable[Event], objects: Objects, procedure: Procedure) -> 
             found[event["id"]] = event
         elif event["event"] == "run_finished" and event["status"] in FINISHED:
             found.clear()
-    return [_question(event, objects, site_of(procedure, event["step"])) for event in found.values()]
+    return found
 
 
 def opened(question: Question, objects: Objects) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -230,10 +231,10 @@ class Repository:
             )
             return sha
 
-    def log(self, tip: str | None = None) -> list[Commit]:
-        """The commits from `tip`, by default HEAD, back along first parents, newest first."""
+    def log(self, tip: str | None = None, most: int | None = None) -> list[Commit]:
+        """The commits from `tip`, by default HEAD, back along first parents, newest first; at most so many."""
         with self.opened() as repo:
-            return list(self._history(repo, tip))
+            return list(islice(self._history(repo, tip), most))
 
     def head(self) -> str | None:
         """The id of the commit at HEAD; None before the first one."""

@@ -29,6 +29,8 @@ def test_it_carries_procedures_roles_and_prompts(wheel: Path) -> None:
         "company/sop/explanations.md",
         "company/llm/prices.toml",
         "company/html.css",
+        "company/handout.html.j2",
+        "company/handout.md.j2",
     } <= names
     assert not any(name.startswith(("tests/", "benchmarks/", "workspace/")) for name in names)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
@@ -42,6 +43,11 @@ def look(folder: Path, dataset: str, tasks: int, model: str, sops: Mapping[str, 
         return len(before)  # a measurement that is gone on with, or printed again, is the same look
     append(path, entry)
     return len(before) + 1
+
+
+def counts(folder: Path) -> dict[str, int]:
+    """Data set → how often its test half was looked at, as the ledger in a results' folder has it."""
+    return dict(Counter(str(each.get("dataset")) for each in _read(folder / NAME)))
 
 
 def _read(path: Path) -> Iterable[dict[str, Any]]:

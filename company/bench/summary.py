@@ -24,6 +24,19 @@ OPEN_SPLIT = "dev"
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A run that somebody may look at."""
+
+    run: str
+    workspace: str
+
+    @property
+    def command(self) -> str:
+        """Shows it."""
+        return f"company show {shlex.quote(self.run)} --workspace {shlex.quote(self.workspace)}"
+
+
+@dataclass(frozen=True)
 class Flip:
     """A task that a procedure passes more often than the baseline, or less often."""
 
@@ -36,10 +49,10 @@ class Flip:
     """Category of the failing run, of whichever of the two."""
     detail: str
     """What the judge said of it; empty where that must not be seen."""
-    command: str
-    """Shows the failing run."""
-    other: str
-    """Shows the run that passed."""
+    failed: Shown
+    """The failing run."""
+    passed: Shown
+    """The run that passed."""
 
 
 @dataclass(frozen=True)
@@ -204,8 +217,8 @@ def _flips(rows: Sequence[Row], base: Sequence[Row], against: Comparison) -> lis
                 variation=rows[0].get("variation") or "",
                 failure=_failure(failed),
                 detail=_detail(failed),
-                command=_show(failed),
-                other=_show(passed),
+                failed=_shown(failed),
+                passed=_shown(passed),
             )
         )
     return found
@@ -227,9 +240,8 @@ def _detail(row: Row) -> str:
     return clean(row["judged"].get("detail") or "") if row["split"] == OPEN_SPLIT else ""
 
 
-def _show(row: Row) -> str:
-    run, workspace = (shlex.quote(clean(row[what], 1000)) for what in ("run", "workspace"))
-    return f"company show {run} --workspace {workspace}"
+def _shown(row: Row) -> Shown:
+    return Shown(clean(row["run"], 1000), clean(row["workspace"], 1000))
 
 
 # --- notes -----------------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ def _flips(flips: Sequence[Flip], most: int) -> Table:
     rows = [
         [
             clean(flip.task), " ".join(filter(None, (flip.sop, flip.model, flip.variation))),
-            "gained" if flip.gained else "lost", flip.failure, flip.detail, flip.command,
+            "gained" if flip.gained else "lost", flip.failure, flip.detail, flip.failed.command,
         ]
         for flip in shown
     ]  # fmt: skip

@@ -6,6 +6,7 @@ may have its own.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,6 +47,11 @@ def json_schema(roles: Iterable[str] = (), procedures: Iterable[str] = ()) -> di
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": definitions}
     resolved: dict[str, Any] = _resolve({**head, **top})
     return resolved
+
+
+def schema_text(roles: Iterable[str] = (), procedures: Iterable[str] = ()) -> str:
+    """The schema as a file."""
+    return json.dumps(json_schema(roles, procedures), indent=1) + "\n"
 
 
 def _offered(names: Iterable[str], pattern: str, description: str) -> dict[str, Any]:

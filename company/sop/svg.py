@@ -7,7 +7,7 @@ piece: `studio/static/picture.css`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from itertools import pairwise
 from string import Template
@@ -18,10 +18,12 @@ from company.sop.procedure import Procedure
 LIGHT = {
     "page": "#ffffff", "ink": "#1f2328", "soft": "#59636e", "line": "#6e7781", "edge": "#8c959f", "frame": "#f3f5f7",
     "role": "#dbeafe", "run": "#dcfce7", "gate": "#fef3c7", "start": "#e5e7eb", "back": "#b45309",
+    "done": "#116329", "bad": "#a40e26", "busy": "#0757b5",
 }  # fmt: skip
 DARK = {
     "page": "#0d1117", "ink": "#e6edf3", "soft": "#9aa4b0", "line": "#8b949e", "edge": "#6e7681", "frame": "#161b22",
     "role": "#1e3a5f", "run": "#14432a", "gate": "#4a3a0f", "start": "#30363d", "back": "#f0a35e",
+    "done": "#6fdd8b", "bad": "#ff9a94", "busy": "#79b8ff",
 }  # fmt: skip
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 _RULES = Template(
@@ -43,25 +45,38 @@ _RULES = Template(
             ".back { stroke: $back; stroke-width: 1.8; stroke-dasharray: 2 4; stroke-linecap: round }",
             ".tip { fill: $edge }",
             ".tip-back { fill: $back }",
+            ".state { stroke: $page; stroke-width: 1.5 }",
+            ".sign { font-size: 12px; font-weight: 700; fill: $page }",
+            ".is-done { fill: $done }",
+            ".is-failed, .is-stopped { fill: $bad }",
+            ".is-running { fill: $busy }",
+            ".is-skipped, .is-waiting { fill: $edge }",
         )
     )
 )
 _SUNK = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML cannot hold."""
+SIGNS = {"done": "✓", "failed": "✗", "running": "▶", "stopped": "■", "skipped": "–", "waiting": "·"}
+"""How a step's state is marked in a picture of a run."""
 
 
-def svg(procedure: Procedure) -> str:
-    """The picture of a procedure, a whole document."""
+def svg(procedure: Procedure, states: Mapping[str, str] | None = None, *, styled: bool = True) -> str:
+    """The picture of a procedure, a whole document; not `styled`, it is for a page that has the rules.
+
+    Args:
+        states: of a run, how each step stands, by path: one of `SIGNS`.
+    """
     picture = layout(procedure)
     about = f"{procedure.name}: {procedure.description}" if procedure.description else procedure.name
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="company-sop" role="img" width="{picture.width:g}" '
         f'height="{picture.height:g}" viewBox="0 0 {picture.width:g} {picture.height:g}">',
         f"<title>{xml(about)}</title>",
-        f"<style>{_style()}</style>",
+        *([f"<style>{_style()}</style>"] if styled else []),
         f"<defs>{_marker('tip')}{_marker('tip-back')}</defs>",
         '<rect width="100%" height="100%" class="page"/>',
         *_body(picture),
+        *_signs(picture, states or {}),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
@@ -124,6 +139,15 @@ def _frame(frame: Box) -> list[str]:
 def _box(box: Box) -> list[str]:
     middle = box.y + (box.h - len(box.lines) * LINE) / 2 + LINE - 5
     return [*_shape(box), *_lines(box.lines, box.x + box.w / 2, middle, "middle")]
+
+
+def _signs(picture: Layout, states: Mapping[str, str]) -> Iterator[str]:
+    """A coloured spot with a sign at the corner of each step and frame whose state is known."""
+    for box in (*picture.frames, *picture.boxes):
+        if (state := states.get(box.path)) in SIGNS:
+            x, y = box.x + box.w - 4, box.y + 4
+            yield f'<g><title>{xml(box.path)}: {state}</title><circle cx="{x:g}" cy="{y:g}" r="9" class="state is-{state}"/>'
+            yield f'<text x="{x:g}" y="{y + 4:g}" text-anchor="middle" class="sign">{SIGNS[state]}</text></g>'
 
 
 def _shape(box: Box) -> list[str]:

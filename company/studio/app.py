@@ -14,7 +14,18 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from company.errors import Broken, CompanyError, UsageError
-from company.studio import listing, run_page
+from company.studio import (
+    actions,
+    bench_page,
+    comparison_page,
+    editor,
+    gates_page,
+    listing,
+    repository_page,
+    run_page,
+    sops_page,
+    starting,
+)
 from company.studio.guard import Guard
 from company.studio.pages import page
 
@@ -33,7 +44,15 @@ def application(desk: Desk, token: str) -> ASGIApp:
     made = Starlette(
         routes=[
             *listing.ROUTES,
+            *starting.ROUTES,
+            *actions.ROUTES,
+            *gates_page.ROUTES,
             *run_page.ROUTES,
+            *sops_page.ROUTES,
+            *editor.ROUTES,
+            *repository_page.ROUTES,
+            *comparison_page.ROUTES,
+            *bench_page.ROUTES,
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         exception_handlers={HTTPException: _refused, CompanyError: _told, Exception: _broken},

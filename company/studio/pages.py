@@ -74,9 +74,15 @@ def render(template: str, **values: Any) -> str:
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
-    """A whole page; `base` is the address that everything in it is relative to, and ends with a slash."""
-    base = f"{request.scope['root_path']}/"
-    return HTMLResponse(render(template, base=base, here=request.scope["path"][len(base) :], **values), status)
+    """A whole page; `base` is the address that everything in it is relative to, and ends with a slash.
+
+    `top` is that of the workspace's own pages: another one where this is a page of a run of a measurement.
+    """
+    root = request.scope["root_path"]
+    base, top = (f"{quote(path)}/" for path in (root, request.scope.get("app_root_path", root)))
+    query = f"?{request.url.query}" if request.url.query else ""
+    here = f"{quote(request.scope['path'])[len(base) :]}{query}"
+    return HTMLResponse(render(template, base=base, top=top, here=here, **values), status)
 
 
 def stream(request: Request, *feeds: Feed) -> Response:

@@ -116,8 +116,8 @@ def test_tasks_that_went_the_other_way_lead_to_their_runs() -> None:
     assert len(summary.flips) == 33
     first = summary.flips[0]
     assert (first.task, first.gained, first.failure) == ("t0", True, "wrong answer")
-    assert first.command == "company show r-t0-zero_shot --workspace 'out/work space'"
-    assert first.other == "company show r-t0-waterfall --workspace 'out/work space'"
+    assert first.failed.command == "company show r-t0-zero_shot --workspace 'out/work space'"
+    assert first.passed.command == "company show r-t0-waterfall --workspace 'out/work space'"
     text = markdown(summary, most_flips=10)
     assert "30 gained and 3 lost against zero_shot; 10 are shown" in text
     assert text.count("| lost | wrong answer |") == 3
@@ -129,8 +129,8 @@ def test_with_several_seeds_the_failing_and_the_passing_run_are_found() -> None:
     rows = [row("a", "zero_shot", passed, seed=seed, run=f"z{seed}") for seed, passed in seeds]
     rows += [row("a", "debate", True, seed=seed, run=f"d{seed}") for seed, _ in seeds]
     (flip,) = summarise(rows).flips
-    assert "show z1 " in flip.command
-    assert "show d0 " in flip.other
+    assert "show z1 " in flip.failed.command
+    assert "show d0 " in flip.passed.command
 
 
 def test_the_tables() -> None:

@@ -13,7 +13,7 @@ import yaml
 
 from company import wiring
 from company.artifacts import TestRun
-from company.cli_diff import _asked, diff
+from company.cli_diff import diff
 from company.cli_runs import show
 from company.differences import _files
 from company.engine import NewRun
@@ -22,6 +22,7 @@ from company.events import Journal
 from company.executions import executions
 from company.records import Request
 from company.settings import Settings
+from company.sides import asked
 from tests.engine.running import CHECKS, INTERFACE, OUTLINE, REQUIREMENT, RIGHT, WRONG, start
 
 SOP = """sop: 1
@@ -97,7 +98,7 @@ def test_what_was_asked_is_said_in_words() -> None:
         ("limit calls", None, "no limit"), ("--from a", 2, "asked for 2 times"), ("model", "openai:m", "openai:m"),
         ("edit of code.do[a.py]#1", True, "taken over"), ("edits of other files", None, "none"),
     ]  # fmt: skip
-    assert [_asked(name, value) for name, value, _ in said] == [words for _, _, words in said]
+    assert [asked(name, value) for name, value, _ in said] == [words for _, _, words in said]
 
 
 def test_a_run_against_itself_differs_in_nothing(

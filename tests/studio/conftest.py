@@ -49,7 +49,13 @@ def page(browser: object) -> Iterator[object]:
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     context.set_default_timeout(15_000)
     made = context.new_page()
-    made.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+
+    def hear(said: object) -> None:
+        refused = any(f"status of {status} " in said.text for status in (409, 422))  # a form that is shown again
+        if said.type in ("error", "warning") and not refused:
+            complaints.append(said.text)
+
+    made.on("console", hear)
     made.on("pageerror", lambda error: complaints.append(str(error)))
     made.on(
         "request",

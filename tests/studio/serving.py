@@ -21,11 +21,12 @@ def company(*words: str, workspace: Path, stdin: str | None = None) -> dict[str,
 
 
 @contextmanager
-def serving(workspace: Path, **environment: str) -> Iterator[str]:
-    """A studio of the workspace; its address, with a slash at the end."""
+def serving(workspace: Path, folder: Path | None = None, **environment: str) -> Iterator[str]:
+    """A studio of the workspace, begun in a folder; its address, with a slash at the end."""
     process = subprocess.Popen(
         [sys.executable, "-m", "company", "serve", "--no-browser", "--workspace", str(workspace)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
+        cwd=folder,
     )  # fmt: skip
     try:
         assert process.stdout

@@ -12,7 +12,7 @@ def test_a_run_that_ends_while_one_looks_appears_without_a_reload(page: object, 
         page.evaluate("window.kept = true")
         company("run", "Say hello", "--name", "hello", "--sop", "zero_shot", "--dry-run", workspace=tmp_path)
         page.get_by_role("link", name="hello").wait_for()
-        page.locator("#runs .state", has_text="delivered").wait_for()
+        page.locator("#runs .state", has_text="dry run").wait_for()
         assert page.evaluate("window.kept")
         page.goto("about:blank")
 

@@ -11,7 +11,7 @@ import pytest
 from git_cli import git
 from test_repository import commit
 
-from company import branches
+from company import branches, browse
 from company.errors import UnsafePath, WorkspaceError
 from company.workspace import Repository
 
@@ -34,6 +34,11 @@ def everything(repo: Repository) -> None:
     branches.switch(repo, f"at-{repo.head()}", str(repo.head()), work.entries)
     repo.restore()
     repo.files(), repo.log(), repo.head()
+    tip = str(repo.head())
+    with repo.opened() as opened:
+        assert browse.writers(opened, tip, "a.txt", 1) == [repo.log()[1].sha]
+        assert browse.belongs(opened, tip, tip)
+        assert browse.archive(opened, tip, "all", 0)
 
 
 def config(*pairs: tuple[str, str]) -> Callable[[Path, Path], None]:
