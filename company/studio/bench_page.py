@@ -202,5 +202,5 @@ ROUTES = [
     Route("/bench", listing),
     Mount("/bench/of/{dataset}/{sop}/{task}", app=inside),
     Route("/bench/{file}", result),
-    Route("/bench/{file}/{picture}.svg", picture),
+    Route("/bench/{file}/{picture:path}.svg", picture),
 ]

@@ -18,7 +18,7 @@ from company.browse import MOST_CHANGES, MOST_SENT, MOST_SHOWN
 from company.errors import UsageError
 from company.gitdoor import Commit, Entry
 from company.html import code_html, diff_html, markdown_html
-from company.records import RunRecord
+from company.records import Request, RunRecord
 from company.report import Report
 from company.studio.pages import path_to
 from company.workspace import Repository
@@ -111,9 +111,14 @@ class Shown:
     repo: git.Repo
 
     @cached_property
+    def request(self) -> Request:
+        """What was asked."""
+        return records.read_request(self.desk.store, self.record.run)
+
+    @property
     def branch(self) -> str:
         """Where the run commits."""
-        return records.read_request(self.desk.store, self.record.run).branch
+        return self.request.branch
 
     @cached_property
     def tip(self) -> str:
@@ -218,7 +223,7 @@ class Shown:
         text = self._text(readme.entry) if readme else None
         everything = gitdoor.walk(self.repo, gitdoor.tree_at(self.repo, sha)) if not path else {}
         return {
-            "rows": rows, "more": len(found) - len(shown), "readme": markdown_html(text) if text else "",
+            "rows": rows, "more": len(found) - len(shown), "readme": markdown_html(text) if text else "", "readme_name": readme.name if readme else "",
             "unpacked": [name for name, each in everything.items() if not browse.packable(name, each)],
         }  # fmt: skip
 
