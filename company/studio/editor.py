@@ -181,12 +181,9 @@ async def _answer(
         del parts["picture"]  # the last one stays
     marks = [each for each in found["findings"] if each["here"] or not each["place"]]
     answer = {
-        "parts": parts,
-        "marks": marks,
-        "checks": found["checks"],
-        "seen": given["seen"],
+        "parts": parts, "marks": marks, "steps": found["steps"], "checks": found["checks"], "seen": given["seen"],
         "saved": opened.text == text,
-    }
+    }  # fmt: skip
     return JSONResponse(answer)  # of another status the browser would complain on its console
 
 
