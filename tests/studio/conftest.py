@@ -29,9 +29,9 @@ def studio(workspace: Path) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    """Chromium."""
+    """Chromium; not for longer than a module, since while it is there no other test can run an event loop."""
     if not CHROMIUM:
         pytest.skip("chromium is not installed: scripts/browser")
     from playwright.sync_api import sync_playwright
