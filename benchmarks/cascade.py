@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from cascade_tasks import Task, refuse_secrets, tasks
 from pydantic import SecretStr
 
+from company.bench import tasks as bench
 from company.cache import Replies
 from company.errors import ModelError, StepFailed
 from company.events import Event, Journal
@@ -122,10 +123,18 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             continue
 
 
-async def replies(name: str, data: Path, model: str, samples: int, parallel: int, out: Path, limit: int) -> int:
+def is_dev(name: str, task: Task) -> bool:
+    """Whether a task is of the half that things are tried out on."""
+    judge = bench.Judge("tests", {})
+    return bench.Task(name, task.name.removeprefix("MBPP/"), task.requirement, judge).half == "dev"
+
+
+async def replies(
+    name: str, data: Path, model: str, samples: int, parallel: int, out: Path, limit: int, *, dev: bool = False
+) -> int:
     """Ask for what `out` does not have yet; how many answers could not be had."""
     settings = load_settings()
-    wanted = list(tasks(name, data))[: limit or None]
+    wanted = [task for task in tasks(name, data) if not dev or is_dev(name, task)][: limit or None]
     known = {(line["task"], line["sample"]) for line in read_lines(out) if line["model"] == model}
     todo = [(task, sample) for sample in range(samples) for task in wanted if (task.name, sample) not in known]
     if out.exists() and not out.read_bytes().endswith(b"\n"):
@@ -170,6 +179,7 @@ def main() -> None:
     )
     asking.add_argument("--parallel", type=int, default=32, help="requests at the same time")
     asking.add_argument("--limit", type=int, default=0, help="the first tasks alone; 0 is all")
+    asking.add_argument("--dev", action="store_true", help="of the half alone that things are tried out on")
     asking.add_argument("--out", type=Path, required=True, help="lines that are there are not asked for again")
     judging.add_argument("--parallel", type=int, default=2, help="sandboxes at the same time")
     judging.add_argument(
@@ -191,7 +201,16 @@ def main() -> None:
     if given.stage == "replies":
         sys.exit(
             asyncio.run(
-                replies(given.set, given.data, given.model, given.samples, given.parallel, given.out, given.limit)
+                replies(
+                    given.set,
+                    given.data,
+                    given.model,
+                    given.samples,
+                    given.parallel,
+                    given.out,
+                    given.limit,
+                    dev=given.dev,
+                )
             )
             > 0
         )

@@ -22,7 +22,8 @@ from cascade_tasks import FILE, Task
 
 from company.artifacts import Checks, Design, FileSpec, Part
 from company.cache import digest
-from company.examples import calls_in, is_literal
+from company.examples import calls_in
+from company.literals import is_literal
 from company.llm.qa import MOST_EXAMPLES
 from company.sandbox import Limits, Sandbox, Spec, choose, run_tests, verdict
 from company.testgen import from_checks, from_design, module_of, parameters_of, usable_checks

@@ -250,8 +250,34 @@ class TestRun(Artifact):
     """
     sandbox: str
     """The back end that ran them."""
+    stated: int = 0
+    """How many of the required tests are examples that the requirement itself states. With 0, `passed` says only that the code and
+    QA's reading of the requirement agree."""
     failed_before: int | None = None
     """How many of the new tests that must pass did not before the change; None where there was nothing before."""
+
+
+class Selection(Artifact):
+    """Which of several programs for one requirement to go on with, by what they do when they are run. It is measured, no role writes it."""
+
+    files: list[SourceFile]
+    """The chosen program."""
+    candidates: int
+    """Programs that were compared."""
+    stated: int
+    """Examples that the requirement states and that were run; 0 where it states none."""
+    holds: bool
+    """Whether the chosen program gives what each of them says."""
+    agreeing: int
+    """Programs that do what the chosen one does, itself among them. 1 where there was nothing to compare them on."""
+    share: float
+    """`agreeing` of `candidates`, 0 to 1."""
+    inputs: int
+    """Inputs on which the chosen program gives a value: those of checks and those that are derived from them."""
+    set_aside: list[str]
+    """Checks of QA's own, by what they call, that the chosen program and all that agree with it contradict: they are suspect."""
+    summary: str
+    """One line for people: ``3 of 4 candidates agree on 20 inputs, 2 of 2 examples hold``."""
 
 
 class CommandResult(Artifact):
@@ -287,7 +313,7 @@ BUILT_IN: dict[str, type[Artifact]] = {
     cls.__name__: cls
     for cls in (
         Prd, Requirement, Design, FileSpec, Part, SourceFile, Patch, Checks, Check, TestFile, TestRun, CommandResult,
-        Review, Decision, Change, ChangePlan, Codebase,
+        Review, Decision, Change, ChangePlan, Codebase, Selection,
     )
 }  # fmt: skip
 """The artifact names that a procedure may use without declaring them."""

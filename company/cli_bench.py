@@ -54,8 +54,17 @@ def bench(
         Path | None, typer.Option(metavar="FILE", help="The results; bench/RESULTS.jsonl in the workspace by default.")
     ] = None,
     parallel: Annotated[
-        int | None, typer.Option(min=1, max=64, metavar="N", help="Runs at once; 1 for the embedded model, else 4.")
+        int | None,
+        typer.Option(
+            min=1, max=256, metavar="N", help="Runs at once; 1 for the embedded model, 1 a core --on, else 4."
+        ),
     ] = None,
+    on: Annotated[
+        str,
+        typer.Option(
+            metavar="ray|ADDRESS", help="Spread the runs over a Ray cluster: one made here, or a running one."
+        ),
+    ] = "",
     workspace: WorkspaceOption = WORKSPACE,
     plain: Annotated[bool, typer.Option(help="Lines instead of the live view.")] = False,
     as_json: Annotated[
@@ -69,6 +78,8 @@ def bench(
     from rich.console import Console
 
     from company.bench import datasets, figures, looks, runner, tables
+    from company.bench.cluster import Cluster, check_address
+    from company.bench.making import Here
     from company.bench.summary import summarise
     from company.bench.tasks import chosen
     from company.llm import providers
@@ -79,6 +90,8 @@ def bench(
 
     if split not in _SPLITS:
         raise UsageError(f"there is no split `{split}`", hint="the splits are dev, test and all")
+    if on:
+        check_address(on)
     console, settings = console_on_stderr(), load_settings()
     model = model or settings.model
     providers.check_name(model, settings)
@@ -106,11 +119,11 @@ def bench(
     names = ", ".join(each.name for each in procedures.values())
     say(f"{len(tasks)} of {len(every)} tasks by {names} with {model}, each {seeds} times: runs: {len(jobs)}")
     with _shown(console, plain=plain) as (tell, progress):
-        measured = runner.Bench(
-            jobs, settings, results, tell, asyncio.Event(),
-            parallel=parallel or (1 if model.startswith("local:") else 4),
-            unsafe_no_sandbox=unsafe_no_sandbox, user_dir=own_folder(), progress=progress,
-        )  # fmt: skip
+        at_once = parallel or (1 if model.startswith("local:") else 4)
+        place: runner.Place = Here(settings, at_once, unsafe_no_sandbox, own_folder(), progress)
+        if on:
+            place = Cluster(on, settings, say, parallel, unsafe_no_sandbox)
+        measured = runner.Bench(jobs, place, results, tell, asyncio.Event())
         asyncio.run(_until_stopped(measured, console))
     summary = summarise(measured.rows)
     if as_json:

@@ -55,7 +55,7 @@ def serve(
         server = Server(
             uvicorn.Config(
                 application(desk, token), log_level="warning", access_log=False, lifespan="off", ws="none",
-                server_header=False, timeout_graceful_shutdown=1,
+                server_header=False, proxy_headers=False, timeout_graceful_shutdown=1,
             )
         )  # fmt: skip
         print(address, flush=True)

@@ -13,6 +13,7 @@
     │   └── Refused           a person said no at a gate
     └── Broken                the machine under us
         ├── SandboxUnavailable  no safe way to run generated code here                     exit 5
+        ├── MachineLost         a machine of a cluster went away, with a run under way      exit 1
         ├── WorkspaceError      disk, permission, git                                      exit 1
         │   └── RunDamaged      what is kept of a run cannot be read
         ├── WorkspaceBusy       another run holds the lock                                 exit 1
@@ -138,6 +139,10 @@ class SandboxUnavailable(Broken):
     """There is no safe way to run generated code on this machine."""
 
     exit_code = 5
+
+
+class MachineLost(Broken):
+    """The machines of a cluster that made a run went away, or none is left that takes it."""
 
 
 class WorkspaceError(Broken):

@@ -14,10 +14,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from company.artifacts import Call, Check, Command
+from company.literals import CALL, call_ends, is_literal, literal_at
+from company.pairs import Pair, pairs_in
 
-CALL = re.compile(r"(?<![\w.])([A-Za-z_]\w*)\(")
 _GIVES = re.compile(
-    r"[`'\"]*\s*(?:should |must |will |would )?(?:returns?|gives?|is|are|equals?|yields?|becomes|evaluates to|->|→|=>|==|=)\s*(?:the (?:list|string|number|dict\w*|tuple)\s+)?[`]*",
+    r"[`'\"]*\s*(?:#\s*)?(?:should |must |will |would )?(?:returns?|gives?|is|are|equals?|yields?|becomes|evaluates to|[-=]+>|[→➔➙➛➜➝➞⇒⟶⟹↦]|==|=)\s*(?:the (?:list|string|number|dict\w*|tuple)\s+)?[`]*",
     re.IGNORECASE,
 )
 _LINKS = r"[`'\")]*\s*[.,;:(]*\s*(?:(?:and|but|when|where|while|it|this|which|that|the (?:result|value|answer))\s+)*"
@@ -30,7 +31,7 @@ _BUT = re.compile(r"[`'\"]*,?\s*but\s+[`]*", re.IGNORECASE)
 _WAS_EXPECTED = re.compile(r"[`'\"]*\s+(?:was|is) expected", re.IGNORECASE)
 _INSTEAD = re.compile(r"[`'\"]*,?\s*(?:instead of|rather than)\s+[`]*", re.IGNORECASE)
 _NOUN = re.compile(
-    r"[`'\"]*\s+(?!(?:and|or|but|while|whereas|then|as|because|since|so|when|if|for|not|instead|rather|holds|which|where)\b)[a-z]+"
+    r"[`'\"]*\s+(?!(?:and|or|but|while|whereas|then|as|because|since|so|when|if|for|not|instead|rather|holds|which|where)\b)[a-z]+(?!\w*\()"
 )
 _WANTED = re.compile(r"\b(?:should|must|will|would)\b", re.IGNORECASE)
 _EXPECTED = re.compile(r"\b(?:expect(?:ed|s)?|want(?:ed|s)?|correct|right|after(?:wards)?|example)\b", re.IGNORECASE)
@@ -101,7 +102,17 @@ def calls_in(requirement: str, modules: Mapping[str, str], plain: Collection[str
                     calls=[call], commands=[],
                 )  # fmt: skip
             break
+    for pair in pairs_in(requirement, modules):
+        found.setdefault((pair.expression, pair.expected), _example(pair, requirement, modules))
     return [*found.values(), *_shown(requirement, modules, plain)]
+
+
+def _example(pair: Pair, requirement: str, modules: Mapping[str, str]) -> Check:
+    call = Call(
+        imports=f"from {modules[pair.name]} import {pair.name}", expression=pair.expression, expected=pair.expected
+    )
+    quote = " ".join(requirement[pair.place : pair.place + 200].split())
+    return Check(title=f"example of {pair.name}", quote=quote, calls=[call], commands=[])
 
 
 def _shown(requirement: str, modules: Mapping[str, str], plain: Collection[str]) -> Iterator[Check]:
@@ -295,18 +306,6 @@ def _fill(text: str, bound: Mapping[str, str]) -> str:
     return re.sub(r"\b[A-Z][A-Z0-9_]*\b", lambda match: bound.get(match[0], match[0]), text)
 
 
-def call_ends(text: str, opening: int) -> Iterator[int]:
-    """The place after the bracket that closes the one at `opening`; brackets inside strings do not count."""
-    for end in range(opening + 1, min(len(text), opening + 300) + 1):
-        if text[end - 1] == ")":
-            try:
-                ast.parse("f" + text[opening:end], mode="eval")
-            except (SyntaxError, ValueError):
-                continue
-            yield end
-            return
-
-
 def _is_concrete(text: str) -> bool:
     """Whether a call's arguments are all literals: a signature's are names."""
     call = ast.parse(text, mode="eval").body
@@ -316,21 +315,12 @@ def _is_concrete(text: str) -> bool:
     return bool(arguments) and all(is_literal(argument) for argument in arguments)
 
 
-def is_literal(node: ast.expr | str) -> bool:
-    """Whether an expression, parsed or as text, is a Python literal."""
-    try:
-        ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return False
-    return True
-
-
 def _stated(after: str) -> str:
     """The literal that the words after a call give as its value, or the error that it raises."""
     if said := _RAISES.match(after):
         first, end = f"raises {said[1]}", said.end()
     elif said := _GIVES.match(after):
-        first, length = _literal(after[said.end() :])
+        first, length = literal_at(after[said.end() :])
         end = said.end() + length
         if re.fullmatch(r"[-+.\d]+|None|True|False", first) and _NOUN.match(after[end:]):
             return ""  # `returns 2 items`
@@ -343,29 +333,9 @@ def _corrected(first: str, rest: str) -> str:
     """What a call must give where the words go on after what it gives: a bug report says both. Empty if that is not clear."""
     if other := _SHOULD.match(rest) or _BUT_EXPECTED.match(rest) or _INSTEAD.match(rest):
         error = re.match(r"(?:an? )?[`]*(\w*(?:Error|Exception))\b", rest[other.end() :])
-        return f"raises {error[1]}" if error else _literal(rest[other.end() :])[0]
+        return f"raises {error[1]}" if error else literal_at(rest[other.end() :])[0]
     if other := _BUT.match(rest):
-        value, length = _literal(rest[other.end() :])
+        value, length = literal_at(rest[other.end() :])
         if value and _WAS_EXPECTED.match(rest[other.end() + length :]):
             return value
     return first
-
-
-def _literal(rest: str) -> tuple[str, int]:
-    """The literal at the beginning of a text, and where it ends; empty if there is none."""
-    best = ""
-    length = 0
-    for end in range(1, min(len(rest), 200) + 1):
-        candidate = rest[:end].strip()
-        if not candidate or (end < len(rest) and (rest[end].isalnum() or rest[end] == "_")):
-            continue
-        if candidate[-1:] in ".,;" or re.search(r"\s(and|or|while|but)$", candidate):
-            continue
-        try:
-            value = ast.literal_eval(candidate)
-        except (ValueError, SyntaxError, TypeError, MemoryError):
-            continue
-        if isinstance(value, tuple) and not candidate.startswith("("):
-            break  # `"a", f("x")`: the comma belongs to the sentence
-        best, length = candidate, end
-    return best, length

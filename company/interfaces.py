@@ -11,7 +11,8 @@ import keyword
 import re
 from collections.abc import Sequence
 
-from company.examples import CALL, call_ends, is_literal, usages_in
+from company.examples import usages_in
+from company.literals import CALL, call_ends, is_literal
 
 _SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=[A-Z\"'`a-z(])")
 _CLASS = re.compile(r"\bclass(?:es)? `?([A-Z]\w*)`?")

@@ -10,7 +10,8 @@ import builtins
 import re
 import symtable
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
 
 from company.assemble import top_of
 
@@ -160,18 +161,114 @@ def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
                 yield first.value
 
 
-def complaints(code: str, known: Collection[str], placeholders: Collection[str]) -> list[str]:
-    """One sentence for each thing that must be mended, for the model."""
+class Finding(NamedTuple):
+    """What must be mended."""
+
+    line: int
+    text: str
+    """One sentence for the model."""
+
+
+def findings(code: str, known: Collection[str], placeholders: Collection[str]) -> list[Finding]:
+    """What must be mended in a piece of code, by kind of fault."""
+    tree = ast.parse(code)
     found = [
-        f"`{name}` is used and nowhere defined: define it, import it, or load it inside the function."
+        Finding(
+            _line(tree, name, ast.Name),
+            f"`{name}` is used and nowhere defined: define it, import it, or load it inside the function.",
+        )
         for name in undefined_names(code, known)[:4]
     ]
     found += [
-        f'The text "{text}" still holds a placeholder of the requirement: put the value in its place.'
+        Finding(
+            _line(tree, text, ast.Constant),
+            f'The text "{text}" still holds a placeholder of the requirement: put the value in its place.',
+        )
         for text in placeholders_left(code, placeholders)[:4]
     ]
     found += [
-        f"`{name}` of class `{owner}` is a method, and `self.{name} = …` hides it: give the attribute another name."
+        Finding(
+            _line(tree, name, ast.Attribute),
+            f"`{name}` of class `{owner}` is a method, and `self.{name} = …` hides it: give the attribute another name.",
+        )
         for owner, name in hidden_methods(code)[:4]
     ]
+    return [*found, *calls_that_do_not_fit(tree)[:4]]
+
+
+def complaints(code: str, known: Collection[str], placeholders: Collection[str]) -> list[str]:
+    """One sentence for each thing that must be mended, for the model."""
+    return [finding.text for finding in findings(code, known, placeholders)]
+
+
+def _line(tree: ast.Module, said: str, kind: type[ast.expr]) -> int:
+    """The first line on which a name, a text or an attribute stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, kind) and said in (
+            getattr(node, "id", None), getattr(node, "attr", None), str(getattr(node, "value", "")).strip(),
+        ):  # fmt: skip
+            return node.lineno
+    return 1
+
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "list": (list,), "dict": (dict,), "set": (set,),
+    "tuple": (tuple,), "bytes": (bytes,),
+}  # fmt: skip
+
+
+def calls_that_do_not_fit(tree: ast.Module) -> list[Finding]:
+    """Calls of the code's own functions and methods with too few or too many arguments, or literals of another type than annotated."""
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.decorator_list}
+    functions = {name: node for name, node in functions.items() if _times_bound(tree, name) == 1}
+    found: list[Finding] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in functions:
+            found += _misfits(node, functions[node.func.id], 0)
+        if not isinstance(node, ast.ClassDef) or node.bases or node.decorator_list:
+            continue
+        methods = {one.name: one for one in node.body if isinstance(one, ast.FunctionDef) and not one.decorator_list}
+        for call in ast.walk(node):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+                continue
+            target = call.func.value
+            if call.func.attr in methods and isinstance(target, ast.Name) and target.id == "self":
+                found += _misfits(call, methods[call.func.attr], 1)
     return found
+
+
+def _times_bound(tree: ast.Module, name: str) -> int:
+    """How often a name is defined or assigned anywhere: a call by that name may mean any of them."""
+    defined = sum(isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name for node in ast.walk(tree))
+    stored = sum(
+        isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load) for node in ast.walk(tree)
+    )
+    return defined + stored + sum(isinstance(node, ast.arg) and node.arg == name for node in ast.walk(tree))
+
+
+def _misfits(call: ast.Call, made: ast.FunctionDef, own: int) -> Iterator[Finding]:
+    """What does not fit of a call; `own` parameters are not given by it."""
+    plain = [*made.args.posonlyargs, *made.args.args][own:]
+    spread = any(isinstance(one, ast.Starred) for one in call.args) or any(each.arg is None for each in call.keywords)
+    if spread or made.args.vararg or made.args.kwarg or made.args.kwonlyargs:
+        return
+    given = len(call.args) + len(call.keywords)
+    least = len(plain) - len(made.args.defaults)
+    if not least <= given <= len(plain):
+        wanted = f"{least}" if least == len(plain) else f"{least} to {len(plain)}"
+        yield Finding(
+            call.lineno, f"`{ast.unparse(call)[:80]}` gives {given} arguments, and `{made.name}` takes {wanted}."
+        )
+        return
+    for argument, parameter in zip(call.args, plain, strict=False):
+        wanted = ast.unparse(parameter.annotation).partition("[")[0].lower() if parameter.annotation else ""
+        if wanted not in _TYPES or not isinstance(argument, ast.Constant | ast.List | ast.Dict | ast.Tuple | ast.Set):
+            continue
+        try:
+            value = ast.literal_eval(argument)
+        except ValueError:
+            continue
+        if value is not None and not isinstance(value, _TYPES[wanted]):
+            yield Finding(
+                call.lineno, f"`{parameter.arg}` of `{made.name}` is {wanted}, and `{ast.unparse(call)[:80]}` gives it `{ast.unparse(argument)[:40]}`."
+            )  # fmt: skip

@@ -24,6 +24,7 @@ from company.artifacts import (
     TestRun,
 )
 from company.excerpts import WHOLE, excerpt
+from company.failing import failing
 
 
 def render(value: Any) -> str:
@@ -162,25 +163,6 @@ def diagram(design: Design) -> str:
 
 def _escape(text: str) -> str:
     return "".join(f"#{ord(char)};" if char in '"<>[]{}|`#&;' else char for char in text)
-
-
-MOST_FAILING = 2
-"""Failures that are shown at once to the role that mends: a small model mends one rule at a time."""
-
-
-def failing(run: TestRun | None) -> str:
-    """What fails in a test run, for the role that mends: machine findings, then the first failures that decide."""
-    if run is None:
-        return ""
-    wrong = [case for case in run.cases if case.outcome != "passed"]
-    shown = [case for case in wrong if case.required][:MOST_FAILING] or wrong[:1]
-    lines = [f"- {problem}" for problem in run.problems[:4]]
-    for case in shown:
-        source = ["```python", case.source, "```"] if case.source else []
-        lines += [f"- {case.id}: {case.outcome}", *source, "```", *case.message.splitlines()[-20:], "```"]
-    if not shown and run.output:
-        lines += ["```", *run.output.splitlines()[-25:], "```"]
-    return "\n".join(lines)
 
 
 def _test_run(run: TestRun) -> str:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from company import publish
-from company.artifacts import ChangePlan, SourceFile, TestFile, TestRun, flat
+from company.artifacts import ChangePlan, Checks, Selection, SourceFile, TestFile, TestRun, flat
 from company.asking import tree, updated, who_works, work
 from company.assemble import definition
 from company.beside import planned, run_beside
@@ -24,11 +24,13 @@ from company.gates import decide
 from company.ingredients import KEYED, Ingredients, ingredients, reason
 from company.items import Child, for_each
 from company.keys import holds_together
-from company.lint import complaints
+from company.lint import findings
+from company.llm.heads import not_as_shown
 from company.llm.names import is_test
 from company.rounds import end_round, enter, tell
 from company.sandbox import Limits as SandboxLimits
 from company.sandbox import run_command, run_tests
+from company.selection import select, without
 from company.sop.declares import is_pytest
 from company.sop.procedure import Role, Step
 from company.state import Edit, RunContext, RunState, Scope, Site, pack, round_of, step_id, unpack
@@ -231,15 +233,24 @@ async def _run(site: Site, state: RunState, context: RunContext, scope: Scope, f
         )
     elif step.command.strip() == "read":
         result = [file for value in values if isinstance(value, ChangePlan) for file in planned(value, files)]
+        result += [file for value in values if isinstance(value, Selection) for file in value.files]
+    elif step.command.strip() == "select":
+        given = [entry.expr.evaluate(scope) for entry in step.inputs]
+        result = await select(context.sandbox, given, context.requirement, limits.seconds)
+        context.journal.emit("notice", text=f"{step_id(site, state)}: {result.summary}")
     elif not is_pytest(step.command):
         result = await run_command(context.sandbox, files, step.command, limits)
     else:
         tests = {value.path: value.content.encode() for value in values if isinstance(value, TestFile)}
         optional: list[str] = []
+        aside = [name for value in values if isinstance(value, Selection) for name in value.set_aside]
+        stated = 0
         for value in values:
+            value = without(value, aside) if isinstance(value, Checks) and aside else value
             if made := publish.made_tests(value, context.requirement, context.guest.tests if context.guest else ""):
                 tests[made.path] = made.text.encode()
                 optional += made.optional
+                stated += made.stated
         if context.guest:
             before = next((value for value in values if isinstance(value, TestRun)), None)
             result = await run_beside(context, files, tests, optional, limits, before)
@@ -248,10 +259,17 @@ async def _run(site: Site, state: RunState, context: RunContext, scope: Scope, f
             if not tests:
                 tests = {path: data for path, data in files.items() if is_test(path)}
             result = await run_tests(context.sandbox, files, tests, optional=optional, limits=limits)
+        result = result.model_copy(update={"stated": stated, "summary": _with_source(result, stated, values)})
         result = _with_findings(result, tests, [value for value in values if isinstance(value, SourceFile)], context)
         tell(context, step.path, step_id(site, state), result)
     await commit(site, state, context, result)
     return {step.path: pack(context.objects, result)}
+
+
+def _with_source(run: TestRun, stated: int, values: list[Any]) -> str:
+    """The run's line, which says where what passed is nothing that the requirement itself says."""
+    guessed = run.passed and not stated and any(isinstance(value, Checks) for value in values)
+    return f"{run.summary}, none of them an example of the requirement" if guessed else run.summary
 
 
 def _with_findings(run: TestRun, tests: Mapping[str, bytes], code: list[SourceFile], context: RunContext) -> TestRun:
@@ -268,5 +286,7 @@ def _with_findings(run: TestRun, tests: Mapping[str, bytes], code: list[SourceFi
     for file in code:
         if file.path.endswith(".py"):
             with suppress(SyntaxError):  # reported already
-                problems += [f"{file.path}: {line}" for line in complaints(file.content, (), placeholders)]
+                found = findings(file.content, (), placeholders)
+                problems += [f"{file.path}:{each.line}: {each.text}" for each in found]
+    problems += not_as_shown(context.requirement, code)
     return run.model_copy(update={"cases": cases, "problems": problems})

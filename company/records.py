@@ -228,9 +228,14 @@ def files_of(store: Store, record: RunRecord) -> dict[str, str]:
 
 def keep(store: Store, request: Request, procedure: Procedure) -> None:
     """Keep what a resumed sitting needs: every file of the procedure as it was, and last the request."""
-    for name, text in {own_file(procedure.name): procedure.text, **procedure.sources}.items():
+    for name, text in library_of(procedure).items():
         store.put(f"runs/{request.run}/library/{name}", text.encode())
     keep_request(store, request)
+
+
+def library_of(procedure: Procedure) -> dict[str, str]:
+    """The procedure with every file that it uses, as a library of its own: path → text."""
+    return {own_file(procedure.name): procedure.text, **procedure.sources}
 
 
 def keep_request(store: Store, request: Request) -> None:

@@ -15,7 +15,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from company.artifacts import Call, Check, Checks, Command, Design, Part
-from company.examples import Usage, calls_in, is_literal, stated_output, usages_in
+from company.examples import Usage, calls_in, stated_output, usages_in
+from company.literals import is_literal
 
 CHECKS_PATH = "tests/test_requirement.py"
 INTERFACE_PATH = "tests/test_interface.py"
@@ -52,6 +53,8 @@ class Tests(NamedTuple):
     text: str
     optional: tuple[str, ...]
     """Ids: ``tests/test_requirement.py::test_3_empty_text``."""
+    stated: int = 0
+    """How many of the others are examples that the requirement itself states."""
 
 
 def usable_checks(
@@ -191,14 +194,14 @@ def from_checks(checks: Checks, requirement: str, *, stated_alone: bool = False)
     Those that the requirement does not state in so many words are optional, as long as it states any; with `stated_alone`
     they are left out then.
     """
-    usages, examples = usages_in(requirement), _examples(checks, requirement)
+    usages, examples = usages_in(requirement), stated_calls(checks, requirement)
     functions: list[str] = []
     stated: dict[str, bool] = {}
     for number, check in enumerate(checks.checks, 1):
         if check.calls:
             name = f"test_{number}_{_slug(check.title)}"
             functions.append(_calls(name, check))
-            stated[name] = all((check.setup, *_plain_call(call)) in examples for call in check.calls)
+            stated[name] = all(is_in(examples, check, call) for call in check.calls)
         for place, command in enumerate(check.commands, 1):
             name = f"test_{number}_{place}_{_slug(command.command.partition(' ')[2])}"
             functions.append(_session(name, check, place))
@@ -213,10 +216,10 @@ def from_checks(checks: Checks, requirement: str, *, stated_alone: bool = False)
     head = _HEAD.format(about="What the requirement asks for, as QA reads it.", imports=_imports(used, path=commands))
     text = head + (_RUNNER if commands else "") + "".join(f"\n\n{function}" for function in functions)
     optional = [f"{CHECKS_PATH}::{name}" for name, true in stated.items() if not true]
-    return Tests(CHECKS_PATH, text, tuple(optional) if any(stated.values()) else ())
+    return Tests(CHECKS_PATH, text, tuple(optional) if any(stated.values()) else (), sum(stated.values()))
 
 
-def _examples(checks: Checks, requirement: str) -> set[tuple[str, str, str]]:
+def stated_calls(checks: Checks, requirement: str) -> set[tuple[str, str, str]]:
     """The calls that the requirement itself gives, as far as the checks import them: lines before one, itself, its value."""
     modules: dict[str, str] = {}
     for check in checks.checks:
@@ -229,6 +232,11 @@ def _examples(checks: Checks, requirement: str) -> set[tuple[str, str, str]]:
     ]
     stated = calls_in(requirement, modules, plain)
     return {(check.setup, *_plain_call(call)) for check in stated for call in check.calls}
+
+
+def is_in(stated: Collection[tuple[str, str, str]], check: Check, call: Call) -> bool:
+    """Whether a check's call is among those of `stated_calls`."""
+    return (check.setup, *_plain_call(call)) in stated
 
 
 def _plain_call(call: Call) -> tuple[str, str]:
@@ -321,7 +329,7 @@ def from_design(design: Design, requirement: str) -> Tests | None:
 def moved(tests: Tests, path: str) -> Tests:
     """A made file under another path, for a repository in which its own may be taken."""
     text = tests.text.replace("resolve().parent.parent\n", f"resolve().parents[{path.count('/')}]\n")
-    return Tests(path, text, tuple(test.replace(tests.path, path) for test in tests.optional))
+    return Tests(path, text, tuple(test.replace(tests.path, path) for test in tests.optional), tests.stated)
 
 
 def module_of(path: str) -> str:

@@ -25,6 +25,7 @@ from company.lint import complaints, with_imports, with_values
 from company.llm.client import Message
 from company.llm.edits import keeping_members, with_method
 from company.llm.gateway import REPAIRS, Ask, Gateway
+from company.llm.heads import absent
 from company.llm.replies import parse_code, parse_document, schema_for
 from company.markdown import fenced
 
@@ -108,7 +109,9 @@ async def mend_part(
     places = _places(files, requirement)
     if not places:
         raise StepFailed("there is no code to mend", hint="give the step the code: `in: [code, …]`")
-    suspects = _suspects(run, places)
+    lacking = _lacking(files, requirement)
+    places = {**places, **lacking}
+    suspects = [*lacking] or _suspects(run, places)
     chosen = suspects[turn % len(suspects)] if suspects else ""
     if not chosen and len(places) > 1:
         schema = schema_for(_Choice)
@@ -226,6 +229,15 @@ def _places(files: Sequence[SourceFile], requirement: str) -> Mapping[str, _Plac
             found[file.path] = _Place(file, None)
         for part, owner in parts:
             found[f"{file.path}: {f'{owner}.' if owner else ''}{part.name}"] = _Place(file, part, owner)
+    return found
+
+
+def _lacking(files: Sequence[SourceFile], requirement: str) -> Mapping[str, _Place]:
+    """The places that the requirement shows and the code does not have."""
+    found = {}
+    for file, owner, signature in absent(requirement, files):
+        part = Part(signature=signature[:300], purpose="It is not there yet.", quote="")
+        found[f"{file.path}: {f'{owner}.' if owner else ''}{part.name}"] = _Place(file, part, owner)
     return found
 
 

@@ -6,16 +6,20 @@ Examples by rule: `company/examples.py`; the test file that checks become: `comp
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from company.artifacts import Artifact, Call, Check, Checks, Command, Design, SourceFile, flat
 from company.errors import ReplyError, StepFailed
 from company.examples import calls_in, command_pattern, commands_in, is_program, started_file, stated_output, usages_in
+from company.interfaces import classes_in, functions_in, section_of
 from company.llm.gateway import Ask, Gateway
+from company.llm.names import names_in
 from company.llm.replies import parse_document, schema_for
 from company.testgen import is_named, module_of, usable_checks
 
+_SHOWN = re.compile(r"^```(?:python|py)?[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MOST_EXAMPLES = 8
 """Checks that are taken from the requirement's own examples."""
 MOST_CHECKS = 5
@@ -36,10 +40,12 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
     owners = {part.name: module_of(spec.path) for spec in files for part in spec.parts}
     parts = {part.name: part for spec in files for part in spec.parts}
     code = [value for value in flat(list(given.values())) if isinstance(value, SourceFile)]
-    owners |= {name: module_of(file.path.removeprefix("src/")) for file in code for name in _defined(file)}
+    shown = [] if code or files else list(shown_in(requirement))
+    owners = owners if code or files or shown else _named(requirement)
+    owners |= {name: module_of(file.path.removeprefix("src/")) for file in [*shown, *code] for name in _defined(file)}
     commands = commands_in(requirement)[:MOST_EXAMPLES]
     session = [Check(title="examples of commands", quote="", calls=[], commands=commands)] if commands else []
-    plain = [name for file in code for name in _plain_classes(file)]
+    plain = [name for file in [*shown, *code] for name in _plain_classes(file)]
     stated = [*calls_in(requirement, owners, plain)[:MOST_EXAMPLES], *session]
     examples, _ = usable_checks(Checks(checks=stated), modules)
     dropped: list[str] = []
@@ -60,6 +66,45 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
     for reason in dropped:
         notice(f"a check was left out: {reason}")
     return Checks(checks=_each_once([*examples, *found]))
+
+
+def examples_in(requirement: str, more: Checks) -> Checks:
+    """The examples of a requirement that shows the heads of its own code, and then other checks."""
+    shown = list(shown_in(requirement))
+    owners = {name: module_of(file.path) for file in shown for name in _defined(file)}
+    stated = calls_in(requirement, owners, [name for file in shown for name in _plain_classes(file)])[:MOST_EXAMPLES]
+    found, _ = usable_checks(Checks(checks=stated), ())
+    return Checks(checks=_each_once([*found, *more.checks]))
+
+
+def _named(requirement: str) -> dict[str, str]:
+    """Name → module, of the functions and classes whose file the requirement's own words tell: QA may see nothing else."""
+    paths = names_in(requirement)
+    found: dict[str, str] = {}
+    for path in paths:
+        section = section_of(path, paths, requirement)
+        for name in (*functions_in(section), *classes_in(section)):
+            found.setdefault(name, module_of(path))
+    return found
+
+
+def shown_in(requirement: str) -> Iterator[SourceFile]:
+    """The code that the requirement itself shows, where it names the one file that it is for: heads, skeletons."""
+    paths = names_in(requirement)
+    if len(paths) == 1:
+        for match in _SHOWN.finditer(requirement):
+            heads = match[1].rstrip()
+            whole = next((text for text in (heads, f"{heads}\n    pass") if _is_python(text)), "")
+            if whole:
+                yield SourceFile(path=paths[0], content=whole)
+
+
+def _is_python(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 def _defined(file: SourceFile) -> list[str]:

@@ -34,8 +34,9 @@ from company.artifacts import (
     flat,
 )
 from company.errors import ReplyError, StepFailed
-from company.examples import CALL, is_program, started_file
+from company.examples import is_program, started_file
 from company.interfaces import classes_in, functions_in, section_of, words_about, words_about_main
+from company.literals import CALL
 from company.llm.changes import mended, patch, plan_of, safe, without_tests
 from company.llm.client import Message
 from company.llm.gateway import Ask, Gateway

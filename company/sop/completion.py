@@ -6,6 +6,7 @@ Where the place is: `outline.py`. The language: `schema.py`. What is wrong with 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
 from company.sop.library import Library
@@ -19,6 +20,8 @@ _BLOCKS = ("steps", "loop", "do")
 _REFERENCES = frozenset({"in", "show", "with", "updates"})
 _EXPRESSIONS = frozenset({"when", "until", "best", "accept", "for_each", "key", "needs"})
 _MOST = 200
+_TYPED = "x-type"
+"""Marks a schema that takes a type."""
 
 
 class Option(NamedTuple):
@@ -94,6 +97,10 @@ class _Completion:
             inputs = outline(file.read_text("utf-8", "replace"), 0).keys(("inputs",)) or ["requirement"]
             yield from (Option(each, "key", f"An input of {name}.") for each in inputs)
 
+    def _told(self, file: FilePath, key: str) -> str:
+        """What a file of the library says of itself."""
+        return outline(file.read_text("utf-8", "replace"), 0).values.get((key,), "")
+
     # --- values ---------------------------------------------------------------------------------------
 
     def _reads(self) -> bool:
@@ -126,19 +133,22 @@ class _Completion:
             yield from (Option(step[-1], "name", "Back to it.") for step in self._earlier() if step[:-1] == gate[:-1])
         if key == "role":
             yield from (Option(name, "name", "A role of this procedure.") for name in self._found.keys(("roles",)))
+            yield from (Option(name, "name", self._told(file, "title")) for name, file in self._library.roles.items())
+        elif key == "use":
+            procedures = self._library.sops().items()
+            yield from (Option(name, "name", self._told(file, "description")) for name, file in procedures)
         for schema in self._at(path):
             yield from self._words(schema)
-            if ArtifactOffer in schema:
+            if _TYPED in schema:
                 names = self._found.keys(("artifacts",))
                 yield from (Option(name, "type", "A type of this procedure.") for name in names)
 
     def _words(self, schema: dict[str, Any]) -> Iterator[Option]:
-        kind = "type" if ArtifactOffer in schema else "name" if schema.get("x-names") else "word"
-        about = "" if kind == "word" else str(schema.get("x-names", ""))
+        kind = "type" if _TYPED in schema else "word"
         if "const" in schema:
             yield Option(str(schema["const"]), kind)
         for word in schema.get("enum", ()):
-            yield Option(str(word), kind, about)
+            yield Option(str(word), kind)
         if schema.get("type") == "boolean":
             yield from (Option("true", "word"), Option("false", "word"))
 
@@ -256,9 +266,7 @@ class _Completion:
             inner = self._schema["$defs"][name]
             found = self._open(inner, path)
             if name == "Type":
-                found = [{**each, ArtifactOffer: True} for each in found]
-            elif name in ("Role", "Procedure", "Tool", "Model"):
-                found = [{**each, "x-names": inner["description"]} for each in found]
+                found = [{**each, _TYPED: True} for each in found]
             elif name == "Step":
                 keys = self._found.keys(path)
                 kinds = [each for each in found if any(kind in each["properties"] for kind in KINDS if kind in keys)]
@@ -268,10 +276,6 @@ class _Completion:
         if alternatives is None:
             return [schema]
         return [each for one in alternatives for each in self._open(one, path)]
-
-
-ArtifactOffer = "x-type"
-"""Marks a schema that takes a type."""
 
 
 def _is_step(path: Path, found: Outline) -> bool:

@@ -21,6 +21,7 @@ from company.sop.types import (
     CODEBASE,
     COMMAND_RESULT,
     NAMES,
+    SELECTION,
     SOURCE_FILE,
     STR,
     SYNTAX,
@@ -62,7 +63,7 @@ def is_pytest(command: str) -> bool:
 
 def given_by(command: str) -> Type:
     """The type of what a `run:` gives: the engine's own words have one of theirs."""
-    own = {"survey": CODEBASE, "read": ListOf(SOURCE_FILE)}
+    own = {"survey": CODEBASE, "read": ListOf(SOURCE_FILE), "select": SELECTION}
     return TEST_RUN if is_pytest(command) else own.get(command.strip(), COMMAND_RESULT)
 
 
@@ -212,7 +213,7 @@ def _unfit(kind: Type) -> str:
 def is_measured(kind: Type) -> bool:
     """Whether a type is, or holds, what only the engine or a person can give: a verdict, a command's result, a decision."""
     if isinstance(kind, ArtifactType):
-        return kind in (TEST_RUN, COMMAND_RESULT, CODEBASE) or kind.name == "Decision"
+        return kind in (TEST_RUN, COMMAND_RESULT, CODEBASE, SELECTION) or kind.name == "Decision"
     inner = getattr(kind, "item", None) or getattr(kind, "value", None)
     return isinstance(inner, Type) and is_measured(inner)
 

@@ -151,10 +151,10 @@ class RunStep(WorkSpec):
     """A command in the sandbox, at the repository's root."""
 
     run: str = Field(min_length=1)
-    """The command line; `pytest` runs the tests and gives a TestRun, `survey` maps the repository (Codebase), `read` gives the
-    files that a ChangePlan edits."""
+    """The command line; `pytest` runs the tests and gives a TestRun, `survey` maps the repository (Codebase), `select` compares
+    programs (Selection), `read` gives the files that a ChangePlan edits or a Selection chose."""
     out: TypeText = None
-    """`TestRun` for pytest, `Codebase` for survey, `[SourceFile]` for read, else `CommandResult`; may be left out."""
+    """`TestRun` for pytest, `Codebase` for survey, `Selection` for select, `[SourceFile]` for read, else `CommandResult`; may be left out."""
 
 
 class GateStep(StepSpec):

@@ -100,16 +100,18 @@ def piece(procedure: Procedure, href: Callable[[str], str], state: Callable[[str
     def linked(box: Box, drawn: list[str], mark: str) -> list[str]:
         if box.path not in known:
             return drawn
-        how, path = state(box.path), xml(box.path)
-        about = f'data-step="{path}" class="step {xml(how)}" aria-label="{path}{f", {xml(how)}" if how else ""}"'
+        how, path = xml(state(box.path)), xml(box.path)
+        name = xml(f"{box.path}: {' '.join(line.text for line in box.lines)}")
+        about = f'data-step="{path}" data-name="{name}" aria-label="{name}{how and f", {how}"}" class="step {how}"'
         return [f'<a href="{xml(href(box.path))}" {about}>', *drawn, mark, "</a>"]
 
     for frame in picture.frames:
-        mark = f'<text x="{frame.x + frame.w - PAD:g}" y="{frame.y + PAD + LINE - 5:g}" text-anchor="end" class="mark"></text>'
+        mark = f'<text x="{frame.x + frame.w - PAD:g}" y="{frame.y + PAD + LINE - 5:g}" text-anchor="end" class="mark" aria-hidden="true"></text>'
         parts += linked(frame, _frame(frame), mark)
     parts += [_path(line) for line in picture.lines]
     for box in picture.boxes:
-        mark = f'<text x="{box.x + box.w - 6:g}" y="{box.y + LINE - 4:g}" text-anchor="end" class="mark"></text>'
+        inset = 2 * PAD if box.kind == "gate" else 6
+        mark = f'<text x="{box.x + box.w - inset:g}" y="{box.y + LINE - 4:g}" text-anchor="end" class="mark" aria-hidden="true"></text>'
         parts += linked(box, _box(box), mark)
     return "\n".join([*parts, "</svg>"])
 

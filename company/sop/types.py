@@ -177,6 +177,7 @@ UNKNOWN = Unknown()
 SOURCE_FILE, PATCH, FILE_SPEC = ArtifactType("SourceFile"), ArtifactType("Patch"), ArtifactType("FileSpec")
 TEST_RUN, COMMAND_RESULT = ArtifactType("TestRun"), ArtifactType("CommandResult")
 CODEBASE, CHANGE_PLAN = ArtifactType("Codebase"), ArtifactType("ChangePlan")
+SELECTION = ArtifactType("Selection")
 REVIEW, DESIGN = ArtifactType("Review"), ArtifactType("Design")
 
 

@@ -24,6 +24,7 @@ from company.sop.types import (
     CHANGE_PLAN,
     FILE_SPEC,
     PATCH,
+    SELECTION,
     SOURCE_FILE,
     STR,
     TEST_RUN,
@@ -78,11 +79,16 @@ class WorkLinker:
                     label = f"did you mean `run: {near}`?"
                 self._report.error("SOP610", message, out_node.span, label)
             out = gives
-            if command.text.strip() == "read" and not any(
-                self._resolve.quietly(item.expr, scope) == CHANGE_PLAN for item in fields.get("inputs", ())
-            ):
-                note = "it gives the files that a ChangePlan edits, as they are"
-                self._report.error("SOP303", "`run: read` needs a ChangePlan in `in:`", command.span, "", note)
+            kinds = [self._resolve.quietly(item.expr, scope) for item in fields.get("inputs", ())]
+            if command.text.strip() == "read" and not any(kind in (CHANGE_PLAN, SELECTION, UNKNOWN) for kind in kinds):
+                note = "it gives the files that a ChangePlan edits, as they are, or those of a Selection"
+                message = "`run: read` needs a ChangePlan or a Selection in `in:`"
+                self._report.error("SOP303", message, command.span, "", note)
+            if command.text.strip() == "select" and not any(map(_has_code, kinds)):
+                note = (
+                    "the candidates: `[SourceFile]`, a step with `sample:`, or the `history` of a loop that drafts them"
+                )
+                self._report.error("SOP303", "`run: select` needs programs in `in:`", command.span, "", note)
         elif out_node and is_measured(out):
             made, by = ("made at a gate", "gate") if "Decision" in str(out) else ("measured", "run")
             message, way = f"{out} is {made}, not written by a role", f"a step with `{by}:` gives it"
@@ -318,6 +324,13 @@ class WorkLinker:
         elif spec.max is not None and not back:
             message = "`max` bounds how often a choice leads back, and none does"
             self._report.error("SOP616", message, node.entries["max"].key, "leave it out")
+
+
+def _has_code(kind: Type) -> bool:
+    """Whether a type is files of code, or holds such in lists and rounds."""
+    fields: Mapping[str, Type] = getattr(kind, "fields", {}) if isinstance(kind, Record) else {}
+    inner = [*fields.values(), *(each for each in [getattr(kind, "item", None)] if isinstance(each, Type))]
+    return kind in (SOURCE_FILE, UNKNOWN) or any(map(_has_code, inner))
 
 
 def _editable(kind: Type) -> bool:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _OPEN = ("failed", "limited", "interrupted")
 """What can be gone on with."""
-_PATIENCE = 6.0
+_PATIENCE = 10.0
 """Seconds for which a button waits for what it began."""
 
 
@@ -62,15 +62,17 @@ def shown(desk: Desk, run: str) -> dict[str, Any]:
     }
 
 
-def _feed(desk: Desk, run: str) -> Feed:
+def feed(desk: Desk, run: str) -> Feed:
+    """The part `actions`, for every page that has it."""
+    return desk.feed(f"actions/{run}", lambda: {"actions": render("run_actions.html.j2", actions=shown(desk, run))})
+
+
+def _feeds(desk: Desk, run: str) -> list[Feed]:
     def make() -> Parts:
         entry = desk.shelf.entry(run)
-        return {
-            "stands": render("actions_state.html.j2", entry=entry, run=entry.record),
-            "actions": render("run_actions.html.j2", actions=shown(desk, run)),
-        }
+        return {"stands": render("actions_state.html.j2", entry=entry, run=entry.record)}
 
-    return desk.feed(f"actions/{run}", make)
+    return [desk.feed(f"stands/{run}", make), feed(desk, run)]
 
 
 async def look(request: Request) -> Response:
@@ -81,10 +83,11 @@ async def look(request: Request) -> Response:
 async def _page(request: Request, run: str, error: CompanyError | None = None) -> Response:
     desk = desk_of(request)
     record = desk.shelf.entry(run).record
-    feed = _feed(desk, run)
-    parts = await feed.look()
+    feeds = _feeds(desk, run)
+    parts = {ident: html for each in feeds for ident, html in (await each.look()).items()}
+    version = "~".join(each.version for each in feeds)
     return page(
-        request, "actions.html.j2", status=409 if error else 200, run=record, parts=parts, version=feed.version, error=told(error)
+        request, "actions.html.j2", status=409 if error else 200, run=record, parts=parts, version=version, error=told(error)
     )  # fmt: skip
 
 
@@ -92,7 +95,7 @@ async def live(request: Request) -> Response:
     """Their changes."""
     desk, run = desk_of(request), request.path_params["run"]
     desk.shelf.entry(run)
-    return stream(request, _feed(desk, run))
+    return stream(request, *_feeds(desk, run))
 
 
 async def act(request: Request) -> Response:

@@ -187,7 +187,7 @@ async def _answer(
         "seen": given["seen"],
         "saved": opened.text == text,
     }
-    return JSONResponse(answer, status)
+    return JSONResponse(answer)  # of another status the browser would complain on its console
 
 
 async def complete(request: Request) -> Response:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from company.errors import UsageError
+from starlette.exceptions import HTTPException
+
+from company.studio.guard import LARGEST
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-LARGEST = 4_000_000
-"""Bytes of a form: an edited artifact, or a procedure, is far smaller."""
 _FIELDS = 1000
 
 
@@ -49,17 +49,17 @@ async def form_of(request: Request, most: int = LARGEST) -> Form:
     """The form that a request brings.
 
     Raises:
-        UsageError: it is larger than `most` bytes, or no form.
+        HTTPException: it is larger than `most` bytes, or no form.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise UsageError("this takes a form as browsers send it", hint="application/x-www-form-urlencoded")
+        raise HTTPException(415, "This takes a form as browsers send it: application/x-www-form-urlencoded.")
     data = bytearray()
     async for piece in request.stream():
         data += piece
         if len(data) > most:
-            raise UsageError(f"the form is larger than {most} bytes", hint="leave out what is not needed")
+            raise HTTPException(413, f"The form is larger than {most} bytes.")
     try:
         return Form(parse_qs(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS))
     except ValueError as error:
-        raise UsageError("the form cannot be read: it is not UTF-8 text, or has too many fields") from error
+        raise HTTPException(400, "The form cannot be read: it is not UTF-8 text, or has too many fields.") from error

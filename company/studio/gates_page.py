@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from company.records import RunRecord
     from company.studio.feeds import Feed, Parts
 
-_PATIENCE = 6.0
+_PATIENCE = 10.0
 """Seconds for which an answer waits for the run that goes on with it."""
 
 

@@ -34,6 +34,9 @@ HEADERS: Mapping[str, str] = {
 }
 """Of every answer; one that a page sets itself stays. No other site is told the address; with `no-referrer` browsers would call our
 own forms those of an unknown origin."""
+METHODS = ("GET", "HEAD", "POST")
+LARGEST = 4_000_000
+"""Bytes of what a request brings: an edited artifact, or a procedure, is far smaller."""
 
 
 class Guard:
@@ -71,7 +74,7 @@ class Guard:
         await self._app(inner, receive, guarded)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        headers = Headers(scope=scope)
+        headers, method = Headers(scope=scope), scope["method"]
         host = headers.get("host", "")
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if name.lower() not in HOSTS:
@@ -79,7 +82,12 @@ class Guard:
         path = scope["path"].encode("utf-8", "replace")
         if not hmac.compare_digest(path[: len(self._prefix)], self._prefix):
             return 403, "The studio opens with the whole address that `company serve` printed, token and all."
-        if scope["method"] not in ("GET", "HEAD"):
+        if method not in METHODS:
+            return 405, f"There is nothing here to {method[:20]}."
+        if method == "POST":
+            length = headers.get("content-length", "0")
+            if not length.isdecimal() or len(length) > 12 or int(length) > LARGEST:
+                return 413, f"At most {LARGEST} bytes may be sent."
             origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
             if (origin and origin != f"{scope['scheme']}://{host}") or site != "same-origin":
                 return 403, "Another site's page asked for this; only the studio's own may."

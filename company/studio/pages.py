@@ -13,6 +13,7 @@ from urllib.parse import quote
 import jinja2
 from starlette.responses import HTMLResponse, StreamingResponse
 
+from company.html import plain
 from company.progress import clean
 from company.studio.feeds import Feed, follow
 from company.terminal import duration, money
@@ -59,6 +60,7 @@ def templates() -> jinja2.Environment:
         "money": money,
         "ago": ago,
         "clock": clock,
+        "plain": plain,
         "clean": clean,
         "number": lambda value: f"{value:,}",
     }

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from company.cli_runs import named, where
 from company.html import style
 from company.sop.svg import piece
+from company.studio import actions
 from company.studio.desk import Desk, desk_of
 from company.studio.pages import page, path_to, render, stream
 from company.studio.step_panel import PanelParts
@@ -118,8 +119,8 @@ _OPEN = ("failed", "limited", "interrupted")
 
 
 def _feeds(desk: Desk, story: Story, opened: str) -> list[Feed]:
-    """What the page is made of: the run, and what is open."""
-    found = [desk.feed(f"run/{story.run}", RunParts(story))]
+    """What the page is made of: the run, its buttons, and what is open."""
+    found = [desk.feed(f"run/{story.run}", RunParts(story)), actions.feed(desk, story.run)]
     if opened:
         found.append(desk.feed(f"run/{story.run}?open={opened}", PanelParts(story, opened)))
     return found
@@ -149,9 +150,9 @@ async def run(request: Request) -> Response:
     desk = desk_of(request)
     story = desk.story(request.path_params["run"])
     step, opened = request.query_params.get("step", ""), request.query_params.get("open", "")
-    feed, *panels = _feeds(desk, story, opened)
-    parts = await feed.look()
-    version = feed.version
+    feed, buttons, *panels = _feeds(desk, story, opened)
+    parts = {**await feed.look(), **await buttons.look()}
+    version = f"{feed.version}~{buttons.version}"
     panel = {ident: html for each in panels for ident, html in (await each.look()).items()}
     here = path_to("runs", story.run)
     with story.lock:

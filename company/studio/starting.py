@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from company.studio.feeds import Feed, Parts
 
 UNITS = ("calls", "tokens", "minutes", "usd")
-_PATIENCE = 6.0
+_PATIENCE = 10.0
 """Seconds for which a form waits for its run; after that the page that waits is shown."""
 _DEFAULT = "waterfall"
 

@@ -212,12 +212,28 @@ class PanelParts:
         for name, value in one.made_of.items() if one else ():
             if found := _INPUT.fullmatch(name):
                 _, source = self._story.fold.left.get(value, ("", ""))
-                inputs.append((found[1], texts.get(found[1], ""), source, value))
+                inputs.append((found[1], texts.get(found[1], ""), source or self._source(found[1], one, step), value))
             else:
                 rest.append((name.rstrip(","), value))
         if not one:
             inputs = [(name, text, "", "") for name, text in texts.items()]
         return render("run_panel_made.html.j2", run=self._story.run, inputs=inputs, rest=rest, step=step)
+
+    def _source(self, name: str, one: Execution | None, step: Step | None) -> str:
+        """What made an input that is put together of several values: the last execution of the step it names, before this one."""
+        entry = next((each for each in step.inputs if each.name == name), None) if step else None
+        if not (one and step and entry and entry.expr.references()):
+            return ""
+        first, *rest = entry.expr.references()[0].parts
+        wanted = rest[0] if first == "prev" and rest else first
+        places = step.path.split(".")[:-1]
+        fold = self._story.fold
+        before = dict(zip(fold.done, range(len(fold.done)), strict=True))
+        for depth in range(len(places), -1, -1):
+            made = fold.by_step.get(".".join([*places[:depth], wanted]), {})
+            if earlier := [ident for ident in made if before[ident] < before[one.id]]:
+                return earlier[-1]
+        return ""
 
     def _commit(self, one: Execution | None) -> str:
         """The files of its commit, each against what it was before."""

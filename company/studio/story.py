@@ -245,7 +245,18 @@ class Story:
         if any(each["step"] == path for each in self.fold.asked.values()):
             return "waits"
         found = self.fold.progress.state(row)
+        step = self.steps.get(path)
+        if found == "waiting" and step and step.kind == "use":  # it has no events of its own
+            found = self._together([self.state(each) for each in self.steps if each.startswith(f"{path}.")])
         return "stopped" if found == "running" and not self.is_live else found
+
+    def _together(self, states: list[str]) -> str:
+        """How a block stands that has no state of its own."""
+        for state in ("waits", "running", "failed", "stopped"):
+            if state in states:
+                return state
+        over = sum(state in ("done", "skipped") for state in states)
+        return "waiting" if not over else "done" if over == len(states) else "running"
 
     def how(self, ident: str) -> str:
         """The same of one execution."""

@@ -34,6 +34,8 @@ class Endpoint:
         self.down = False
         self.port = 0
         self.hangs_at = 0
+        self.caller = 0
+        """Port of whoever made the request that hangs."""
         self.reached, self.released = threading.Event(), threading.Event()
 
     @property
@@ -57,6 +59,7 @@ def endpoint(path: str, text: str) -> Iterator[Endpoint]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             state.bodies.append(body)
             if len(state.bodies) == state.hangs_at:
+                state.caller = self.client_address[1]
                 state.reached.set()
                 state.released.wait(100)
                 return

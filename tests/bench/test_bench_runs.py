@@ -12,6 +12,7 @@ from tiny import ANSWERS, make
 
 from company.bench import rows
 from company.bench.datasets import load
+from company.bench.making import Here
 from company.bench.runner import Bench, Progress, plan
 from company.bench.tasks import Judge, Task
 from company.errors import CompanyError, Interrupted
@@ -23,7 +24,13 @@ ONE = ("zero_shot",)
 
 
 def bench(
-    folder: Path, form: str, model: Endpoint, sops: tuple[str, ...] = ONE, seeds: int = 1, stop_after: int = 1000
+    folder: Path,
+    form: str,
+    model: Endpoint,
+    sops: tuple[str, ...] = ONE,
+    seeds: int = 1,
+    stop_after: int = 1000,
+    parallel: int = 1,
 ) -> tuple[Bench, list[Progress]]:
     """A measurement that stops after so many runs."""
     name, data = make(folder, form)
@@ -38,7 +45,7 @@ def bench(
         if len(told) >= stop_after:
             stop.set()
 
-    return Bench(jobs, model.settings, folder / "RESULTS.jsonl", tell, stop), told
+    return Bench(jobs, Here(model.settings, parallel), folder / "RESULTS.jsonl", tell, stop), told
 
 
 @pytest.fixture
@@ -198,8 +205,7 @@ def test_a_seed_is_kept_for_the_resumed_run_and_is_an_ingredient(tmp_path: Path,
 
 
 def test_only_so_many_runs_at_once_and_all_are_made(tmp_path: Path, model: Endpoint) -> None:
-    measured, told = bench(tmp_path, "mbpp", model, seeds=4)
-    measured.parallel = 3
+    measured, told = bench(tmp_path, "mbpp", model, seeds=4, parallel=3)
     asyncio.run(measured.run())
     assert len(measured.rows) == len(told) == 4
     assert sorted(row["seed"] for row in measured.rows) == [1, 2, 3, 4]

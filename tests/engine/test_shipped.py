@@ -1,6 +1,7 @@
 """The shipped procedures, whole: replies from a script, everything else for real."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_a_fix_that_never_works_is_delivered_and_not_accepted(tmp_path: Path) ->
     ]
     outcome = start(tmp_path, "waterfall", script)
     assert (outcome.status, outcome.accepted) == ("unaccepted", False)
-    assert outcome.reason == "`verify.test.passed` does not hold"
+    assert outcome.reason == "`verify.test.passed and verify.test.stated > 0` does not hold"
     assert [event["summary"] for event in events(tmp_path) if event["event"] == "verdict"] == [
         "1 of 2 required tests pass, 0 of 1 others"
     ] * 11  # six rounds, and what stands again after each of the five that were no better
@@ -168,3 +169,79 @@ def test_the_documents_say_what_each_check_expects(tmp_path: Path) -> None:
   - `python shout.py`, given `"a\\n"`, prints nothing, exit status 0
 """
     )
+
+
+SHOWN = "A module shout.py with this function:\n\n```python\ndef shout(text):\n    '''Capitals.\n    >>> shout(\"hi\")\n    'HI!'\n    '''\n```\n"
+
+
+@pytest.mark.parametrize("requirement", [REQUIREMENT, SHOWN])
+def test_where_qa_sees_neither_design_nor_code_examples_of_the_requirement_decide(
+    tmp_path: Path, requirement: str
+) -> None:
+    wrong = {**CHECKS, "calls": [{**CHECKS["calls"][0], "expected": '"?"'}]}
+    script = [
+        {"step": "tests", "reply": wrong},
+        {"step": "code", "reply": f"### shout.py\n{RIGHT}"},
+    ]
+    outcome = start(tmp_path, "test_first", script, requirement=requirement)
+    assert outcome.accepted
+    (verdict,) = [event["summary"] for event in events(tmp_path) if event["event"] == "verdict"]
+    assert verdict == "1 of 1 required tests pass, 0 of 1 others"
+
+
+def test_what_only_agrees_with_qa_is_not_accepted(tmp_path: Path) -> None:
+    script = [{"step": "tests", "reply": CHECKS}, {"step": "code", "reply": f"### shout.py\n{RIGHT}"}]
+    outcome = start(
+        tmp_path, "test_first", script, requirement="A module shout.py with a function shout(text): in capitals, and !."
+    )
+    assert (outcome.status, outcome.accepted) == ("unaccepted", False)
+    verdicts = [event["summary"] for event in events(tmp_path) if event["event"] == "verdict"]
+    assert verdicts == ["1 of 1 required tests pass, none of them an example of the requirement"]
+
+
+OTHER = "```python\ndef shout(text: str) -> str:\n    return '{}' + text.upper()\n```"
+SILENT = "A module shout.py with a function shout(text): the text in capitals, with a mark at its end."
+
+
+@pytest.mark.parametrize(
+    ("requirement", "expected", "drafts", "accepted", "summary"),
+    [
+        (REQUIREMENT, '"!"', [RIGHT] * 3, True, "3 of 3 candidates agree, 1 of 1 examples hold"),
+        (REQUIREMENT, '"!"', [WRONG, WRONG, RIGHT, WRONG, RIGHT, RIGHT, RIGHT], True, "4 of 7 candidates agree, 1 of 1 examples hold"),
+        (SILENT, '"?"', [WRONG, RIGHT, RIGHT, RIGHT], True, "3 of 4 candidates agree, the requirement states no example"),
+        (SILENT, '"!"', [OTHER.format(mark) for mark in "abcdefgh"], False, "1 of 8 candidates agree, the requirement states no example"),
+    ],
+)  # fmt: skip
+def test_programs_are_drawn_until_they_agree(
+    tmp_path: Path, requirement: str, expected: str, drafts: list[str], accepted: bool, summary: str
+) -> None:
+    call = {
+        **CHECKS["calls"][0],
+        "expression": 'shout("a")' if requirement == SILENT else 'shout("")',
+        "expected": expected,
+    }
+    script = [
+        {"step": "tests", "reply": {"calls": [call], "commands": []}},
+        {"step": "first", "reply": f"### shout.py\n{drafts[0]}"},
+        *[{"step": "vote.draft", "reply": f"### shout.py\n{draft}"} for draft in drafts[1:]],
+    ]
+    if not accepted:
+        script += [{"step": "verify.fix", "reply": OTHER.format(mark)} for mark in "wxyz"]
+    outcome = start(tmp_path, "adaptive_consistency", script, requirement=requirement)
+    assert (outcome.accepted, outcome.calls) == (accepted, len(script))
+    told = [event["text"] for event in events(tmp_path) if event["event"] == "notice" and "candidates" in event["text"]]
+    assert re.sub(r" on [1-9]\d* inputs", "", told[-1].partition(": ")[2]) == summary
+    assert ('+ "!"' in (outcome.repo / "shout.py").read_text()) == accepted
+
+
+def test_a_function_that_the_requirement_shows_and_the_code_lacks_is_asked_for_by_itself(tmp_path: Path) -> None:
+    script = [
+        {"step": "tests", "reply": CHECKS},
+        {"step": "code", "reply": "### shout.py\n```python\ndef scream(text):\n    return text\n```"},
+        {"step": "verify.fix", "reply": RIGHT},
+    ]
+    outcome = start(tmp_path, "test_first", script, requirement=SHOWN)
+    assert outcome.accepted
+    text = (outcome.repo / "shout.py").read_text()
+    assert "def scream" in text
+    assert "def shout" in text

@@ -1,7 +1,7 @@
 """What is offered while somebody types. ``▮`` is the cursor."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from company.sop.completion import Offer, complete
@@ -94,6 +94,8 @@ def test_the_letters_before_the_cursor_are_replaced() -> None:
 def test_what_is_offered_says_what_it_is() -> None:
     options = {each.text: each for each in offer(f"{HEAD}  code: {{role: engineer, in: [▮]}}").options}
     assert options["design"].about == "Design"
+    roles = {each.text: each for each in offer(f"{HEAD}  code: {{role: ▮}}").options}
+    assert roles["qa"].about == "QA Engineer"
     keys = {each.text: each for each in offer("▮").options}
     assert keys["steps"].about == json_schema()["properties"]["steps"]["description"]
 
@@ -105,6 +107,7 @@ def test_every_place_of_a_shipped_procedure_has_an_answer(name: str) -> None:
         complete(text, at, LIBRARY)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.text("sop:1 \n-{}[],#'\"|>&*abc.", max_size=120), st.integers(0, 120))
 def test_no_text_is_too_odd(text: str, at: int) -> None:
     assert complete(text, min(at, len(text)), LIBRARY).letters >= 0

@@ -39,7 +39,7 @@ def test_it_takes_every_procedure_that_checks(path: Path) -> None:
         ("cascade: [small, medium, large]", "cascade: small"),
         ("limits: {calls: 20", "limits: {calls: -1"),
         ("limits: {calls: 20", "limits: {call: 20"),
-        ("{accept: verify.passed}", "{accepted: verify.passed}"),
+        ("{accept: verify.passed and", "{accepted: verify.passed and"),
         ("accept: {run: pytest, in: [answer, tests]}", "accept: {gate: human}"),
     ],
 )

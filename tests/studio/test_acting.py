@@ -12,7 +12,6 @@ from serving import serving
 
 SOP = """sop: 1
 name: slow
-inputs: {tone: str}
 steps:
   prd:  {role: product_manager, in: requirement, out: Prd}
   nap:  {run: "sleep 3", commit: false, after: prd}
@@ -31,7 +30,7 @@ CODE = '```python\ndef shout(text: str) -> str:\n    return text.upper() + "!"\n
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project folder with a slow procedure and a script for it; its workspace is `workspace/`."""
     (tmp_path / "sops").mkdir()
-    (tmp_path / "sops" / "slow.yaml").write_text(SOP.replace("inputs: {tone: str}\n", ""))
+    (tmp_path / "sops" / "slow.yaml").write_text(SOP)
     script = [{"step": "prd", "reply": PRD}, {"step": "code", "reply": CODE}]
     (tmp_path / "script.yaml").write_text(yaml.safe_dump(script))
     monkeypatch.chdir(tmp_path)

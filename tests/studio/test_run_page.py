@@ -1,18 +1,21 @@
 """The page of one run, in a browser: watched from its first step to its end, joined late, killed, and a step opened beside it."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from endpoints import Model, answering
 from serving import serving
 
-from company.events import read
+from company.events import Event, line
+from tests.scripts_of import load
 
-CODE = "```python\n# hello.py\nprint('hello')\n"
+studio_made = load("studio")
 
 
 def begin(workspace: Path, *words: str, model: Model | None = None) -> subprocess.Popen[bytes]:
@@ -104,24 +107,77 @@ def test_a_reply_is_read_as_it_is_written_and_a_killed_run_says_so(page: object,
 
 
 def test_after_the_server_comes_back_nothing_is_missed(page: object, tmp_path: Path) -> None:
-    """The browser asks again by itself, with what it has: here at a studio of the same address and token."""
-    with serving(tmp_path) as address:
-        process = begin(tmp_path, "A to-do list in a file", "--name", "todo", "--dry-run")
-        run = run_of(tmp_path)
-        page.goto(f"{address}runs/{run}")
-        page.locator("#log li").first.wait_for()
-        page.context.set_offline(True)  # the stream that is open goes on; a new one cannot be had
+    """The browser asks again by itself and says what it has, of which the new server knows nothing."""
+    made = studio_made.lay_out(tmp_path, 250)
+    journal = studio_made.journal(tmp_path)
+    with studio_made.studio(tmp_path) as address:
+        page.goto(f"{address}runs/{studio_made.RUN}")
+        append(journal, made, 30)
+        page.locator("#ev-279").wait_for()
         page.evaluate("window.kept = true")
-        process.wait(60)
-        page.context.set_offline(False)
-        page.locator("#run-state .state.delivered").wait_for()
-        assert page.locator("#log li").count() == len(list(read(journal_of(tmp_path, run))))
+    append(journal, made, 130)
+    with studio_made.studio(tmp_path, int(address.split(":")[2].split("/")[0])):
+        page.locator("#ev-409").wait_for()
+        append(journal, made, 5)
+        page.locator("#ev-414").wait_for()
+        order = page.eval_on_selector_all("#log li", "all => all.map(each => Number(each.id.slice(3)))")
+        assert order == [*range(415)]
+        assert page.evaluate("window.kept")
         page.goto("about:blank")
 
 
-def test_a_damaged_line_is_passed_over(page: object, tmp_path: Path) -> None:
-    begin(tmp_path, "A to-do list in a file", "--name", "todo", "--dry-run").wait(60)
-    journal = journal_of(tmp_path, run_of(tmp_path))
+def test_two_thousand_events_stay_smooth(page: object, tmp_path: Path) -> None:
+    made = studio_made.lay_out(tmp_path, 2000)
+    journal = studio_made.journal(tmp_path)
+    with studio_made.studio(tmp_path) as address:
+        page.goto(f"{address}runs/{studio_made.RUN}")
+        assert page.locator("#log li").count() == 2000
+        log = page.locator("#log")
+        at_end = "log => log.scrollHeight - log.scrollTop - log.clientHeight < 24"
+        assert log.evaluate(at_end)
+        page.wait_for_timeout(1200)
+        page.evaluate(
+            """() => { window.parts = []; window.long = 0;
+            document.addEventListener("part", ({ detail }) => window.parts.push(detail));
+            new PerformanceObserver((list) => { for (const each of list.getEntries()) window.long = Math.max(window.long, each.duration); })
+              .observe({ entryTypes: ["longtask"] }); }"""
+        )
+        append(journal, made, 150)
+        page.locator("#ev-2149").wait_for()
+        assert log.evaluate(at_end), "it follows"
+        parts = page.evaluate("window.parts")
+        assert sum(part.startswith("ev-") for part in parts) == 150
+        assert len(parts) < 150 + 40, "what has not changed is not sent again"
+        assert page.evaluate("window.long") < 1000
+        log.evaluate("log => { log.scrollTop = 500; }")
+        page.locator("#to-end").wait_for()
+        append(journal, made, 20)
+        page.locator("#ev-2169").wait_for(state="attached")
+        assert log.evaluate("log => log.scrollTop") < 1000, "who reads further up stays there"
+        page.locator("#to-end").click()
+        assert log.evaluate(at_end)
+        page.locator("#to-end").wait_for(state="hidden")
+        page.select_option("#filter", "verify.test")
+        page.wait_for_url("**step=verify.test*")
+        append(journal, made, 14)
+        page.locator("#ev-2183").wait_for(state="attached")
+        shown = page.eval_on_selector_all(
+            "#log li", "all => all.filter(each => each.checkVisibility()).map(each => each.dataset.step)"
+        )
+        assert set(shown) == {"verify.test"}
+        page.goto("about:blank")
+
+
+def append(journal: Path, made: Iterator[Event], many: int) -> None:
+    """The next events of a run."""
+    with journal.open("ab") as file:
+        for _ in range(many):
+            file.write(line(next(made)) + b"\n")
+
+
+def test_a_damaged_line_is_passed_over(page: object, workspace: Path, tmp_path: Path) -> None:
+    shutil.copytree(workspace, tmp_path / "copy")
+    journal = journal_of(tmp_path / "copy", run_of(workspace))
     lines = journal.read_text().splitlines()
     whole = len(lines)
     lines[3:3] = [
@@ -131,8 +187,8 @@ def test_a_damaged_line_is_passed_over(page: object, tmp_path: Path) -> None:
         '{"event": "call_finished", "time": 1}',
         "\0\0",
     ]
-    journal.write_text("\n".join(lines) + "\n")
-    with serving(tmp_path) as address:
+    journal.write_text("\n".join(lines) + "\n" + '{"event": "notice", "time": 1, "te')
+    with serving(tmp_path / "copy") as address:
         page.goto(f"{address}runs/{journal.parent.name}")
         assert page.locator("#log li").count() == whole
         assert set(states(page).values()) == {"done"}

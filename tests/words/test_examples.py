@@ -45,12 +45,37 @@ from company.testgen import from_checks, from_design, parameters_of, usable_chec
         ("`slug(3)` returns 2 items", []),
         ("slug(3) returns None unless it was set", []),
         ('slug(3) returns "a" letters', [("slug(3)", '"a"')]),
+        ("slug(3) ➞ True\nslug(4) ==> (1, 2)", [("slug(3)", "True"), ("slug(4)", "(1, 2)")]),
+        ('slug(15)   # returns "b"\nslug(16) # => 7 (the larger)', [("slug(15)", '"b"'), ("slug(16)", "7")]),
+        ("slug(3) => true", [("slug(3)", "True")]),
+        ("slug(19) → 19 - 5 - 6 = 8", [("slug(19)", "8")]),
+        ("slug(19) → 19 - 5 - 6", []),
+        ("slug(19) returns 8 - 5 = 3, and slug(1) is 1", [("slug(19)", "3"), ("slug(1)", "1")]),
     ],
 )
 def test_calls(text: str, found: list[tuple[str, str]]) -> None:
     checks = calls_in(text, {"slug": "pkg.slugs"})
     assert [(check.calls[0].expression, check.calls[0].expected) for check in checks] == found
     assert all(check.calls[0].imports == "from pkg.slugs import slug" for check in checks)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("def pick(rows, k):\n  Input: rows = [3, 4], k = 1\n  Output: [4]", [("pick([3, 4], 1)", "[4]")]),
+        ("pick(rows, k)\nInput:\n  rows : [[0], [1]]\n  k : 1\nOutput: 6\n", [("pick([[0], [1]], 1)", "6")]),
+        ("def pick(rows) -> list:\n Input: [4, 2]\n Output: [2, 1]\n Explanation: 2", [("pick([4, 2])", "[2, 1]")]),
+        ("def pick(rows):\n For rows = [1,2,3] the output should be 6", [("pick([1,2,3])", "6")]),
+        ("def pick(a: int, b: int = 2):\n with a = 1 and b = 'x' it returns 'y'", [("pick(1, 'x')", "'y'")]),
+        ("def pick(rows, k):\n Input: [4, 2]\n Output: [2, 1]", []),
+        ("def other(rows):\n Input: [4, 2]\n Output: [2, 1]", []),
+        ("Input: [4, 2]\n Output: [2, 1]", []),
+        ("def pick(n):\n if n = 3 the program ends", []),
+    ],
+)
+def test_pairs(text: str, found: list[tuple[str, str]]) -> None:
+    checks = calls_in(text, {"pick": "a"})
+    assert [(check.calls[0].expression, check.calls[0].expected) for check in checks] == found
 
 
 SESSIONS = [

@@ -14,7 +14,7 @@ function light(row) {
     const box = picture?.querySelector(`a[data-step="${CSS.escape(path)}"]`);
     if (!box) continue;
     box.setAttribute("class", `step ${state}`);
-    box.setAttribute("aria-label", `${path}, ${state}`);
+    box.setAttribute("aria-label", `${box.dataset.name}, ${state}`);
     box.querySelector(":scope > .mark").textContent = MARKS[state] ?? "";
   }
 }

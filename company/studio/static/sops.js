@@ -81,6 +81,7 @@ async function ask(words, submitter) {
   shown = mine;
   for (const [id, html] of Object.entries(answer.parts)) if (id !== "told" && id !== "head") put(id, html);
   if (answer.checks) steps = answer.steps;
+  here();
   drawing.classList.toggle("dim", !answer.checks);
   const most = view.state.doc.length;
   view.dispatch(setDiagnostics(view.state, answer.marks.map((each) => ({
@@ -93,6 +94,17 @@ async function ask(words, submitter) {
 function mark() {
   const text = view.state.doc.toString() === saved ? "" : "not saved";
   if (sign.textContent !== text) sign.textContent = text;
+}
+
+// The step in which the cursor is, in the drawing.
+function here() {
+  const at = view.state.selection.main.head;
+  let found = "";
+  for (const [path, place] of Object.entries(steps)) if (place <= at && (found === "" || place >= steps[found])) found = path;
+  for (const link of drawing.querySelectorAll("a[data-step]")) {
+    if (link.dataset.step === found) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  }
 }
 
 async function offers(context) {
@@ -115,6 +127,16 @@ async function offers(context) {
   };
 }
 
+// Typed over a selection, a text would come from the browser with the selection's looks as inline style, which our policy refuses.
+function over(event, view) {
+  const { main } = view.state.selection;
+  if (event.inputType !== "insertText" || !event.data || main.empty || view.composing) return false;
+  const insert = () => view.state.update(view.state.replaceSelection(event.data), { userEvent: "input.type", scrollIntoView: true });
+  const taken = view.state.facet(EditorView.inputHandler).some((handler) => handler(view, main.from, main.to, event.data, insert));
+  if (!taken) view.dispatch(insert());
+  return true;
+}
+
 const view = new EditorView({
   parent: host.attachShadow({ mode: "open" }),
   root: host.shadowRoot,
@@ -128,8 +150,10 @@ const view = new EditorView({
         { key: "Mod-s", run: () => { ask("save"); return true; } },
         ...closeBracketsKeymap, ...completionKeymap, ...lintKeymap, ...defaultKeymap, ...historyKeymap, indentWithTab,
       ]),
-      EditorView.contentAttributes.of({ "aria-label": "The procedure's text", spellcheck: "false", autocapitalize: "off" }),
+      EditorView.domEventHandlers({ beforeinput: over }),
+      EditorView.contentAttributes.of({ "aria-label": "The procedure's text", tabindex: "0", spellcheck: "false", autocapitalize: "off" }),
       EditorView.updateListener.of((update) => {
+        if (update.selectionSet) here();
         if (!update.docChanged) return;
         mark();
         clearTimeout(waiting);
@@ -148,8 +172,10 @@ document.querySelector("label[for=text]").hidden = true;
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const button = event.submitter;
+  const answered = ask(button?.name === "do" ? button.value : "", button); // a button that is off would not be sent
   if (button) button.disabled = true;
-  ask(button?.name === "do" ? button.value : "", button).finally(() => { if (button) button.disabled = false; });
+  sign.textContent = "asking …";
+  answered.finally(() => { if (button) button.disabled = false; });
 });
 
 document.getElementById("inputs").parentElement.addEventListener("keydown", (event) => {

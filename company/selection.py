@@ -1,0 +1,190 @@
+"""Which of several programs for one requirement to go on with, and how far that can be believed: by rule, from what they do.
+
+Examples of the requirement come first, then how many programs, written independently, do the same (CodeT, arXiv 2207.10397). What
+they do: `sandbox/behaviour.py`; on which inputs: `derived.py`. No model is asked, and no opinion counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from company.artifacts import Check, Checks, Selection, SourceFile, flat
+from company.derived import derived, from_heads, inputs_of
+from company.errors import StepFailed
+from company.examples import usages_in
+from company.llm.qa import shown_in
+from company.sandbox import Sandbox
+from company.sandbox.behaviour import MOST_PROBES, Probe, Seen, behaviours
+from company.testgen import is_in, is_stated_command, stated_calls
+
+Program = Mapping[str, str]
+"""Path → text."""
+_TELLING = 2
+"""Inputs on which two programs must both give a value before that they give the same means anything."""
+
+
+class Examined(NamedTuple):
+    """What some programs gave for the same inputs."""
+
+    probes: list[Probe]
+    kinds: list[str]
+    """Of each input: `stated` by the requirement, `qa`: worked out by QA, or `derived` by rule, of which nobody knows what should come."""
+    seen: list[list[Seen]]
+    """Of each program, for each input."""
+
+
+def candidates_in(values: Sequence[Any]) -> Iterator[list[SourceFile]]:
+    """The programs among a step's inputs: a list of files is one, and so is each in a list of lists or in a loop's rounds."""
+    for value in values:
+        if isinstance(value, Mapping):
+            yield from candidates_in(list(value.values()))
+        elif isinstance(value, SourceFile):
+            yield [value]
+        elif isinstance(value, list) and value:
+            if all(isinstance(one, SourceFile) for one in value):
+                yield value
+            else:
+                yield from candidates_in(value)
+
+
+async def select(sandbox: Sandbox, values: Sequence[Any], requirement: str, seconds: float) -> Selection:
+    """The program to go on with, of those in a step's inputs, by the checks that are there with them.
+
+    Raises:
+        StepFailed: there is no program.
+    """
+    found = list(candidates_in(values))
+    if not found:
+        raise StepFailed(
+            "there is no program to select", hint="give the step the candidates: `in: [draft, history, tests]`"
+        )
+    checks = [value for value in flat(list(values)) if isinstance(value, Checks)]
+    return selected(found, await examine(sandbox, found, checks, requirement, seconds))
+
+
+async def examine(
+    sandbox: Sandbox, found: Sequence[list[SourceFile]], checks: Sequence[Checks], requirement: str, seconds: float
+) -> Examined:
+    """Run programs on the inputs of checks and on others made of them; where there are none, of the heads that the requirement shows."""
+    asked = [one for each in checks for one in _asked(each, requirement)]
+    plain = [(probe.setup, probe.expression) for probe, _ in asked if probe.expression]
+    made = derived(plain, MOST_PROBES - len(asked)) if asked else from_heads(shown_in(requirement), MOST_PROBES)
+    asked = [*asked, *((Probe(setup, expression), "derived") for setup, expression in made)][:MOST_PROBES]
+    probes, kinds = [probe for probe, _ in asked], [kind for _, kind in asked]
+    programs = [{file.path: file.content for file in files} for files in found]
+    seen = await behaviours(sandbox, programs, probes, seconds) if probes else [[] for _ in programs]
+    return Examined(probes, kinds, seen)
+
+
+def _asked(checks: Checks, requirement: str) -> Iterator[tuple[Probe, str]]:
+    """The inputs of checks, each with what should come of it."""
+    usages, stated = usages_in(requirement), stated_calls(checks, requirement)
+    for check in checks.checks:
+        for (setup, expression), call in zip(inputs_of(check), check.calls, strict=True):
+            kind = "stated" if is_in(stated, check, call) else "qa"
+            yield Probe(setup, expression, call.expected.strip()), kind
+        for place, command in enumerate(check.commands, 1):
+            session = tuple((each.command, each.stdin) for each in check.commands[:place])
+            probe = Probe(expected=command.stdout.rstrip(), commands=session, status=command.exit_status)
+            yield probe, "stated" if is_stated_command(command, usages) else "qa"
+
+
+class Standing(NamedTuple):
+    """What speaks for a program; the greatest is chosen."""
+
+    held: int
+    """Examples of the requirement that hold."""
+    agreeing: int
+    """Programs that do the same, itself among them."""
+    alike: float
+    """Over all inputs, the mean share of programs that give the same: also where none does all the same."""
+    guesses: int
+    """Checks of QA's own that hold."""
+    early: int
+    """The earlier one, where all else is equal."""
+
+
+def ranked(seen: Sequence[Sequence[Seen]], kinds: Sequence[str]) -> list[int]:
+    """The numbers of the programs, the best first."""
+    return sorted(range(len(seen)), key=lambda number: standing(seen, kinds, number), reverse=True)
+
+
+def standing(seen: Sequence[Sequence[Seen]], kinds: Sequence[str], number: int) -> Standing:
+    """What speaks for one of the programs."""
+    mine = seen[number]
+    told = [
+        sum(other[at].text == one.text for other in seen) / len(seen) for at, one in enumerate(mine) if one.is_value
+    ]
+    return Standing(
+        held=_held(mine, kinds, "stated"),
+        agreeing=len(agreeing(seen, number)),
+        alike=sum(told) / max(1, len(mine)),
+        guesses=_held(mine, kinds, "qa"),
+        early=-number,
+    )
+
+
+def _held(mine: Sequence[Seen], kinds: Sequence[str], kind: str) -> int:
+    return sum(one.held for one, its in zip(mine, kinds, strict=False) if its == kind)
+
+
+def agreeing(seen: Sequence[Sequence[Seen]], number: int) -> list[int]:
+    """The programs that do the same as one, itself among them: the same value wherever both give one, at least twice.
+
+    Where either gives none, the input may be one that nobody means: it says nothing.
+    """
+    return [other for other in range(len(seen)) if other == number or _same(seen[number], seen[other])]
+
+
+def _same(one: Sequence[Seen], two: Sequence[Seen]) -> bool:
+    both = [(a.text, b.text) for a, b in zip(one, two, strict=True) if a.is_value and b.is_value and a.text != "None"]
+    return len(both) >= _TELLING and all(a == b for a, b in both)
+
+
+def selected(found: Sequence[list[SourceFile]], examined: Examined) -> Selection:
+    """The selection, with the checks of QA's own that two or more programs contradict together."""
+    probes, kinds, seen = examined
+    chosen = ranked(seen, kinds)[0]
+    mine = seen[chosen]
+    same = agreeing(seen, chosen)
+    stated = kinds.count("stated")
+    held = _held(mine, kinds, "stated")
+    inputs = sum(one.is_value for one in mine)
+    suspect = [
+        _named(probes[at])
+        for at, kind in enumerate(kinds)
+        if kind == "qa" and len(same) > 1 and not any(seen[number][at].held for number in same)
+    ]
+    summary = f"{len(same)} of {len(found)} candidates agree on {inputs} inputs"
+    return Selection(
+        files=list(found[chosen]),
+        candidates=len(found),
+        stated=stated,
+        holds=held == stated,
+        agreeing=len(same),
+        share=round(len(same) / len(found), 4),
+        inputs=inputs,
+        set_aside=suspect,
+        summary=f"{summary}, {held} of {stated} examples hold"
+        if stated
+        else f"{summary}, the requirement states no example",
+    )
+
+
+def _named(probe: Probe) -> str:
+    return probe.expression or probe.commands[-1][0]
+
+
+def without(checks: Checks, set_aside: Sequence[str]) -> Checks:
+    """Checks without those that were set aside."""
+
+    def kept(check: Check) -> Check:
+        calls = [call for call in check.calls if call.expression.strip() not in set_aside]
+        commands = check.commands
+        if any(command.command in set_aside for command in commands):  # what comes after it may depend on it
+            at = next(number for number, command in enumerate(commands) if command.command in set_aside)
+            commands = commands[:at]
+        return check.model_copy(update={"calls": calls, "commands": commands})
+
+    return Checks(checks=[one for one in map(kept, checks.checks) if one.calls or one.commands])
