@@ -1,5 +1,7 @@
 """The list of procedures, the editor of one, and what is refused."""
 
+import hashlib
+import shutil
 import subprocess
 import sys
 import time
@@ -26,9 +28,15 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def desk(workspace: Path, mine: Path) -> Iterator[str]:
+def used(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace of our own, with the same run."""
+    return shutil.copytree(workspace, tmp_path_factory.mktemp("used"), dirs_exist_ok=True, symlinks=True)
+
+
+@pytest.fixture(scope="module")
+def desk(used: Path, mine: Path) -> Iterator[str]:
     """A studio begun in that folder."""
-    with serving(workspace, mine) as address:
+    with serving(used, mine) as address:
         yield address
 
 
@@ -112,6 +120,39 @@ def test_a_mistake_is_marked_and_mended_and_the_drawing_follows(shut: object, de
     assert "+ step checks: QA Engineer" in shut.locator("#differs").inner_text()
 
 
+def test_the_answer_to_the_newest_text_is_shown(shut: object, desk: str) -> None:
+    text = Library(None).sop("waterfall").text
+    held: list[object] = []
+
+    def hold(route: object) -> None:
+        if "qaa" in (route.request.post_data or "") and "accept" in route.request.headers:
+            held.append(route)
+        else:
+            route.continue_()
+
+    shut.route("**/sops/waterfall", hold)
+    shut.goto(f"{desk}sops/waterfall")
+    write(shut, text.replace(*MISTAKE))
+    while not held:
+        shut.wait_for_timeout(50)
+    write(shut, text.replace("max: 6", "max: 5"))
+    shut.get_by_text("Differs from the shipped").wait_for()
+    with shut.expect_response("**/sops/waterfall"):
+        held[0].continue_()
+    shut.wait_for_timeout(300)
+    assert shut.locator(".cm-lintRange-error").count() == 0
+    assert shut.locator("#findings .passed").count() == 1
+
+
+def test_a_step_of_the_drawing_leads_to_its_line_and_back(shut: object, desk: str) -> None:
+    shut.goto(f"{desk}sops/waterfall")
+    shut.locator(".cm-content").wait_for()
+    step = shut.locator("#picture a[data-step='verify.test']")
+    step.press("Enter")
+    shut.locator("#picture a[data-step='verify.test'][aria-current]").wait_for()
+    assert shut.locator(".cm-activeLine").inner_text().lstrip().startswith("test: {run: pytest")
+
+
 def test_roles_are_offered_and_taken_by_keyboard(shut: object, desk: str) -> None:
     shut.goto(f"{desk}sops/zero_shot")
     write(shut, "sop: 1\nsteps:\n  code: {role: }")
@@ -176,7 +217,7 @@ def test_a_file_that_was_changed_on_disk_is_not_overwritten_unasked(shut: object
     assert "from here" in file.read_text()
 
 
-def test_a_dry_run_of_the_text_as_it_stands(shut: object, desk: str, workspace: Path) -> None:
+def test_a_dry_run_of_the_text_as_it_stands(shut: object, desk: str, used: Path) -> None:
     shut.goto(f"{desk}sops/zero_shot")
     text = Library(None).sop("zero_shot").text
     write(shut, f"{text}# not saved\n")
@@ -186,7 +227,7 @@ def test_a_dry_run_of_the_text_as_it_stands(shut: object, desk: str, workspace: 
     link = shut.locator("#told").get_by_role("link", name="see it")
     link.wait_for()
     run = began(f"{desk}{link.get_attribute('href')}")
-    assert "# not saved" in (workspace / ".company/runs" / run / "library/own/zero_shot.yaml").read_text()
+    assert "# not saved" in (used / ".company/runs" / run / "library/own/zero_shot.yaml").read_text()
     shut.goto(f"{desk}runs/{run}")
     shut.get_by_text("Try the draft").first.wait_for()
 
@@ -202,6 +243,18 @@ def test_without_scripts_the_same_answers_come_as_a_page(desk: str, mine: Path) 
     assert (mine / "sops/waterfall.yaml").read_text() == text
     assert ask(f"{desk}sops/waterfall", text="sop: 1", do="save", seen="")[0] == 409
     (mine / "sops/waterfall.yaml").unlink()
+
+
+def test_a_file_that_is_gone_can_be_written_again(desk: str, mine: Path) -> None:
+    file, text = mine / "sops/leaving.yaml", Library(None).sop("zero_shot").text.replace("zero_shot", "leaving")
+    status, html = ask(f"{desk}sops/leaving", text=text, do="save", seen="0" * 64)
+    assert (status, "changed on disk" in html, file.exists()) == (409, True, False)
+    status, html = ask(f"{desk}sops/leaving", text=text, over="none", seen="0" * 64)
+    assert (status, file.read_text()) == (200, text)
+    file.write_bytes(text.replace("\n", "\r\n").encode())
+    seen = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert ask(f"{desk}sops/leaving", text=f"{text}# more\n", do="save", seen=seen)[0] == 200
+    assert file.read_bytes() == f"{text}# more\n".replace("\n", "\r\n").encode()
 
 
 def test_requests_of_other_sites_and_odd_names_are_refused(desk: str, mine: Path) -> None:

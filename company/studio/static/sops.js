@@ -19,7 +19,7 @@ let saved = area.defaultValue;
 let asked = 0;
 let shown = 0;
 let waiting = 0;
-let steps = {}; // path → place of its name
+let steps = JSON.parse(form.dataset.steps); // path → place of its name, in the text that last checked
 
 const looks = HighlightStyle.define([
   { tag: [tags.definition(tags.propertyName), tags.propertyName], color: "var(--accent)" },
@@ -186,11 +186,10 @@ document.getElementById("inputs").parentElement.addEventListener("keydown", (eve
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[data-from], a[data-step]");
-  if (!link) return;
+  const place = link?.dataset.from ?? steps[link?.dataset.step];
+  if (place === undefined) return; // of another procedure
   event.preventDefault();
   const most = view.state.doc.length;
-  const place = link.dataset.from ?? steps[link.dataset.step];
-  if (place === undefined) return; // inside another procedure
   const anchor = Math.min(Number(place), most);
   view.dispatch({ selection: { anchor, head: Math.min(Number(link.dataset.to ?? anchor), most) }, effects: EditorView.scrollIntoView(anchor, { y: "center" }) });
   view.focus();
