@@ -151,7 +151,7 @@ const view = new EditorView({
         ...closeBracketsKeymap, ...completionKeymap, ...lintKeymap, ...defaultKeymap, ...historyKeymap, indentWithTab,
       ]),
       EditorView.domEventHandlers({ beforeinput: over }),
-      EditorView.contentAttributes.of({ "aria-label": "The procedure's text", tabindex: "0", spellcheck: "false", autocapitalize: "off" }),
+      EditorView.contentAttributes.of({ tabindex: "0", "aria-label": "The procedure's text", tabindex: "0", spellcheck: "false", autocapitalize: "off" }),
       EditorView.updateListener.of((update) => {
         if (update.selectionSet) here();
         if (!update.docChanged) return;
