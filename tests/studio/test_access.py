@@ -36,6 +36,8 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, l
             "", "?text=nothing+fits", "new", "no/such/page", "sops", "sops/waterfall", "sops/explain/SOP201",
             *(f"runs/{run}{page}" for run in (done, waits, failed) for page in ("", "/actions")),
             f"runs/{waits}/gates", f"runs/{done}/gates", f"runs/{done}?open=code", f"runs/{waits}?open=look",
+            *(f"runs/{done}/repo{page}" for page in ("", "?path=README.md", "?path=main.py", "/history")),
+            "compare", f"compare?a={done}&b={waits}", "bench",
         ]  # fmt: skip
         if refused.status_code == 303:
             pages.append(urljoin(address, refused.headers["location"]).removeprefix(address))
