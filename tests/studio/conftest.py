@@ -29,9 +29,9 @@ def studio(workspace: Path) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    """Chromium."""
+    """Chromium. It ends with its file: until then this thread counts as one with a running event loop, and `asyncio.run` fails."""
     if not CHROMIUM:
         pytest.skip("chromium is not installed: scripts/browser")
     from playwright.sync_api import sync_playwright
