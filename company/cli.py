@@ -342,12 +342,15 @@ async def _follow(
     person = TerminalPerson(console, shown.stop, lambda: shown.start() if live else None)
 
     def interrupt() -> None:
-        if stop.is_set() or person.waiting:
-            stop.set()
-            task.cancel()
-            return
+        again = stop.is_set() or person.waiting
         stop.set()
-        console.print("Stopping after the call that is under way; Ctrl-C again stops at once.", style="yellow")
+        view.stopping = True
+        if again:
+            task.cancel()
+        elif shown.is_started:
+            shown.refresh()
+        else:
+            console.print("Stopping after the calls that are under way; Ctrl-C again stops at once.", style="yellow")
 
     def listen(event: Event) -> None:
         if not live:

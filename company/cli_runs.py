@@ -54,7 +54,8 @@ def print_outcome(outcome: Outcome, console: Console, workspace: Path, record: P
     if outcome.model == "dry" and outcome.status == "delivered":
         headline = "The dry run went through, and no model was asked."
     say()
-    say(f"{headline} {clean(outcome.reason, 400)}".rstrip(), style)
+    reason = "" if outcome.reason == outcome.status else clean(outcome.reason, 400)
+    say(f"{headline} {reason}".rstrip(), style)
     if outcome.verdict:
         say(f"  tests       {clean(outcome.verdict)} (run in {outcome.sandbox})")
     say(f"  repository  {outcome.repo}")

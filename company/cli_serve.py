@@ -38,6 +38,7 @@ def serve(
     from company.settings import load_settings
     from company.sop.library import own_folder
     from company.studio.app import application
+    from company.studio.connections import Connection
     from company.studio.desk import Desk
 
     settings = load_settings()
@@ -55,7 +56,7 @@ def serve(
         server = Server(
             uvicorn.Config(
                 application(desk, token), log_level="warning", access_log=False, lifespan="off", ws="none",
-                server_header=False, proxy_headers=False, timeout_graceful_shutdown=1,
+                server_header=False, proxy_headers=False, http=Connection, timeout_graceful_shutdown=1,
             )
         )  # fmt: skip
         print(address, flush=True)

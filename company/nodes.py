@@ -259,7 +259,9 @@ async def _run(site: Site, state: RunState, context: RunContext, scope: Scope, f
             if not tests:
                 tests = {path: data for path, data in files.items() if is_test(path)}
             result = await run_tests(context.sandbox, files, tests, optional=optional, limits=limits)
-        result = result.model_copy(update={"stated": stated, "summary": _with_source(result, stated, values)})
+        result = result.model_copy(
+            update={"stated": stated, "summary": _with_source(result, 1 if context.guest else stated, values)}
+        )
         result = _with_findings(result, tests, [value for value in values if isinstance(value, SourceFile)], context)
         tell(context, step.path, step_id(site, state), result)
     await commit(site, state, context, result)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from company.events import Event
+from company.llm.budget import added
 from company.report import decides
 
 ASKING, KEPT = "asking again: ", "kept from before"
@@ -36,6 +37,8 @@ class Call:
     """When a plain line last spoke of it."""
     model: str = ""
     """Who is asked."""
+    item: str = ""
+    """Which item of a for_each it is for."""
     said: str = ""
     """The end of the text that has come."""
 
@@ -108,6 +111,8 @@ class Progress:
         self.limits: dict[str, float] = {}
         self.tokens = 0
         self.calls = 0
+        self.usd: float | None = 0.0
+        """Of all calls; None once the price of one was unknown."""
         self.notices: list[str] = []
         self.verdict = ""
         self._judges: list[str] | None = None
@@ -115,7 +120,8 @@ class Progress:
         """The for_eaches with one step, which have a start and an end beside those of their items."""
         self._before = 0.0
         self._begun = self._last = 0.0
-        self._over = False
+        self.over = False
+        """Whether nothing goes on any more."""
 
     def see(self, event: Event) -> None:
         """Take in one event."""
@@ -124,7 +130,7 @@ class Progress:
             self._begin(event, now)
         elif name == "run_finished":
             self._settle(now)
-            self._over = True
+            self.over = True
         elif name == "notice":
             self.notices.append(clean(event["text"]))
         elif row := self.rows.get(str(event.get("step", "")).removesuffix(".do")):
@@ -133,7 +139,14 @@ class Progress:
 
     def elapsed(self, now: float) -> float:
         """Seconds of all sittings."""
-        return self._before + ((self._last if self._over else now) - self._begun if self._begun else 0.0)
+        return self._before + ((self._last if self.over else now) - self._begun if self._begun else 0.0)
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """How many of the steps without others in them have ended, and how many there are."""
+        paths = list(self.rows)
+        own = [row for path, row in self.rows.items() if not any(other.startswith(f"{path}.") for other in paths)]
+        return sum(row.state in ("done", "skipped") for row in own), len(own)
 
     def state(self, row: Row) -> str:
         """A step's state; a loop has no start of its own, so it has the state of what is in it."""
@@ -151,7 +164,7 @@ class Progress:
         if self._begun:  # an earlier sitting, which may have been killed
             self._before += self._last - self._begun
             self._settle(self._last)
-        self._begun, self._over = now, False
+        self._begun, self.over = now, False
         self._each |= {path.removesuffix(".do") for path in event["steps"] if path.endswith(".do")}
         for path in event["steps"]:
             self.rows.setdefault(path.removesuffix(".do"), Row(path.removesuffix(".do")))
@@ -198,7 +211,9 @@ class Progress:
 
     def _call(self, name: str, event: Event, now: float, row: Row) -> None:
         if name == "call_started":
-            row.calls[event["call"]] = Call(row.path, now, model=event.get("model", ""))
+            row.calls[event["call"]] = Call(
+                row.path, now, model=event.get("model", ""), item=clean(event.get("item", ""))
+            )
             row.note = "" if row.note == KEPT else row.note
         elif name == "call_progress":
             row.calls.setdefault(event["call"], Call(row.path, now)).grow(event)
@@ -211,6 +226,7 @@ class Progress:
             row.model_seconds += event["seconds"]
             self.tokens += event["prompt_tokens"] + event["completion_tokens"]
             self.calls += 1
+            self.usd = added(self.usd, event.get("usd"))
         elif name == "call_failed":
             row.calls.pop(event["call"], None)
         elif name == "reply_rejected":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from company.events import Event
 from company.progress import KEPT, Call, Progress, Row, clean, tool_note
@@ -146,7 +146,7 @@ def _round(where: str, event: Event) -> Iterator[str]:
 
 
 class LiveView:
-    """A table that follows the run, for `rich.live.Live`.
+    """A table that follows the run and what is being written, for `rich.live.Live`; as high as the terminal at most, no line wrapped.
 
     Args:
         clock: tells seconds since the epoch.
@@ -154,6 +154,8 @@ class LiveView:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.progress = Progress()
+        self.stopping = False
+        """Whether somebody asked the run to stop."""
         self._clock = clock
 
     def __call__(self, event: Event) -> None:
@@ -164,56 +166,144 @@ class LiveView:
         from rich.table import Table
         from rich.text import Text
 
-        progress, now = self.progress, self._clock()
-        yield Text(f"{progress.title}   {progress.model}", style="bold", overflow="ellipsis", no_wrap=True)
+        progress, now, width = self.progress, self._clock(), options.max_width
+        height = options.max_height or console.height or 24
+
+        def line(parts: list[str], style: str) -> Text:
+            return Text(_fitting(parts, width), style=style, overflow="ellipsis", no_wrap=True)
+
+        ended, steps = progress.steps
+        yield line([progress.title, f"{ended} of {steps} steps", progress.model], "bold")
         rows = list(progress.rows.values())
         states = [progress.state(row) for row in rows]
-        chosen = _chosen(states, max(4, (options.max_height or console.height or 24) - 6))
+        tests = f"tests: {progress.verdict}" if progress.verdict else ""
+        said = [*filter(None, [tests, progress.notices[-1] if progress.notices else ""])]
+        room = height - 4 - bool(said)
+        written = _written(progress, width, min(room - 3, max(room // 3, room - len(rows))))
+        chosen = _chosen(states, max(3, room - len(written)))
         table = Table(box=None, padding=(0, 1), expand=True, show_header=True, header_style="dim")
-        hidden = f" ({len(chosen)} of {len(rows)} shown)" if len(chosen) < len(rows) else ""
-        table.add_column(f"step{hidden}", no_wrap=True, overflow="ellipsis", max_width=32)
-        table.add_column("role", no_wrap=True, overflow="ellipsis", max_width=16)
-        table.add_column("tokens", justify="right", no_wrap=True, min_width=6)
-        table.add_column("tok/s", justify="right", no_wrap=True)
-        table.add_column("time", justify="right", no_wrap=True, min_width=10)
+        hidden = f" ({len(chosen)} of {len(rows)})" if len(chosen) < len(rows) else ""
+        table.add_column(f"step{hidden}", no_wrap=True, overflow="ellipsis", max_width=max(12, min(32, width // 3)))
+        columns = [column for column, least in _COLUMNS.items() if width >= least]
+        for column in columns:
+            at: Literal["left", "right"] = "left" if column == "role" else "right"
+            table.add_column(
+                column, justify=at, no_wrap=True, overflow="ellipsis", min_width=_WIDTHS.get(column), max_width=16
+            )
         table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
         for place in chosen:
-            table.add_row(*_cells(rows[place], states[place], now))
+            name, cells, note = _cells(rows[place], states[place], now)
+            table.add_row(name, *(cells[column] for column in columns), note)
         yield table
-        said = progress.notices[-1] if progress.notices else ""
-        tests = f"tests: {progress.verdict}" if progress.verdict else ""
-        if said or tests:
-            line = "   ".join(filter(None, [tests, said]))
-            yield Text(line, style="yellow", overflow="ellipsis", no_wrap=True)
-        foot = "   ".join([*_used(progress, now), "Ctrl-C stops"])
-        yield Text(foot, style="dim", overflow="ellipsis", no_wrap=True)
+        for text in written:
+            yield Text(text, style="cyan", overflow="ellipsis", no_wrap=True)
+        if said:
+            yield line(said, "yellow")
+        stopping = self.stopping and not progress.over
+        hint = "stopping after the calls under way; Ctrl-C stops at once" if stopping else "Ctrl-C stops"
+        yield line([*_used(progress, now), *([] if progress.over else [hint])], "yellow" if stopping else "dim")
 
 
-def _cells(row: Row, state: str, now: float) -> Iterator[Any]:
+_COLUMNS = {"role": 56, "tokens": 44, "tok/s": 70, "time": 36}
+"""The columns between a step's name and its note, and how wide a terminal must be for each."""
+_WIDTHS = {"tokens": 6, "time": 10}
+"""So that nothing moves while numbers grow."""
+
+
+def _cells(row: Row, state: str, now: float) -> tuple[Any, dict[str, str], Any]:
+    """A step's name, its numbers by column, and its note."""
     from rich.text import Text
 
     live = sum(call.tokens for call in row.calls.values())
     tokens, speed, seconds = row.tokens + live, row.speed(now), row.wall(now)
     count = f" ×{row.times}" if row.times > 1 else ""
     note = row.note or ", ".join(row.items)
+    if row.rounds and state == "running":
+        note = f"round {row.rounds + 1}"
     if row.calls and not live:
         note = ", ".join([next(iter(row.calls.values())).waiting, *row.items])
     indent = "  " * row.path.count(".")
-    yield Text(f"{indent}{_MARKS[state]} {clean(row.path.rpartition('.')[2])}{count}", style=_COLOURS[state])
-    yield Text(row.role)
-    yield Text(str(tokens) if tokens else "")
-    yield Text(f"{speed:.1f}" if speed else "")
-    yield Text(duration(seconds) if row.since else "")
-    yield Text(note, style="red" if state == "failed" else "dim")
+    cells = {
+        "role": row.role,
+        "tokens": str(tokens) if tokens else "",
+        "tok/s": f"{speed:.1f}" if speed else "",
+        "time": duration(seconds) if row.since else "",
+    }
+    name = Text(f"{indent}{_MARKS[state]} {clean(row.path.rpartition('.')[2])}{count}", style=_COLOURS[state])
+    return name, cells, Text(note, style="red" if state == "failed" else "dim")
+
+
+def _written(progress: Progress, width: int, room: int) -> list[str]:
+    """The last lines of the replies under way, one or two of each, as many as there is room for; the newest calls count most."""
+    writing = [(row, call) for row in progress.rows.values() for call in row.calls.values() if call.said.strip()]
+    writing = sorted(writing, key=lambda pair: pair[1].began)[-max(0, room) :] if room > 0 else []
+    each = 2 if room >= 2 * len(writing) else 1
+    names = [_cut(f"{row.role or row.path} {call.item}".strip(), max(8, width // 3)) for row, call in writing]
+    widest, found = max(map(cell_len, names), default=0), []
+    for name, (_, call) in zip(names, writing, strict=True):
+        for place, text in enumerate(_last_lines(call.said, width - widest - 4, each)):
+            who = "" if place else name
+            found.append(f" {who}{' ' * (widest - cell_len(who))} │ {text}")
+    return found
+
+
+_INDENT = 12
+"""Spaces before a line that is shown, at most."""
+
+
+def _last_lines(said: str, room: int, most: int) -> list[str]:
+    """The end of a text in so many lines of so many columns: its own lines, or the end of one that is longer."""
+    lines = [
+        f"{' ' * min(_INDENT, len(line) - len(line.lstrip()))}{clean(line, len(line))}"
+        for line in said.split("\n")[-20:]
+    ]
+    lines = [line for line in lines if line.strip()]
+    shown: list[str] = []
+    for text in reversed(lines):
+        while text and len(shown) < most:
+            end = _end(text, room)
+            shown.insert(0, end)
+            text = text.removesuffix(end)
+    return shown
+
+
+def _end(text: str, room: int) -> str:
+    """As much of a text's end as its last line in a column of this width would have: whole lines come before it."""
+    from rich.cells import chop_cells
+
+    return chop_cells(text, max(8, room))[-1]
+
+
+def _cut(text: str, room: int) -> str:
+    from rich.cells import set_cell_size
+
+    return text if cell_len(text) <= room else f"{set_cell_size(text, room - 1)}…"
+
+
+def cell_len(text: str) -> int:
+    """Columns of a terminal that a text takes."""
+    from rich.cells import cell_len as columns
+
+    return columns(text)
+
+
+def _fitting(parts: list[str], width: int) -> str:
+    """Parts beside one another; where not all fit, those before the last are left out, from behind."""
+    while len(parts) > 1 and cell_len("   ".join(parts)) > width:
+        parts = [*parts[:-2], parts[-1]]
+    return "   ".join(parts)
 
 
 def _used(progress: Progress, now: float) -> Iterator[str]:
-    """What the run has used, with its limits where it has any."""
+    """What the run has used, with its limits where it has any; money where it costs any, or its cost is not known."""
     limits = {name: f" of {most:.15g}" for name, most in progress.limits.items()}
-    yield f"{progress.calls}{limits.get('calls', '')} calls"
-    yield f"{progress.tokens}{limits.get('tokens', '')} tokens"
     most = f"{limits['minutes']} min" if "minutes" in limits else ""
     yield f"{duration(progress.elapsed(now))}{most}"
+    yield f"{progress.tokens}{limits.get('tokens', '')} tokens"
+    if progress.usd is None or progress.usd or "usd" in limits:
+        limit = f" of {money(progress.limits['usd'])}" if "usd" in limits else ""
+        yield f"{'cost unknown' if progress.usd is None else money(progress.usd)}{limit}"
+    yield f"{progress.calls}{limits.get('calls', '')} calls"
 
 
 def _chosen(states: list[str], room: int) -> list[int]:

@@ -5,6 +5,7 @@ Who may send one at all: `guard.py`. What is done with them: the pages.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 _FIELDS = 1000
+_PATIENCE = 30.0
+"""Seconds in which a form must be there."""
 
 
 class Form:
@@ -55,10 +58,14 @@ async def form_of(request: Request, most: int = LARGEST) -> Form:
     if kind != "application/x-www-form-urlencoded":
         raise HTTPException(415, "This takes a form as browsers send it: application/x-www-form-urlencoded.")
     data = bytearray()
-    async for piece in request.stream():
-        data += piece
-        if len(data) > most:
-            raise HTTPException(413, f"The form is larger than {most} bytes.")
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            async for piece in request.stream():
+                data += piece
+                if len(data) > most:
+                    raise HTTPException(413, f"The form is larger than {most} bytes.")
+    except TimeoutError as error:
+        raise HTTPException(408, "The form did not come to its end.") from error
     try:
         return Form(parse_qs(data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS))
     except ValueError as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from company import records
 from company.errors import RunDamaged, UsageError
+from company.lock import Lock
 from company.records import RunRecord
 from company.report import Report
 from company.waiting import opened_gates
@@ -35,8 +36,8 @@ class Entry:
     """Ids of the gates that wait for a person."""
     steps: tuple[str, ...]
     """Paths of the procedure's steps in order, as far as the run told them."""
-    base: str
-    """The run that it goes back to; empty for none."""
+    pid: int
+    """Of the process that drove it last; 0 where the journal does not say."""
 
     @property
     def shown(self) -> str:
@@ -91,20 +92,28 @@ class Shelf:
         if kept.over:
             return kept.entry
         record = kept.entry.record
-        status = "running" if self._store.is_driven(run, record.repo) else "interrupted"
-        return replace(kept.entry, record=replace(record, status=status))
+        return replace(
+            kept.entry, record=replace(record, status="running" if self._runs(kept.entry) else "interrupted")
+        )
+
+    def _runs(self, entry: Entry) -> bool:
+        """Whether somebody drives the run, and not one that goes back to it, in the same repository."""
+        record = entry.record
+        if not self._store.is_driven(record.run, record.repo):
+            return False
+        holder = Lock.holder(record.repo)
+        return not (entry.pid and holder and holder != entry.pid)
 
     def _read(self, run: str) -> tuple[Entry, bool]:
         events = list(self._store.events(run))
         report = Report.of(events)
         began = next((event for event in reversed(events) if event["event"] in ("run_started", "run_resumed")), {})
-        base = ""
         try:
-            request = records.read_request(self._store, run)
-            base = request.base
-            record = records.standing(self._store, request, report)
+            record = records.standing(self._store, records.read_request(self._store, run), report)
         except RunDamaged as error:
             record = records.damaged(self._store, run, error)
         waits = tuple(opened_gates(events)) if record.status != "damaged" else ()
         over = bool(report.status) or record.status == "damaged"
-        return Entry(record, report.reason, report.hint, waits, tuple(began.get("steps", ())), base), over
+        return Entry(
+            record, report.reason, report.hint, waits, tuple(began.get("steps", ())), began.get("pid", 0)
+        ), over

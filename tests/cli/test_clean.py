@@ -330,7 +330,9 @@ def test_the_list_says_what_room_each_run_takes(folder: Path, capsys: pytest.Cap
     repository = housekeeping.size(folder / "ws/out")
     assert by_run[new] == housekeeping.size(folder / "ws/.company/runs" / new)
     assert by_run[old] == housekeeping.size(folder / "ws/.company/runs" / old) + repository
-    assert re.fullmatch(r"also kept: replies \d+ kB, objects \d+ kB, steps \d+ kB, state database \d+ kB\n", shown.err)
+    assert re.fullmatch(
+        r"also kept: prompts \d+ kB, replies \d+ kB, objects \d+ kB, steps \d+ kB, state database \d+ kB\n", shown.err
+    )
     runs(workspace=folder / "ws")
     assert re.search(r"delivered +\d+ kB +out .* \d s +A module", capsys.readouterr().out)
 

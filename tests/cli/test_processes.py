@@ -82,7 +82,8 @@ async def interrupted(folder: Path, seconds: float, *signals: int) -> tuple[int,
 def test_one_interrupt_ends_after_the_call_and_resume_pays_for_nothing_twice(tmp_path: Path, number: int) -> None:
     status, said = asyncio.run(interrupted(tmp_path, 2.0, number))
     assert status == 130
-    assert "Stopping after the call that is under way" in said
+    assert "Stopping after the calls that are under way" in said
+    assert " steps   openai:m" not in said, "the live view is for terminals"
     assert re.search(r"code: \d+ \+ \d+ tokens", said), "the call was let end"
     assert "The run was interrupted." in said
     found = re.search(r"go on with  company (resume \S+)", said)

@@ -337,7 +337,7 @@ def test_new_in_a_folder_of_a_project_writes_to_the_project(folder: Path, monkey
         (["Mine"], "is no name for a procedure"),
         ([""], "is no name for a procedure"),
         (["x" * 61], "is no name for a procedure"),
-        (["mine", "--from", "reflektion"], "did you mean `reflection`? there are `build`, `cascade`, "),
+        (["mine", "--from", "reflektion"], "did you mean `reflection`? there are `adaptive_consistency`, `build`, "),
         (["mine", "--from", "bad.yaml"], "error[SOP401]"),
         (["mine", "--from", "flat/ode.yaml"], "error[SOP401]"),
     ],

@@ -63,7 +63,7 @@ def test_the_live_view_shows_every_step_with_its_numbers() -> None:
     assert "waterfall → out" in lines[0]
     assert any("✓ prd" in line and "product_manager" in line and "120" in line and "30 s" in line for line in lines)
     assert any("✗ test" in line and "1 of 2 required tests" in line for line in lines)
-    assert "1 calls   420 tokens" in text
+    assert "420 tokens   cost unknown   1 calls" in text
     assert "\x1b" not in text
 
 

@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from company.cli_model import download_progress
@@ -46,7 +47,7 @@ class Run:
         self.emit("call_started", step=step, call=number, item=item, attempt=1)
         self.emit(
             "call_finished", seconds, step=step, call=number, item=item, from_store=store, prompt_tokens=100,
-            completion_tokens=tokens, cached_tokens=0, seconds=seconds, model="local:m",
+            completion_tokens=tokens, cached_tokens=0, seconds=seconds, usd=0.0, model="local:m",
         )  # fmt: skip
 
     def screen(self, width: int = 80, height: int = 24) -> str:
@@ -77,18 +78,20 @@ def test_a_whole_run_as_it_looks_on_a_terminal(run: Run) -> None:
     run.call("code", 2, 5.0, 40, "todo/store.py")
     run.emit("step_finished", step="code.do", item="todo/store.py", seconds=5.0)
     run.emit("call_started", step="code", call=3, item="todo/cli.py", attempt=1)
-    run.emit("call_progress", 2.0, step="code", call=3, item="todo/cli.py", tokens=1, text="{")
-    run.emit("call_progress", 4.0, step="code", call=3, item="todo/cli.py", tokens=60, text="{")
+    run.emit("call_progress", 2.0, step="code", call=3, item="todo/cli.py", tokens=1, text="def f():\n")
+    run.emit("call_progress", 4.0, step="code", call=3, item="todo/cli.py", tokens=60, text="    return 1")
     assert run.screen() == "\n".join(
         [
-            "waterfall → todo   local:m",
+            "waterfall → todo   1 of 4 steps   local:m",
             " step      role             tokens  tok/s        time",
             " ✓ prd     product_manager      50    5.0        10 s",
             " ▶ code    engineer            100   15.0        11 s  todo/cli.py",
             " · verify",
             "   · fix",
             "   · test",
-            "2 of 120 calls   290 of 200000 tokens   21 s of 30 min   Ctrl-C stops",
+            " engineer todo/cli.py │ def f():",
+            "                      │     return 1",
+            "21 s of 30 min   290 of 200000 tokens   2 of 120 calls   Ctrl-C stops",
         ]
     )
 
@@ -114,7 +117,7 @@ def test_a_loop_has_the_state_of_its_rounds(run: Run) -> None:
     run.emit("loop_round", step="verify", round=1, until=False)
     assert run.row("verify") == "✗ verify round 1 is not good yet"
     run.emit("step_started", step="verify.fix", role="engineer", kind="role")
-    assert run.row("verify") == "▶ verify round 1 is not good yet"
+    assert run.row("verify") == "▶ verify round 2"
     run.emit("step_finished", step="verify.fix", seconds=0.0)
     run.emit("loop_round", step="verify", round=2, until=True)
     assert run.row("verify") == "✓ verify round 2 is good"
@@ -154,7 +157,8 @@ def test_what_was_under_way_when_the_run_stopped_is_marked(run: Run) -> None:
     run.emit("run_finished", 5.0, status="interrupted", reason="", accepted=False, seconds=5.0)
     run.now += 1000
     assert run.row("prd") == "■ prd product_manager 5 s"
-    assert "0 tokens   5 s   Ctrl-C" in run.screen()
+    assert "5 s   0 tokens   0 calls\n" in f"{run.screen()}\n"
+    assert "Ctrl-C" not in run.screen()
 
 
 def test_a_resumed_run_shows_what_was_done_before_without_the_pause(run: Run) -> None:
@@ -167,14 +171,14 @@ def test_a_resumed_run_shows_what_was_done_before_without_the_pause(run: Run) ->
     assert run.row("prd") == "✓ prd product_manager 50 5.0 10 s"
     assert run.row("code") == "■ code 0 s"
     run.emit("step_started", 5.0, step="code", role="", kind="for_each")
-    assert "1 calls   150 tokens   15 s" in run.screen()
+    assert "15 s   150 tokens   1 calls" in run.screen()
 
 
 def test_a_reply_that_was_paid_for_before_costs_nothing(run: Run) -> None:
     run.emit("step_started", step="prd", role="product_manager", kind="role")
     run.call("prd", 1, 0.0, 50, store=True)
     assert run.row("prd").endswith("kept from before")
-    assert "0 calls   0 tokens" in run.screen()
+    assert "0 tokens   0 calls" in run.screen()
 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 12), (200, 50)])
@@ -189,7 +193,7 @@ def test_however_many_steps_the_picture_fits_and_shows_what_is_at_work(size: tup
     assert max(map(len, lines)) <= size[0]
     assert any("▶ step3 " in line for line in lines)
     assert any("▶ step97 " in line for line in lines)
-    assert "of 100 shown" in lines[1]
+    assert " of 100)" in lines[1]
 
 
 def test_no_text_of_a_model_steers_the_terminal() -> None:
@@ -232,6 +236,68 @@ def test_plain_lines_go_on_while_a_call_is_silent(run: Run) -> None:
         "prd: 7 tokens so far",
         "prd: 100 + 9 tokens, 1.0 s, 9.0 tokens/s",
     ]
+
+
+def writing(run: Run, *texts: str, item: str = "") -> None:
+    """Replies under way beside one another."""
+    for number, text in enumerate(texts, 1):
+        where = {"step": "code", "item": item or f"file{number}.py", "call": number}
+        run.emit("step_started", **{**where, "step": "code.do"}, role="engineer", kind="role")
+        run.emit("call_started", **where, attempt=1, model="m:m")
+        run.emit("call_progress", **where, tokens=5, text=text)
+
+
+def test_what_the_roles_write_is_seen_its_last_lines() -> None:
+    run = Run()
+    run.begin()
+    writing(run, "one\ntwo\n\n  three", "x" * 200 + "END", "数える" * 40)
+    lines = run.screen().splitlines()
+    assert lines[-7:-1] == [
+        " engineer file1.py │ two",
+        "                   │   three",
+        f" engineer file2.py │ {'x' * 59}",
+        f"                   │ {'x' * 23}END",
+        f" engineer file3.py │ {('数える' * 40)[87:116]}",
+        f"                   │ {('数える' * 40)[116:]}",
+    ]
+    run.emit("call_progress", step="code", item="file1.py", call=1, tokens=1, text="anew")
+    assert " engineer file1.py │ anew" in run.screen()
+    run.call("code", 1, 1.0, 9, "file1.py")
+    assert "file1.py │" not in run.screen()
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 132, 200])
+@pytest.mark.parametrize("height", [10, 15, 24, 50])
+def test_whatever_is_written_the_picture_fits(width: int, height: int) -> None:
+    run = Run()
+    run.begin(steps=[*STEPS, *(f"step{number}" for number in range(20))], limits={"usd": 1.0, "tokens": 10**9})
+    writing(run, *(EVIL * 20 + "数える" * number for number in range(12)), item=EVIL)
+    run.emit("verdict", step="verify.test", passed=False, summary=EVIL, sandbox="b")
+    run.emit("notice", text=EVIL * 9)
+    for stopping in (False, True):
+        run.live.stopping = stopping
+        shown = run.screen(width, height)
+        assert len(shown.splitlines()) <= height
+        assert max(cell_len(line) for line in shown.splitlines()) <= width
+        assert set(shown) & set("\x1b\x07\r\u202e") == set()
+        assert "│" in shown
+        assert "▶ code" in shown
+
+
+def test_money_is_told_where_it_is_known_and_a_soft_stop(run: Run) -> None:
+    run.call("prd", 1, 1.0, 9)
+    assert "$" not in run.screen()
+    run.emit("call_finished", step="prd", call=2, from_store=False, prompt_tokens=1, completion_tokens=1, seconds=1.0, usd=0.25)  # fmt: skip
+    assert "$0.2500" in run.screen()
+    run.begin("run_resumed", limits={"usd": 2.0})
+    assert "$0.2500 of $2.0000" in run.screen()
+    run.live.stopping = True
+    assert run.screen().endswith("stopping after the calls under way; Ctrl-C stops at once")
+    assert run.screen(60).endswith("\nstopping after the calls under way; Ctrl-C stops at once")
+    run.emit("call_finished", step="prd", call=3, from_store=False, prompt_tokens=1, completion_tokens=1, seconds=1.0, usd=None)  # fmt: skip
+    assert "cost unknown" in run.screen(120)
+    run.emit("run_finished", status="interrupted")
+    assert "Ctrl-C" not in run.screen()
 
 
 def progress_of(terminal: bool, *reports: tuple[int, int, str]) -> str:

@@ -31,7 +31,7 @@ def studio(workspace: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    """Chromium. It ends with its file: until then this thread counts as one with a running event loop, and `asyncio.run` fails."""
+    """Chromium; not for longer than a module, since while it is there no other test can run an event loop."""
     if not CHROMIUM:
         pytest.skip("chromium is not installed: scripts/browser")
     from playwright.sync_api import sync_playwright

@@ -18,6 +18,12 @@ steps:
   look: {gate: human, show: prd, choices: {approve: next, revise: prd, reject: fail}, max: 2, headless: approve, after: nap}
   code: {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile], after: look}
 """
+TONED = """sop: 1
+name: toned
+inputs: {requirement: str, tone: "one_of(loud, soft)", times: int}
+steps:
+  prd:  {role: product_manager, in: [requirement, tone, times], out: Prd}
+"""
 PRD = {
     "title": "Shout", "goals": ["say things loudly"], "user_stories": ["As a user, I want capitals, so that I am heard"],
     "requirements": [{"id": "R1", "priority": "must", "text": "shout returns capitals"}],
@@ -31,6 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project folder with a slow procedure and a script for it; its workspace is `workspace/`."""
     (tmp_path / "sops").mkdir()
     (tmp_path / "sops" / "slow.yaml").write_text(SOP)
+    (tmp_path / "sops" / "toned.yaml").write_text(TONED)
     script = [{"step": "prd", "reply": PRD}, {"step": "code", "reply": CODE}]
     (tmp_path / "script.yaml").write_text(yaml.safe_dump(script))
     monkeypatch.chdir(tmp_path)
@@ -147,3 +154,27 @@ def test_a_run_outlives_the_studio_that_began_it(page: object, project: Path) ->
         page.goto("about:blank")
     kept = [path for path in (project / "workspace").rglob("*") if path.is_file()]
     assert [path for path in kept if token.encode() in path.read_bytes()] == []
+
+
+def test_what_a_procedure_takes_besides_is_asked_for(page: object, project: Path) -> None:
+    with serving(project / "workspace") as address:
+        page.goto(f"{address}new?sop=waterfall")
+        page.get_by_label("Requirement").fill("shout")
+        assert page.get_by_label("tone one_of").is_hidden()
+        page.get_by_label("Procedure", exact=True).select_option("toned")
+        page.get_by_label("tone one_of").select_option("soft")
+        page.get_by_label("times").fill("many")
+        page.get_by_label("Dry run").check()
+        page.get_by_role("button", name="Start").click()
+        page.get_by_role("alert").get_by_text("`times` must be int").wait_for()
+        page.get_by_label("times").fill("3")
+        page.get_by_role("button", name="Start").click()
+        page.wait_for_url("**/runs/2*")
+        run = page.url.rpartition("/")[2]
+        kept = json.loads((project / "workspace" / ".company" / "runs" / run / "request.json").read_text())
+        assert kept["inputs"] == {"requirement": "shout", "tone": "soft", "times": 3}
+        page.get_by_role("link", name="New run like this").click()
+        assert page.get_by_label("Requirement").input_value() == "shout"
+        assert page.get_by_label("tone one_of").input_value() == "soft"
+        assert page.get_by_label("times").input_value() == "3"
+        page.goto("about:blank")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,19 @@ from tests.scripts_of import load
 studio_made = load("studio")
 
 
-def begin(workspace: Path, *words: str, model: Model | None = None) -> subprocess.Popen[bytes]:
-    """A run as a process of its own."""
+@contextmanager
+def begun(workspace: Path, *words: str, model: Model | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A run as a process of its own; killed if it is not over."""
     there = {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": "none"} if model else {}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "company", "run", *words, "--headless", "--json", "--workspace", str(workspace)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **there},
     )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def run_of(workspace: Path, within: float = 60) -> str:
@@ -48,9 +55,8 @@ def states(page: object) -> dict[str, str]:
 
 
 def test_a_run_is_watched_from_its_first_step_to_its_end(page: object, tmp_path: Path) -> None:
-    with serving(tmp_path) as address:
-        page.goto(address)
-        process = begin(tmp_path, "A to-do list in a file", "--name", "todo", "--dry-run")
+    words = ("A to-do list in a file", "--name", "todo", "--dry-run")
+    with serving(tmp_path) as address, begun(tmp_path, *words) as process:
         page.goto(f"{address}runs/{run_of(tmp_path)}")
         assert "delivered" not in page.inner_text("#run-state")
         page.evaluate(
@@ -58,15 +64,14 @@ def test_a_run_is_watched_from_its_first_step_to_its_end(page: object, tmp_path:
             document.addEventListener("part", () => { for (const each of document.querySelectorAll("#steps > li"))
               (window.seen[each.dataset.step] ??= new Set()).add(each.dataset.state); }); }"""
         )
-        page.locator("#run-state .state.delivered").wait_for()
+        page.locator("#run-state .state.delivered").wait_for(timeout=50_000)
         assert process.wait(30) == 0
         assert page.evaluate("window.kept")
         assert set(states(page).values()) == {"done"}
         seen = page.evaluate("[...(window.seen['verify.test'] ?? [])]")
         assert "running" in seen, seen
-        journal = next((tmp_path / ".company" / "runs").glob("*/events.jsonl"))
         lines = page.locator("#log li")
-        assert lines.count() == len(journal.read_text().splitlines())
+        assert lines.count() == len(journal_of(tmp_path, run_of(tmp_path)).read_text().splitlines())
         assert lines.last.inner_text().endswith("delivered")
         late = page.context.new_page()
         late.goto(page.url)
@@ -81,23 +86,20 @@ def journal_of(workspace: Path, run: str) -> Path:
 
 
 def test_a_reply_is_read_as_it_is_written_and_a_killed_run_says_so(page: object, tmp_path: Path) -> None:
+    words = ("Say hello", "--name", "hello", "--sop", "zero_shot", "--model", "openai:m")
     with answering() as model, serving(tmp_path) as address:
-        words = ("Say hello", "--name", "hello", "--sop", "zero_shot", "--model", "openai:m")
-        process = begin(tmp_path, *words, model=model)
-        try:
+        with begun(tmp_path, *words, model=model):
             run = run_of(tmp_path)
             page.goto(f"{address}runs/{run}?open=code")
-            page.locator("#steps [data-step=code][data-state=running]").wait_for()
+            page.locator("#steps [data-step=code][data-state=running]").wait_for(timeout=30_000)
             live = page.locator("#turns .live")
             model.say("```python\n# <b>hello.py</b>\n")
-            live.get_by_text("# <b>hello.py</b>").wait_for()
+            live.get_by_text("# <b>hello.py</b>").wait_for(timeout=30_000)
+            page.wait_for_timeout(300)  # what comes sooner waits for the next piece
             model.say("print(" + "1 + " * 1500 + "1)\n")
             live.get_by_text("1 + 1)").wait_for()
             assert page.locator("#turns details", has_text="Prompt").count() == 1
             assert "Say hello" in page.locator("#turns details", has_text="Prompt").inner_html()
-        finally:
-            process.kill()
-            process.wait()
         page.locator("#run-state .state.interrupted").wait_for()
         assert "stopped or killed" in page.inner_text("#run-state")
         assert f"company resume {run} --workspace {tmp_path}" in page.inner_text("#run-state")
@@ -106,8 +108,9 @@ def test_a_reply_is_read_as_it_is_written_and_a_killed_run_says_so(page: object,
         page.goto("about:blank")
 
 
-def test_after_the_server_comes_back_nothing_is_missed(page: object, tmp_path: Path) -> None:
+def test_after_the_server_comes_back_nothing_is_missed(browser: object, tmp_path: Path) -> None:
     """The browser asks again by itself and says what it has, of which the new server knows nothing."""
+    page = browser.new_page()  # one that may complain of the server being away
     made = studio_made.lay_out(tmp_path, 250)
     journal = studio_made.journal(tmp_path)
     with studio_made.studio(tmp_path) as address:
@@ -123,7 +126,7 @@ def test_after_the_server_comes_back_nothing_is_missed(page: object, tmp_path: P
         order = page.eval_on_selector_all("#log li", "all => all.map(each => Number(each.id.slice(3)))")
         assert order == [*range(415)]
         assert page.evaluate("window.kept")
-        page.goto("about:blank")
+        page.close()
 
 
 def test_two_thousand_events_stay_smooth(page: object, tmp_path: Path) -> None:
@@ -184,7 +187,7 @@ def test_a_damaged_line_is_passed_over(page: object, workspace: Path, tmp_path: 
         '{"event": "step_sta',
         "null",
         '{"event": "verdict", "time": "soon"}',
-        '{"event": "call_finished", "time": 1}',
+        '{"event": "notice", "text": "x"}',
         "\0\0",
     ]
     journal.write_text("\n".join(lines) + "\n" + '{"event": "notice", "time": 1, "te')

@@ -128,8 +128,10 @@ def test_another_sites_form_begins_nothing(studio: str, workspace: Path) -> None
 def test_many_who_say_nothing_keep_nobody_out(studio: str) -> None:
     place = urlsplit(studio)
     with ExitStack() as stack:
+        wires = []
         for number in range(300):
             wire = stack.enter_context(socket.create_connection((place.hostname, place.port), timeout=10))
+            wires.append(wire)
             wire.sendall(
                 (b"", b"GET / HT", b"POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9999\r\n\r\na")[number % 3]
             )
@@ -137,6 +139,8 @@ def test_many_who_say_nothing_keep_nobody_out(studio: str) -> None:
         answer = httpx.get(studio)
         assert answer.status_code == 200
         assert time.monotonic() - began < 5
+        wires[0].settimeout(30)
+        assert wires[0].recv(1) == b""  # it waited long enough for a request
     assert httpx.get(studio).status_code == 200
 
 

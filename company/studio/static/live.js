@@ -35,12 +35,15 @@ export function put(id, html) {
 }
 
 let source = null;
+let at = "";  // the address that is listened to
 let last = "";  // the versions that the page has
 
 export function versions() { return last; }
 
 export function listen(address) {
   source?.close();
+  at = address;
+  if (document.hidden) return;
   const mine = source = new EventSource(address);
   source.addEventListener("open", () => tell(""));
   source.addEventListener("error", () => tell("The studio does not answer; trying again …"));
@@ -53,6 +56,15 @@ export function listen(address) {
 }
 
 addEventListener("pagehide", () => source?.close());
+
+// A browser has six connections to one address: a page that nobody sees keeps none of them from the others.
+document.addEventListener("visibilitychange", () => {
+  source?.close();
+  if (document.hidden || !at) return;
+  const address = new URL(at, document.baseURI);
+  if (last) address.searchParams.set("since", last);
+  listen(address.href);
+});
 
 function tell(text) {
   if (sign.textContent !== text) sign.textContent = text;
