@@ -151,6 +151,10 @@ def test_a_step_of_the_drawing_leads_to_its_line_and_back(shut: object, desk: st
     step.press("Enter")
     shut.locator("#picture a[data-step='verify.test'][aria-current]").wait_for()
     assert shut.locator(".cm-activeLine").inner_text().lstrip().startswith("test: {run: pytest")
+    for line, current in (("until: test.passed", "verify"), ("prd:", "prd"), ("limits:", "")):
+        shut.locator(".cm-line", has_text=line).first.click()
+        found = shut.locator("#picture a[aria-current]").evaluate_all("links => links.map(link => link.dataset.step)")
+        assert found == [current] * bool(current)
 
 
 def test_roles_are_offered_and_taken_by_keyboard(shut: object, desk: str) -> None:
