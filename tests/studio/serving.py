@@ -2,12 +2,18 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import unescape
 from pathlib import Path
+from urllib.parse import urljoin
+
+import httpx
 
 
 def company(*words: str, workspace: Path, stdin: str | None = None) -> dict[str, object]:
@@ -38,3 +44,26 @@ def serving(workspace: Path, folder: Path | None = None, **environment: str) -> 
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
         assert "Traceback" not in said, said
+
+
+def shape(url: str) -> str:
+    """What the addresses of pages of one kind have in common."""
+    return re.sub(r"(/runs/|sops/|=)[^/?&]+", r"\1X", re.sub(r"\b[0-9a-f]{7,40}\b", "X", url))
+
+
+def crawled(address: str, most: int = 3) -> Iterator[tuple[str, str]]:
+    """The pages and files that links of the studio lead to, with their texts; at most so many of a kind."""
+    left, seen, kinds = [address], set[str](), Counter[str]()
+    with httpx.Client(timeout=30) as client:
+        while left:
+            url = left.pop(0)
+            if url in seen or kinds[shape(url)] == most:
+                continue
+            seen.add(url)
+            kinds[shape(url)] += 1
+            answer = client.get(url)
+            assert not answer.cookies
+            yield url, answer.text
+            found = re.findall(r'(?:href|src|action|data-check)="([^"]*)"', answer.text)
+            to = (urljoin(address, unescape(each)).partition("#")[0] for each in found)
+            left += [each for each in to if each.startswith(address)]

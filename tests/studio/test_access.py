@@ -7,7 +7,7 @@ import httpx
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
-from serving import company, serving
+from serving import company, crawled, serving, shape
 from test_acting import CODE, PRD, SOP
 
 RUN = {"step": "prd", "reply": PRD}, {"step": "code", "reply": CODE}
@@ -32,16 +32,17 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, l
             f"{address}new", data={"requirement": "x", "sop": "zero_shot", "model": "nobody:x"}, timeout=60
         )
         assert refused.status_code in (303, 422)
-        pages = [
-            "", "?text=nothing+fits", "new", "no/such/page", "sops", "sops/waterfall", "sops/explain/SOP201",
-            *(f"runs/{run}{page}" for run in (done, waits, failed) for page in ("", "/actions")),
-            f"runs/{waits}/gates", f"runs/{done}/gates", f"runs/{done}?open=code", f"runs/{waits}?open=look",
-            *(f"runs/{done}/repo{page}" for page in ("", "?path=README.md", "?path=main.py", "/history")),
-            "compare", f"compare?a={done}&b={waits}", "bench",
-        ]  # fmt: skip
+        found = {
+            shape(url): url.removeprefix(address) for url, text in crawled(address) if text.startswith("<!doctype")
+        }
+        pages = [*found.values(), "?text=nothing+fits", "no/such/page", "sops/explain/SOP201"]
+        pages += [f"runs/{run}{page}" for run in (done, waits, failed) for page in ("", "/actions", "/gates")]
+        pages += [f"runs/{done}?open=code", f"runs/{waits}?open=look"]
+        pages += [f"runs/{done}/repo?path={path}" for path in ("README.md", "main.py")]
+        pages += [f"compare?a={done}&b={waits}"]
         if refused.status_code == 303:
             pages.append(urljoin(address, refused.headers["location"]).removeprefix(address))
-        yield address, pages
+        yield address, [*dict.fromkeys(pages)]
 
 
 @pytest.mark.parametrize("width", [1440, 390])

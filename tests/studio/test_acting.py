@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from serving import serving
@@ -177,4 +178,30 @@ def test_what_a_procedure_takes_besides_is_asked_for(page: object, project: Path
         assert page.get_by_label("Requirement").input_value() == "shout"
         assert page.get_by_label("tone one_of").input_value() == "soft"
         assert page.get_by_label("times").input_value() == "3"
+        page.goto("about:blank")
+
+
+def test_a_run_that_does_not_stop_by_itself_is_stopped_at_once(page: object, project: Path) -> None:
+    procedure = project / "sops" / "slow.yaml"
+    procedure.write_text(SOP.replace("sleep 3", "sleep 55"))
+    with serving(project / "workspace") as address:
+        page.goto(f"{address}new?sop=slow")
+        page.get_by_label("Requirement").fill("shout")
+        page.get_by_label("Model", exact=True).fill("script:script.yaml")
+        page.get_by_role("button", name="Start").click()
+        page.wait_for_url("**/runs/2*")
+        run = page.url.rpartition("/")[2]
+        wait_for(project, run, "step_started", "nap")
+        busy = httpx.post(f"{address}runs/{run}/actions", data={"do": "resume"}, timeout=60)
+        assert busy.status_code == 409
+        assert "busy" in busy.text or "under way" in busy.text
+        began = time.monotonic()
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_text("stopping after the calls that are under way").wait_for()
+        page.get_by_role("button", name="Stop at once").click()
+        page.get_by_role("button", name="Resume").wait_for()
+        assert time.monotonic() - began < 30
+        assert httpx.post(f"{address}runs/{run}/actions", data={"do": "stop"}).status_code == 409
+        assert httpx.post(f"{address}runs/{run}/actions", data={"do": "dance"}).status_code == 409
+        assert events(project, run)[-1]["status"] == "interrupted"
         page.goto("about:blank")

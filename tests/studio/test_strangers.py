@@ -1,18 +1,15 @@
 """Whoever was not given the address gets nothing, whatever he sends; and nothing of what must stay here is shown to anybody."""
 
-import re
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from html import unescape
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from serving import company, serving
+from serving import company, crawled, serving
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -144,26 +141,6 @@ def test_many_who_say_nothing_keep_nobody_out(studio: str) -> None:
     assert httpx.get(studio).status_code == 200
 
 
-def pages(address: str) -> Iterator[tuple[str, str]]:
-    """Every page that links lead to, and the feeds' first words."""
-    left, seen = [address], set[str]()
-    with httpx.Client(timeout=30) as client:
-        while left and len(seen) < 150:
-            url = left.pop(0)
-            if url in seen:
-                continue
-            seen.add(url)
-            answer = client.get(url)
-            yield url, answer.text
-            assert not answer.cookies
-            found = re.findall(r'(?:href|src|action|data-check)="([^"]*)"', answer.text)
-            left += [
-                where
-                for one in found
-                if (where := urljoin(address, unescape(one)).partition("#")[0]).startswith(address)
-            ]
-
-
 def test_no_key_is_in_any_page_log_or_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {"OPENAI_API_KEY": "sk-planted-in-the-environment", "MINE": "planted-by-variable", "COMPANY_REMOTE": ""}
     inside = "planted-in-the-settings"
@@ -190,7 +167,7 @@ def test_no_key_is_in_any_page_log_or_process(tmp_path: Path, monkeypatch: pytes
         while "failed" not in httpx.get(address).text and time.monotonic() < end:
             time.sleep(0.5)
         listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-        said = [("refused", refused.text), ("ps", listed), *pages(address)]
+        said = [("refused", refused.text), ("ps", listed), *crawled(address)]
     assert len(said) > 10
     for place, text in said:
         assert [key for key in planted if key in text] == [], place
