@@ -23,6 +23,7 @@ _LOST = {
     "steps": "results of steps that no run there is refers to: a run that would have kept them makes them anew",
     "objects": "values and files of such steps",
     "replies": "replies that no run there is was given: the same question is paid for again",
+    "prompts": "what models were asked in runs that are gone: it can be read no more",
     "checkpoints": "where runs stood that are finished or gone: nothing that can be resumed",
     "leftovers": "databases that were set aside, and what killed processes left half done",
 }

@@ -79,13 +79,13 @@ def line(event: Event) -> bytes:
 
 
 def parse(lines: Iterable[bytes]) -> Iterator[Event]:
-    """The events of a journal's lines in order; what a crash cut is passed over."""
+    """The events of a journal's lines in order; what a crash cut, or is no event, is passed over."""
     for text in lines:
         try:
             entry = json.loads(text)
         except ValueError:
             continue
-        if isinstance(entry, dict) and "event" in entry:
+        if isinstance(entry, dict) and "event" in entry and isinstance(entry.get("time"), int | float):
             yield entry
 
 

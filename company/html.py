@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from company.artifacts import (
     Artifact,
@@ -75,14 +76,11 @@ def artifact_html(value: Any) -> str:
     return _shown(value, 0)
 
 
-def markdown_html(text: str) -> str:
-    """Markdown as HTML: no HTML of its own, no pictures; links only to web and mail addresses."""
-    left_out = ""
-    if len(text) > MOST_MARKDOWN:
-        left_out = _left_out(len(text) - MOST_MARKDOWN, "character")
-        text = text[:MOST_MARKDOWN]
-    lines = (line if len(line) <= _LONGEST_LINE else line[:_LONGEST_LINE] + "…" for line in plain(text).split("\n"))
-    return f'<div class="document">{_markdown().render(chr(10).join(lines))}{left_out}</div>'
+def markdown_html(text: str, to: Callable[[str], str] | None = None) -> str:
+    """Markdown as HTML: no HTML of its own, no pictures; links to web and mail, and to files by a relative path where `to` makes it an address."""
+    left_out, shown = _left_out(len(text) - MOST_MARKDOWN, "character"), plain(text[:MOST_MARKDOWN])
+    lines = (line if len(line) <= _LONGEST_LINE else line[:_LONGEST_LINE] + "…" for line in shown.split("\n"))
+    return f'<div class="document">{_markdown(to is not None).render(chr(10).join(lines), {"to": to})}{left_out}</div>'
 
 
 def code_html(path: str, text: str) -> str:
@@ -342,15 +340,16 @@ def _left_out(more: int, what: str) -> str:
 
 _LONGEST_LINE = 5000
 _ADDRESS = re.compile(r"(https?://|mailto:)[^\s]+", re.IGNORECASE)
+_PATH = re.compile(r"[\w.%-][\w./%-]*")
 
 
 @cache
-def _markdown() -> MarkdownIt:
+def _markdown(paths: bool) -> MarkdownIt:
     from markdown_it import MarkdownIt
     from markdown_it.renderer import RendererHTML
 
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    parser.validateLink = lambda url: bool(_ADDRESS.fullmatch(url))  # type: ignore[method-assign]
+    parser.validateLink = lambda url: bool(_ADDRESS.fullmatch(url) or (paths and _PATH.fullmatch(url)))  # type: ignore[method-assign]
 
     def heading(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
         token = tokens[at]
@@ -363,7 +362,8 @@ def _markdown() -> MarkdownIt:
         return f'<span class="note">picture: {escaped(tokens[at].content)} ({escaped(address)})</span>'
 
     def link(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
-        address = escaped(tokens[at].attrs.get("href", ""))
+        href = str(tokens[at].attrs.get("href", ""))
+        address = escaped(env["to"](unquote(href)) if paths and not _ADDRESS.fullmatch(href) else href)
         return f'<a href="{address}" title="{address}" rel="noopener noreferrer nofollow">'
 
     def table(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:

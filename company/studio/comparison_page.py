@@ -83,13 +83,13 @@ def tokens(sums: Sums | None) -> int:
 
 def compare(request: Request) -> Response:
     """The page; without two runs it is the choice alone."""
-    store = desk_of(request).store
+    desk = desk_of(request)
     one, two = (request.query_params.get(name, "") for name in ("a", "b"))
-    listed = records.runs(store)[:_MOST_LISTED]
+    listed = desk.shelf.entries()[:_MOST_LISTED]
     if not one or not two:
         return page(request, "comparison_choice.html.j2", listed=listed, one=one, two=two)
-    both = records.find(store, one), records.find(store, two)
-    left, right = (sides.side(store, record) for record in both)
+    both = records.find(desk.store, one), records.find(desk.store, two)
+    left, right = (sides.side(desk.store, record) for record in both)
     values = _compared(left, right, both)
     return page(
         request,

@@ -72,18 +72,23 @@ class Opened:
         return show(self.path)
 
 
-def _open(desk: Desk, name: str) -> Opened:
-    """
+def _open(desk: Desk, name: str, *, gone: bool = False) -> Opened:
+    """A procedure.
+
+    Args:
+        gone: it may be there no more: who has its text open can write it again.
+
     Raises:
         UsageError: there is none, or it cannot be read.
     """
     folder, library = own_folder(desk), Library(own_folder(desk))
-    source = library.sop(own.check_name(name))
-    file = folder / "sops" / f"{name}.yaml" if folder else None
+    file = folder / "sops" / f"{own.check_name(name)}.yaml" if folder else None
+    if gone and file and name not in library.sops():
+        return Opened(name, "", file, "", False, folder)
+    source = library.sop(name)
     is_own = bool(file and file.is_file())
-    return Opened(
-        name, source.text.replace("\r\n", "\n"), source.path, own.version(file) if file else "", is_own, folder
-    )
+    text = source.text.replace("\r\n", "\n")
+    return Opened(name, text, source.path, own.version(file) if file else "", is_own, folder)
 
 
 async def show_one(request: Request) -> Response:
@@ -102,7 +107,7 @@ async def act(request: Request) -> Response:
     """Check, save or try the text that is sent."""
     desk, name = desk_of(request), request.path_params["name"]
     form = await form_of(request)
-    opened = await asyncio.to_thread(_open, desk, name)
+    opened = await asyncio.to_thread(_open, desk, name, gone=True)
     text, wanted = form.text("text"), form.word("do")
     typed = form.beginning("input.")
     try:

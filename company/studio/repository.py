@@ -5,7 +5,8 @@ The page: `repository_page.py`. How commits are read: `company/browse.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -223,9 +224,13 @@ class Shown:
         text = self._text(readme.entry) if readme else None
         everything = gitdoor.walk(self.repo, gitdoor.tree_at(self.repo, sha)) if not path else {}
         return {
-            "rows": rows, "more": len(found) - len(shown), "readme": markdown_html(text) if text else "", "readme_name": readme.name if readme else "",
+            "rows": rows, "more": len(found) - len(shown), "readme": markdown_html(text, self._to(sha, path)) if text else "", "readme_name": readme.name if readme else "",
             "unpacked": [name for name, each in everything.items() if not browse.packable(name, each)],
         }  # fmt: skip
+
+    def _to(self, sha: str, folder: str) -> Callable[[str], str]:
+        """Where a document in a folder leads by a relative path; one that leads out leads nowhere that there is."""
+        return lambda path: self.link(at=sha, path=posixpath.normpath(posixpath.join(folder, path)))
 
     def _text(self, entry: Entry) -> str | None:
         content = browse.content(self.repo, entry, MOST_SHOWN)
@@ -248,7 +253,7 @@ class Shown:
             "views": {name: (label, self.link(at=sha, path=path, view=name)) for name, label in views.items()},
         }
         if view == "read":
-            return made | {"body": markdown_html(text)}
+            return made | {"body": markdown_html(text, self._to(sha, path.rpartition("/")[0]))}
         made["body"] = code_html(path, text)
         if view == "roles" and text:
             made |= self._roles(sha, path, made["body"].count('<span class="l">'))

@@ -12,7 +12,6 @@ from urllib.parse import quote
 from starlette.responses import Response
 from starlette.routing import Route
 
-from company.html import style
 from company.progress import clean
 from company.studio import repository
 from company.studio.desk import desk_of
@@ -68,13 +67,7 @@ def _sent(content: bytes, kind: str, name: str) -> Response:
     )
 
 
-def pieces(request: Request) -> Response:
-    """The rules for what `html.py` makes, where that is shown and nowhere else in a page."""
-    return Response(f".piece {{\n{style()}\n}}\n", media_type="text/css")
-
-
 ROUTES = [
-    Route("/pieces.css", pieces),
     Route("/runs/{run}/repo", files),
     Route("/runs/{run}/repo/history", history),
     Route("/runs/{run}/repo/commit/{sha}", commit),

@@ -110,7 +110,7 @@ class PanelParts:
                 self._shown, self._made = ident, {}
             one, step = story.fold.done.get(ident), story.steps.get(path)
             events = story.fold.of.get(ident, [])
-            count = len(events), story.how(ident), len(story.fold.by_step.get(path, ()))
+            count = len(events), story.how(ident), story.touched(path), story.is_live
             self._make("panel-head", count, lambda: self._head(path, ident, one, step))
             left = (one.values, one.commit) if one else None
             self._make("panel-left", left, lambda: self._left(one))
@@ -151,7 +151,7 @@ class PanelParts:
         began = next((event["time"] for event in story.fold.of.get(ident, ()) if event["event"] == "step_started"), 0.0)
         return render(
             "run_panel_head.html.j2", run=story.run, path=path, ident=ident if one else "", one=one, step=step, cost=cost, role=role,
-            others=others if len(others) > 1 else [], stands=story.how(ident), began=began,
+            items=story.row(path).items, others=others if len(others) > 1 else [], stands=story.how(ident), began=began,
             verdict=report.verdicts.get(ident), asked=story.fold.asked.get(ident), known=bool(step or one),
         )  # fmt: skip
 

@@ -38,6 +38,8 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, l
         pages = [*found.values(), "?text=nothing+fits", "no/such/page", "sops/explain/SOP201"]
         pages += [f"runs/{run}{page}" for run in (done, waits, failed) for page in ("", "/actions", "/gates")]
         pages += [f"runs/{done}?open=code", f"runs/{waits}?open=look"]
+        pages += [f"runs/{done}/repo?path={path}" for path in ("README.md", "main.py")]
+        pages += [f"compare?a={done}&b={waits}"]
         if refused.status_code == 303:
             pages.append(urljoin(address, refused.headers["location"]).removeprefix(address))
         yield address, [*dict.fromkeys(pages)]

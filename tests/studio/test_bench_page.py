@@ -69,6 +69,7 @@ def test_a_measurement_is_read_down_to_its_runs(page: object, address: str, meas
     page.goto(address)
     page.get_by_role("link", name="Benchmarks").click()
     page.get_by_role("link", name="beside").click()
+    page.get_by_role("heading", name="Quality").wait_for()
     quality = page.get_by_role("region", name="Quality")
     cells = quality.locator("tr", has_text="zero_shot").locator("td").all_inner_texts()
     assert any(cell.startswith("100.0 %") for cell in cells), cells

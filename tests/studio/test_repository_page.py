@@ -20,7 +20,7 @@ SVG = f'<svg xmlns="http://www.w3.org/2000/svg" onload="window.pwned = 1">{PWN}<
 FILES = {
     "evil.html": f"<!doctype html>{PWN}<img src=x onerror='window.pwned=1'>\n",
     "evil.svg": SVG,
-    "evil.md": f"{PWN}\n\n[press](javascript:window.pwned=1) ![](http://evil.example/x.png)\n\n<img src=x onerror=window.pwned=1>\n",
+    "evil.md": f"{PWN}\n\n[press](javascript:window.pwned=1) [beside](a/b/c/d/deep.txt) [out](../../../etc/passwd) [host](//evil.example/x) ![](http://evil.example/x.png)\n\n<img src=x onerror=window.pwned=1>\n",
     "<img src=x onerror=window.pwned=1>.txt": "named so\n",
     '" onmouseover="window.pwned=1.txt': "quoted\n",
     "'-><script>window.pwned=1<script>.py": "'''</code></pre>" + PWN + "'''\n",
@@ -225,6 +225,15 @@ def test_nothing_that_a_model_wrote_runs_or_breaks_a_page(page: object, at: str,
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     assert page.url.endswith("d#main"), "skipping to the content stays on the page"
+
+
+def test_a_document_leads_to_the_files_that_it_names(page: object, at: str) -> None:
+    page.goto(url(at, "evil.md"))
+    assert page.locator(".document a").all_inner_texts() == ["beside", "out"]
+    out = page.get_by_role("link", name="out").get_attribute("href")
+    assert CLIENT.get(f"{at.rpartition('/runs/')[0]}/{out}").status_code == 404
+    page.get_by_role("link", name="beside").click()
+    page.get_by_text("deep", exact=True).wait_for()
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_a_damaged_line_is_passed_over(page: object, workspace: Path, tmp_path: 
         '{"event": "step_sta',
         "null",
         '{"event": "verdict", "time": "soon"}',
-        '{"event": "call_finished", "time": 1}',
+        '{"event": "notice", "text": "x"}',
         "\0\0",
     ]
     journal.write_text("\n".join(lines) + "\n" + '{"event": "notice", "time": 1, "te')

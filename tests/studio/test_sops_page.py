@@ -1,5 +1,6 @@
 """The list of procedures, the editor of one, and what is refused."""
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -150,6 +151,10 @@ def test_a_step_of_the_drawing_leads_to_its_line_and_back(shut: object, desk: st
     step.press("Enter")
     shut.locator("#picture a[data-step='verify.test'][aria-current]").wait_for()
     assert shut.locator(".cm-activeLine").inner_text().lstrip().startswith("test: {run: pytest")
+    for line, current in (("until: test.passed", "verify"), ("prd:", "prd"), ("limits:", "")):
+        shut.locator(".cm-line", has_text=line).first.click()
+        found = shut.locator("#picture a[aria-current]").evaluate_all("links => links.map(link => link.dataset.step)")
+        assert found == [current] * bool(current)
 
 
 def test_roles_are_offered_and_taken_by_keyboard(shut: object, desk: str) -> None:
@@ -242,6 +247,18 @@ def test_without_scripts_the_same_answers_come_as_a_page(desk: str, mine: Path) 
     assert (mine / "sops/waterfall.yaml").read_text() == text
     assert ask(f"{desk}sops/waterfall", text="sop: 1", do="save", seen="")[0] == 409
     (mine / "sops/waterfall.yaml").unlink()
+
+
+def test_a_file_that_is_gone_can_be_written_again(desk: str, mine: Path) -> None:
+    file, text = mine / "sops/leaving.yaml", Library(None).sop("zero_shot").text.replace("zero_shot", "leaving")
+    status, html = ask(f"{desk}sops/leaving", text=text, do="save", seen="0" * 64)
+    assert (status, "changed on disk" in html, file.exists()) == (409, True, False)
+    status, html = ask(f"{desk}sops/leaving", text=text, over="none", seen="0" * 64)
+    assert (status, file.read_text()) == (200, text)
+    file.write_bytes(text.replace("\n", "\r\n").encode())
+    seen = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert ask(f"{desk}sops/leaving", text=f"{text}# more\n", do="save", seen=seen)[0] == 200
+    assert file.read_bytes() == f"{text}# more\n".replace("\n", "\r\n").encode()
 
 
 def test_requests_of_other_sites_and_odd_names_are_refused(desk: str, mine: Path) -> None:

@@ -46,7 +46,9 @@ export function listen(address) {
   if (document.hidden) return;
   const mine = source = new EventSource(address);
   source.addEventListener("open", () => tell(""));
-  source.addEventListener("error", () => tell("The studio does not answer; trying again …"));
+  source.addEventListener("error", () => tell(mine.readyState === EventSource.CLOSED
+    ? "This address is no longer the studio's: open the one that it printed last."
+    : "The studio does not answer; trying again …"));
   source.addEventListener("fault", (event) => tell(JSON.parse(event.data)));
   source.addEventListener("parts", (event) => {
     if (mine !== source) return;

@@ -96,13 +96,21 @@ function mark() {
   if (sign.textContent !== text) sign.textContent = text;
 }
 
-// The step in which the cursor is, in the drawing.
+// The step in which the cursor is, in the drawing: the last one above whose lines are all further in than its name.
 function here() {
-  const at = view.state.selection.main.head;
-  let found = "";
-  for (const [path, place] of Object.entries(steps)) if (place <= at && (found === "" || place >= steps[found])) found = path;
+  const { doc, selection } = view.state;
+  const last = doc.lineAt(selection.main.head).number;
+  const holds = (place) => {
+    const first = doc.lineAt(Math.min(place, doc.length));
+    for (let number = first.number + 1; number <= last; number++) {
+      const inner = doc.line(number).text.search(/\S/);
+      if (inner >= 0 && inner <= place - first.from) return false;
+    }
+    return first.number <= last;
+  };
+  const around = Object.entries(steps).filter(([, place]) => holds(place)).sort((one, other) => other[1] - one[1]);
   for (const link of drawing.querySelectorAll("a[data-step]")) {
-    if (link.dataset.step === found) link.setAttribute("aria-current", "true");
+    if (link.dataset.step === around[0]?.[0]) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   }
 }
@@ -151,7 +159,7 @@ const view = new EditorView({
         ...closeBracketsKeymap, ...completionKeymap, ...lintKeymap, ...defaultKeymap, ...historyKeymap, indentWithTab,
       ]),
       EditorView.domEventHandlers({ beforeinput: over }),
-      EditorView.contentAttributes.of({ tabindex: "0", "aria-label": "The procedure's text", tabindex: "0", spellcheck: "false", autocapitalize: "off" }),
+      EditorView.contentAttributes.of({ "aria-label": "The procedure's text", tabindex: "0", spellcheck: "false", autocapitalize: "off" }),
       EditorView.updateListener.of((update) => {
         if (update.selectionSet) here();
         if (!update.docChanged) return;
