@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import jinja2
-from starlette.responses import HTMLResponse, StreamingResponse
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from company.html import plain
 from company.progress import clean
@@ -20,7 +20,6 @@ from company.terminal import duration, money
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.responses import Response
 
 
 def path_to(*parts: str) -> str:
@@ -89,3 +88,13 @@ def stream(request: Request, *feeds: Feed) -> Response:
     """The page's changes, from the version on that the viewer has; `feeds` are what it is made of."""
     since = request.headers.get("last-event-id") or request.query_params.get("since", "")
     return StreamingResponse(follow(feeds, since), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+def to_keep(content: bytes, kind: str, name: str) -> Response:
+    """A file to be kept as it is, never shown: whatever a browser makes of what a model wrote, it does nothing."""
+    plain = quote(clean(name.encode("utf-8", "replace").decode(), 120), safe="")
+    headers = {
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{plain}",
+    }
+    return Response(content, media_type=kind, headers=headers)

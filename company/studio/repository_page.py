@@ -7,21 +7,16 @@ tree, no link that leads away.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-from starlette.responses import Response
 from starlette.routing import Route
 
-from company.progress import clean
 from company.studio import repository
 from company.studio.desk import desk_of
-from company.studio.pages import page
+from company.studio.pages import page, to_keep
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-
-_SENT = {"Content-Security-Policy": "default-src 'none'; sandbox"}
-"""Of what a model wrote and is sent as it is: whatever a browser makes of it, it does nothing."""
+    from starlette.responses import Response
 
 
 def files(request: Request) -> Response:
@@ -49,7 +44,7 @@ def raw(request: Request) -> Response:
     """One file as it is, to be kept: never shown by the browser."""
     with repository.opened(desk_of(request), request.path_params["run"]) as shown:
         at, path = (repository.asked(request.scope["query_string"], name) for name in ("at", "path"))
-        return _sent(shown.raw(at, path), "text/plain; charset=utf-8", path.rpartition("/")[2])
+        return to_keep(shown.raw(at, path), "text/plain; charset=utf-8", path.rpartition("/")[2])
 
 
 def archive(request: Request) -> Response:
@@ -57,14 +52,7 @@ def archive(request: Request) -> Response:
     with repository.opened(desk_of(request), request.path_params["run"]) as shown:
         at = repository.asked(request.scope["query_string"], "at")
         name, packed = shown.archive(at)
-        return _sent(packed, "application/zip", name)
-
-
-def _sent(content: bytes, kind: str, name: str) -> Response:
-    plain = quote(clean(name.encode("utf-8", "replace").decode(), 120), safe="")
-    return Response(
-        content, media_type=kind, headers=_SENT | {"Content-Disposition": f"attachment; filename*=UTF-8''{plain}"}
-    )
+        return to_keep(packed, "application/zip", name)
 
 
 ROUTES = [

@@ -13,11 +13,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from company.cli_runs import named, where
+from company.handout import gather, written
 from company.html import style
+from company.records import record_of
 from company.sop.svg import piece
 from company.studio import actions
 from company.studio.desk import Desk, desk_of
-from company.studio.pages import page, path_to, render, stream
+from company.studio.pages import page, path_to, render, stream, to_keep
 from company.studio.step_panel import PanelParts
 from company.studio.telling import line
 
@@ -177,4 +179,18 @@ async def pieces(request: Request) -> Response:
     return Response(f".piece {{\n{style()}\n}}\n", media_type="text/css")
 
 
-ROUTES = [Route("/pieces.css", pieces), Route("/runs/{run}", run), Route("/runs/{run}/live", live)]
+def report(request: Request) -> Response:
+    """The whole run as one file, to hand to others: as `company report` writes it."""
+    desk = desk_of(request)
+    record = record_of(desk.store, request.path_params["run"])
+    return to_keep(
+        written(gather(desk.store, record), "html").encode(), "text/html; charset=utf-8", f"{record.run}.html"
+    )
+
+
+ROUTES = [
+    Route("/pieces.css", pieces),
+    Route("/runs/{run}", run),
+    Route("/runs/{run}/live", live),
+    Route("/runs/{run}/report", report),
+]

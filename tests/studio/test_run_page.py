@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from endpoints import Model, answering
 from serving import serving
@@ -266,3 +267,12 @@ def test_nothing_is_wider_than_the_window(page: object, studio: str, workspace: 
         page.goto(f"{studio}runs/{run_of(workspace)}{opened}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, opened
     page.goto("about:blank")
+
+
+def test_the_report_is_kept_and_never_shown(studio: str, workspace: Path) -> None:
+    (run,) = (path.name for path in (workspace / ".company/runs").iterdir())
+    answer = httpx.get(f"{studio}runs/{run}/report")
+    assert answer.headers["content-disposition"] == f"attachment; filename*=UTF-8''{run}.html"
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert "A to-do list in a file" in answer.text
+    assert "<script" not in answer.text
