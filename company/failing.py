@@ -71,9 +71,14 @@ def _wanted(node: ast.stmt) -> tuple[str, str]:
     """What an assertion wants, and of which expression."""
     if isinstance(node, ast.Assert) and isinstance(node.test, ast.Compare) and isinstance(node.test.ops[0], ast.Eq):
         return f"give `{_cut(ast.unparse(node.test.comparators[0]))}`", ast.unparse(node.test.left)
-    if isinstance(node, ast.With) and isinstance(node.items[0].context_expr, ast.Call):
-        error = ast.unparse(node.items[0].context_expr.args[0])
-        return f"raise {error}", ast.unparse(node.body[0])
+    made = node.items[0].context_expr if isinstance(node, ast.With) else None
+    if (
+        isinstance(node, ast.With)
+        and isinstance(made, ast.Call)
+        and made.args
+        and ast.unparse(made.func) == "pytest.raises"
+    ):
+        return f"raise {ast.unparse(made.args[0])}", ast.unparse(node.body[0])
     return "", ""
 
 

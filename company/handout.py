@@ -248,8 +248,8 @@ def _commits(events: list[Event], objects: Objects, record: RunRecord, request: 
 def _command(request: Request) -> str:
     """What to type to have it again, without names of folders of this machine."""
     if request.base:
-        again = [f"--from {step}" for step in request.again]
-        return " ".join(["company redo", request.base, *again])
+        again = [word for step in request.again for word in ("--from", step)]
+        return shlex.join(html.plain(word) for word in ("company", "redo", request.base, *again))
     words = [
         "company",
         "run",

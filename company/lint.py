@@ -266,7 +266,7 @@ def _misfits(call: ast.Call, made: ast.FunctionDef, own: int) -> Iterator[Findin
             continue
         try:
             value = ast.literal_eval(argument)
-        except ValueError:
+        except (ValueError, TypeError):  # no literal, or one that cannot be: {[]}
             continue
         if value is not None and not isinstance(value, _TYPES[wanted]):
             yield Finding(

@@ -6,6 +6,7 @@ The events: `events.py`. Who shows them: `terminal.py`, `cli.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
@@ -126,10 +127,11 @@ class Report:
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Self:
-        """The report of a journal."""
+        """The report of a journal; a line that was damaged and still parses is passed over."""
         made = cls()
         for event in events:
-            made.see(event)
+            with suppress(KeyError, TypeError, ValueError, AttributeError):
+                made.see(event)
         return made
 
     def see(self, event: Event) -> None:

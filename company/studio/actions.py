@@ -82,7 +82,7 @@ async def look(request: Request) -> Response:
 
 async def _page(request: Request, run: str, error: CompanyError | None = None) -> Response:
     desk = desk_of(request)
-    record = desk.shelf.entry(run).record
+    record = (await asyncio.to_thread(desk.shelf.entry, run)).record
     feeds = _feeds(desk, run)
     parts = {ident: html for each in feeds for ident, html in (await each.look()).items()}
     version = "~".join(each.version for each in feeds)
@@ -94,14 +94,14 @@ async def _page(request: Request, run: str, error: CompanyError | None = None) -
 async def live(request: Request) -> Response:
     """Their changes."""
     desk, run = desk_of(request), request.path_params["run"]
-    desk.shelf.entry(run)
+    await asyncio.to_thread(desk.shelf.entry, run)
     return stream(request, *_feeds(desk, run))
 
 
 async def act(request: Request) -> Response:
     """Do what a button says, and go back to the run; where it cannot be done, say why."""
     desk, run, form = desk_of(request), request.path_params["run"], await form_of(request)
-    desk.shelf.entry(run)
+    await asyncio.to_thread(desk.shelf.entry, run)
     what = form.word("do")
     try:
         if what in ("stop", "stop_at_once"):

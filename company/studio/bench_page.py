@@ -145,7 +145,7 @@ def _result(path: Path) -> Result:
     return _reckoned(path, status.st_mtime_ns, status.st_size)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)  # the list asks for all of them: with fewer places each look would reckon every file again
 def _reckoned(path: Path, changed: int, size: int) -> Result:
     """Anew only when the file has changed: intervals take a second."""
     found: dict[tuple[Any, ...], Row] = {}

@@ -70,8 +70,14 @@ class Desk:
         """
         made = self._stories.pop(run, None) or Story(self.store, run)
         self._stories[run] = made
-        while len(self._stories) > _MOST_STORIES:
-            del self._stories[next(iter(self._stories))]
+        for old in [*self._stories][:-_MOST_STORIES]:
+            of_it = {name: feed for name, feed in self.feeds.items() if name.partition("?")[0] == f"run/{old}"}
+            if not any(
+                feed.watched for feed in of_it.values()
+            ):  # they hold the story: another one beside it would know nothing
+                del self._stories[old]
+                for name in of_it:
+                    del self.feeds[name]
         return made
 
     def inside(self, folder: Path) -> Desk:

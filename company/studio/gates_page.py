@@ -171,7 +171,7 @@ async def look(request: Request) -> Response:
 
 async def _page(request: Request, form: Form | None = None, error: CompanyError | None = None) -> Response:
     desk, run = desk_of(request), request.path_params["run"]
-    record = desk.shelf.entry(run).record
+    record = (await asyncio.to_thread(desk.shelf.entry, run)).record
     gates = await asyncio.to_thread(_gates, desk, record, form)
     feed = _feed(desk, run)
     parts = await feed.look()
@@ -191,14 +191,14 @@ def _feed(desk: Desk, run: str) -> Feed:
 async def live(request: Request) -> Response:
     """Whether it still waits."""
     desk, run = desk_of(request), request.path_params["run"]
-    desk.shelf.entry(run)
+    await asyncio.to_thread(desk.shelf.entry, run)
     return stream(request, _feed(desk, run))
 
 
 async def answer(request: Request) -> Response:
     """Take the answers, and go on with the run; where one does not fit, everything that was typed is there again."""
     desk, run, form = desk_of(request), request.path_params["run"], await form_of(request)
-    entry = desk.shelf.entry(run)
+    entry = await asyncio.to_thread(desk.shelf.entry, run)
     gates = await asyncio.to_thread(_gates, desk, entry.record, form)
     known = {gate.question.id for gate in gates}
     answers: list[Mapping[str, Any]] = []
@@ -225,7 +225,7 @@ async def answer(request: Request) -> Response:
 async def check(request: Request) -> Response:
     """Whether an edit fits, while it is typed: `fault` is empty, or says why not."""
     desk, run, form = desk_of(request), request.path_params["run"], await form_of(request)
-    entry = desk.shelf.entry(run)
+    entry = await asyncio.to_thread(desk.shelf.entry, run)
     gates = await asyncio.to_thread(_gates, desk, entry.record, form)
     faults = {
         text.field: text.fault for gate in gates for shown in gate.shown for text in shown.texts if form.on(text.field)

@@ -5,6 +5,7 @@ To begin one: `starting.py`. One run: `run_page.py`. What is known of the runs: 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -106,7 +107,8 @@ async def runs(request: Request) -> Response:
     desk, wanted = desk_of(request), Wanted.of(request.query_params)
     feed = _feed(desk, wanted)
     parts = await feed.look()
-    sops = sorted({entry.record.sop for entry in desk.shelf.entries()} | ({wanted.sop} if wanted.sop else set()))
+    entries = await asyncio.to_thread(desk.shelf.entries)
+    sops = sorted({entry.record.sop for entry in entries} | ({wanted.sop} if wanted.sop else set()))
     return page(
         request, "runs.html.j2", parts=parts, version=feed.version, workspace=str(desk.workspace), wanted=wanted, sops=sops, states=_STATES
     )  # fmt: skip

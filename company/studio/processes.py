@@ -68,6 +68,8 @@ class Begun:
     run: str = ""
     """The run; empty until `look` found it."""
     _fault: CompanyError | None = None
+    _looking: threading.Lock = field(default_factory=threading.Lock)
+    """A double click waits for the same command twice."""
 
     def look(self) -> str:
         """The run's id; empty as long as it has not begun.
@@ -75,6 +77,10 @@ class Begun:
         Raises:
             CompanyError: it ended before it did; as the command itself says it.
         """
+        with self._looking:
+            return self._look()
+
+    def _look(self) -> str:
         if self._fault:
             raise self._fault
         if self.run:
@@ -271,7 +277,8 @@ def stop(desk: Desk, run: str, *, at_once: bool = False) -> None:
         if at_once:
             if not asked:
                 time.sleep(_AGAIN)
-                driver(desk, record)
+                if Lock.holder(record.repo) != pid:
+                    return  # the first one was enough
             os.kill(pid, signal.SIGINT)
     except ProcessLookupError:
         return  # it has just ended

@@ -5,6 +5,7 @@ What is known of a run: `story.py`; of the step that is open: `step_panel.py`. T
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -157,14 +158,20 @@ async def run(request: Request) -> Response:
     version = f"{feed.version}~{buttons.version}"
     panel = {ident: html for each in panels for ident, html in (await each.look()).items()}
     here = path_to("runs", story.run)
-    with story.lock:
-        picture = (
-            piece(story.procedure, lambda path: f"{here}?open={quote(path)}", story.state) if story.procedure else ""
-        )
-        return page(
-            request, "run.html.j2", parts=parts, version=version, panel=panel, picture=picture, page_path=here,
-            log=_log(story, parts, step), filter=step, open=opened, steps=[*story.rows()], now=time.time(), **facts(story),
-        )  # fmt: skip
+
+    def made() -> Response:
+        with story.lock:
+            picture = (
+                piece(story.procedure, lambda path: f"{here}?open={quote(path)}", story.state)
+                if story.procedure
+                else ""
+            )
+            return page(
+                request, "run.html.j2", parts=parts, version=version, panel=panel, picture=picture, page_path=here,
+                log=_log(story, parts, step), filter=step, open=opened, steps=[*story.rows()], now=time.time(), **facts(story),
+            )  # fmt: skip
+
+    return await asyncio.to_thread(made)  # a look at another step may hold the lock for a while
 
 
 async def live(request: Request) -> Response:

@@ -117,12 +117,16 @@ class PanelParts:
             self._make("panel-made", one and one.made_of, lambda: self._of(one, step))
             self._make("panel-commit", one and one.commit, lambda: self._commit(one))
             asked = turns(events)
-            texts = live(story.store.home, story.run) if story.is_live and any(turn.call for turn in asked) else {}
+            texts = live(story.store.home, story.run) if any(self._goes_on(turn) for turn in asked) else {}
+            shown: set[str] = set()
             for before, turn in zip([None, *asked], asked, strict=False):
-                stands = len(turn.events), turn.call is not None and story.is_live
+                stands = len(turn.events), self._goes_on(turn)
                 self._make(f"turn-{turn.number}", stands, lambda turn=turn, before=before: self._turn(turn, before))
-                if turn.call is not None:
-                    self._live(turn, texts.get(turn.call, ""))
+                if turn.call is not None and self._goes_on(turn):
+                    shown |= self._live(turn, texts.get(turn.call, ""))
+            for part in [*self._made]:
+                if part.startswith("live-") and part not in shown:  # it is over, or was begun again and is shorter
+                    self._made[part] = None, ""
             return gone | {part: html for part, (_, html) in self._made.items()}
 
     def _make(self, part: str, of: Any, make: Any) -> None:
@@ -177,20 +181,26 @@ class PanelParts:
                 reply = _reply_html(str(kept["text"]))
         return render(
             "run_turn.html.j2", turn=turn, begun=begun, ended=ended, judged=judged, prompt=prompt, reply=reply, same=same,
-            going=turn.call is not None and story.is_live,
+            going=self._goes_on(turn),
         )  # fmt: skip
 
-    def _live(self, turn: Turn, text: str) -> None:
-        """The reply so far, in pieces of which only the last one grows."""
-        shown = plain(text)
+    def _goes_on(self, turn: Turn) -> bool:
+        """Whether its call is under way: each sitting counts its calls anew, and a killed one has left some without an end."""
+        return turn.call is not None and self._story.is_live and turn.events[0]["time"] >= self._story.fold.sat_down
+
+    def _live(self, turn: Turn, text: str) -> set[str]:
+        """The reply so far, in pieces of which only the last one grows; their ids."""
+        shown, names = plain(text), set()
         for number, at in enumerate(range(0, len(shown), _LIVE)):
             part = shown[at : at + _LIVE]
             name = f"live-{turn.number}-{number}"
+            names.add(name)
             self._make(
                 name,
                 part,
                 lambda part=part, name=name: render("run_live.html.j2", id=name, into=f"live-{turn.number}", text=part),
             )
+        return names
 
     def _left(self, one: Execution | None) -> str:
         """What an execution left, each value as what it is."""

@@ -122,6 +122,8 @@ class _Fold:
     """Path of a step → number of the event that last said something of it."""
     whole: int = 0
     """Number of the event that last said something of all steps."""
+    sat_down: float = 0.0
+    """When the newest sitting began."""
 
 
 class Story:
@@ -209,6 +211,7 @@ class Story:
         step = str(event.get("step", "")).partition("#")[0].partition("[")[0]
         if name in ("run_started", "run_resumed", "run_finished"):
             fold.whole = number + 1
+            fold.sat_down = event["time"] if name != "run_finished" else fold.sat_down
             if event.get("status") in records.FINISHED:
                 fold.asked.clear()
         elif name == "items":

@@ -138,3 +138,79 @@ def test_a_gate_waits_until_it_is_decided(told: Told) -> None:
     )
     told.story.look()
     assert told.story.state("design") == "stopped"
+
+
+def test_a_story_and_the_feeds_that_hold_it_go_together(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    from company.settings import Settings
+    from company.studio import desk as desks
+    from company.studio.desk import Desk
+    from company.studio.run_page import _feeds
+
+    monkeypatch.setattr(desks, "_MOST_STORIES", 1)
+    other = "20260101-000001-story"
+    keep(
+        told.store,
+        Request(other, "made", "waterfall", "openai:m", {}, {}, False),
+        load_procedure("waterfall", Library(None)),
+    )
+    desk = Desk(told.store.home.parent, told.store, Settings(), None)
+    first = desk.story(RUN)
+    _feeds(desk, first, "prd")
+    desk.story(other)
+    again = desk.story(RUN)
+    assert again is not first
+    assert not [name for name in desk.feeds if name.startswith("run/")], "they show the story that is gone"
+    watched, *_ = _feeds(desk, again, "")
+    watched._wakes.add(object())  # somebody looks
+    desk.story(other)
+    assert desk.story(RUN) is again
+
+
+def test_what_was_shown_of_a_reply_goes_when_it_begins_again_or_its_sitting_was_killed(told: Told) -> None:
+    from company.studio.step_panel import PanelParts
+
+    told.begin("prd")
+    told.say(
+        "call_started",
+        id="prd#1",
+        step="prd",
+        item="",
+        role="engineer",
+        call=1,
+        attempt=1,
+        model="m",
+        key="",
+        prompt_estimate=1,
+        temperature=0,
+        max_tokens=9,
+        seed=0,
+    )
+    text = told.path.parent / "live" / "1"
+    text.parent.mkdir()
+    text.write_text("a" * 5000)
+    parts = PanelParts(told.story, "prd")
+    assert [name for name, html in parts().items() if name.startswith("live-") and html] == [
+        "live-0-0",
+        "live-0-1",
+        "live-0-2",
+    ]
+    text.write_text("b")
+    shown = {name: html for name, html in parts().items() if name.startswith("live-")}
+    assert ">b<" in shown["live-0-0"]
+    assert not shown["live-0-1"]
+    told.say(
+        "run_resumed",
+        run=RUN,
+        name="made",
+        sop="waterfall",
+        model="m",
+        sandbox="s",
+        repo="/r",
+        steps=STEPS,
+        judges=[],
+        limits={},
+    )
+    text.write_text("of another step")
+    made = parts()
+    assert not [name for name, html in made.items() if name.startswith("live-") and html]
+    assert "reply so far" not in made["turn-0"]

@@ -89,3 +89,12 @@ def test_who_failed_alike_twice_is_told_to_begin_otherwise() -> None:
         text = Prompts(procedure.sources).render(fix.prompt, fix.role, {**shown, "part": part})
         told.append("failed alike" in text)
     assert told == [False, False, True, False]
+
+
+def test_what_only_looks_like_a_test_of_ours_is_shown_as_it_is() -> None:
+    for line in ("with ctx():", "with pytest.raises():", "with open('a.txt') as file:"):
+        source = f"def test_x():\n    {line}\n        f()\n"
+        case = TestCase(
+            id="tests/test_a.py::test_x", outcome="failed", required=True, message="E   ValueError: no", source=source
+        )
+        assert told(case) == "", line

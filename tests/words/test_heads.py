@@ -81,3 +81,7 @@ def test_calls_that_do_not_fit(code: str, found: list[str]) -> None:
 def test_findings_have_their_lines() -> None:
     code = "import os\n\ndef f():\n    return g('NAME is')\n"
     assert [each.line for each in findings(code, (), {"NAME"})] == [4, 4]
+
+
+def test_an_argument_that_is_no_value_at_all_is_nobodys_complaint() -> None:
+    assert not calls_that_do_not_fit(ast.parse("def f(a: int):\n    return a\n\n\nf({[1]})\n"))
