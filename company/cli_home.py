@@ -66,6 +66,7 @@ files before the shipped ones; delete what you do not want to change.
     company sop new my_own              # a procedure of your own, from one that there is
     company sop check
     company run "a command line tool that …" --sop waterfall
+    company serve                       # or all of it in the browser
 """
 
 
@@ -207,4 +208,6 @@ def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")])
             shutil.copytree(shipped_folder() / name, folder / name)
         (folder / "company.toml").write_text(_TOML, "utf-8")
         (folder / "README.md").write_text(_README, "utf-8")
-    print(f'made {folder}: edit sops/, roles/ and prompts/, then run `company run "…"` in it')
+    print(
+        f'made {folder}: edit sops/, roles/ and prompts/, then in it `company run "…"`, or `company serve` for the studio'
+    )

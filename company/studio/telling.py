@@ -41,7 +41,7 @@ def line(number: int, event: Event) -> Line:
         tone, text = _TOLD.get(event["event"], _other)(event)
     except (KeyError, TypeError, ValueError):
         tone, text = "soft", f"{event['event']} (this line of the journal is damaged)"
-    return Line(number, float(event["time"]), path, ident, where.removesuffix("#1"), tone, text)
+    return Line(number, float(event["time"]), path, ident, where.replace("@again", "").removesuffix("#1"), tone, text)
 
 
 def _begins(event: Event) -> tuple[str, str]:
@@ -86,7 +86,7 @@ def _round(event: Event) -> tuple[str, str]:
     if "@tries" in event["step"]:
         return "good" if good else "warn", f"answer {event['round']} is {'accepted' if good else 'not accepted'}"
     if "@again" in event["step"]:
-        return "", f"round {event['round']} {'is good' if good else 'goes back'}"
+        return "", "nothing is sent back, the run goes on" if good else "the work is sent back"
     return "good" if good else "warn", f"round {event['round']} is {'good' if good else 'not good yet'}"
 
 

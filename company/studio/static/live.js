@@ -13,24 +13,37 @@ const KEEP = {
   },
 };
 
+// A pane that follows keeps its end in view until the person scrolls up, whatever grows or is laid out anew meanwhile.
+const left = new WeakSet();  // panes whose end the person has left
+const place = new WeakMap();
+const away = (pane) => pane.scrollHeight - pane.scrollTop - pane.clientHeight >= 24;
+
+document.addEventListener("scroll", ({ target: pane }) => {
+  if (pane.nodeType !== 1 || !pane.hasAttribute("data-follow")) return;
+  if (!away(pane)) left.delete(pane);
+  else if (pane.scrollTop < (place.get(pane) ?? 0)) left.add(pane);
+  place.set(pane, pane.scrollTop);
+}, { capture: true, passive: true });
+
+function follow(pane) {
+  if (!left.has(pane)) pane.scrollTop = pane.scrollHeight;
+}
+
 export function put(id, html) {
   const old = document.getElementById(id);
   if (!html) { old?.remove(); return; }
   const made = document.createElement("template");
   made.innerHTML = html;
   const fresh = made.content.firstElementChild;
-  if (old) {
-    const pane = old.closest("[data-follow]");
-    const atEnd = pane && pane.scrollHeight - pane.scrollTop - pane.clientHeight < 24;
-    Idiomorph.morph(old, fresh, KEEP);
-    if (atEnd) pane.scrollTop = pane.scrollHeight;
-  } else {
-    const pane = document.getElementById(fresh.dataset.into);
-    const outer = pane?.closest("[data-follow]");
-    const atEnd = outer && outer.scrollHeight - outer.scrollTop - outer.clientHeight < 24;
-    pane?.append(fresh);
-    if (atEnd) outer.scrollTop = outer.scrollHeight;
+  const into = old ?? document.getElementById(fresh.dataset.into);
+  const pane = into?.closest("[data-follow]");
+  if (pane && !place.has(pane)) {
+    place.set(pane, pane.scrollTop);
+    if (away(pane)) left.add(pane);
   }
+  if (old) Idiomorph.morph(old, fresh, KEEP);
+  else into?.append(fresh);
+  if (pane) { follow(pane); requestAnimationFrame(() => follow(pane)); }
   document.dispatchEvent(new CustomEvent("part", { detail: id }));
 }
 
