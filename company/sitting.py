@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from company import branches, engine
 from company.answers import Given, matched
-from company.cache import Objects, Replies, Results
+from company.cache import Objects, Replies, Results, digest
 from company.engine import Outcome, Sitting
 from company.errors import UsageError
 from company.events import Journal, Listener, read
@@ -136,6 +136,7 @@ async def sit(
             results=Results(store, anew=bool(recorder)),  # what is not asked is not recorded
             earlier=_earlier(request, store),
             told=set(report.commits),
+            keys={} if dry else {ident: digest(made) for ident, made in report.made_of.items()},
             decided=relied_on(objects, report.decided),
             person=watch.person,
             headless=headless or dry,

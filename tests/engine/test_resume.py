@@ -11,10 +11,13 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from answering import Answering, answering
-from running import REQUIREMENT, git
+from running import REQUIREMENT, RIGHT, events, git, go_on, start
+
+from company.events import Journal
 
 ALL = [
     "start",
@@ -179,3 +182,29 @@ def test_a_second_run_of_the_same_requirement_pays_for_nothing(tmp_path: Path) -
         assert again.returncode == 0, err
         outcome = json.loads(out)
         assert (len(state.bodies), outcome["calls"], outcome["cached_steps"]) == (asked, 0, 7)
+
+
+def test_a_cascade_that_was_killed_before_its_answer_was_taken_commits_it_with_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step was done in the sitting before; its commit is of this one."""
+    sop = """sop: 1
+steps:
+  code: {role: engineer, prompt: draft, in: requirement, out: [SourceFile], cascade: [small, small], accept: len(answer) > 0}
+"""
+    kills = [True]
+    real = Journal.emit
+
+    def emit(self: Journal, event: str, **fields: Any) -> None:
+        if event == "loop_round" and kills:
+            kills.pop()
+            raise KeyboardInterrupt
+        real(self, event, **fields)
+
+    monkeypatch.setattr(Journal, "emit", emit)
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path, sop, [{"step": "code", "reply": RIGHT}])
+    assert not kills
+    assert go_on(tmp_path).status in ("delivered", "unaccepted")
+    (commit,) = (each for each in events(tmp_path) if each["event"] == "commit" and each["step"].startswith("code#"))
+    assert commit["trailers"]["Company-Step-Key"]

@@ -95,7 +95,7 @@ def test_no_call_arrives_before_the_time_said(status: str, headers: dict[str, st
             endpoint = Endpoint(server.base_url, parallel=4)
             models = [ChatModel(f"mine:m{number}", endpoint, notice=notices.append) for number in range(2)]
 
-            def see(tokens: int) -> None:
+            def see(tokens: int, text: str) -> None:
                 if not tokens:
                     sent.append(time.time())
 
