@@ -8,6 +8,10 @@ from __future__ import annotations
 import secrets
 import socket
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -63,9 +67,23 @@ def serve(
         print(
             "The studio is open at this address; whoever has it may begin runs here. Ctrl-C ends it.", file=sys.stderr
         )
-        if browser:
-            webbrowser.open(address)
-        server.run(sockets=[listener])
+        with _leading_to(address) if browser else nullcontext() as page:
+            if page:
+                webbrowser.open(page)
+            server.run(sockets=[listener])
+
+
+@contextmanager
+def _leading_to(address: str) -> Iterator[str]:
+    """A page that only this user can read and that leads to the address: on a browser's command line everybody would see the token."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="company-studio-", suffix=".html"
+    ) as file:  # readable by its owner alone
+        file.write(
+            f'<!doctype html><meta http-equiv="refresh" content="0; url={address}"><a href="{address}">The studio</a>\n'
+        )
+        file.flush()
+        yield Path(file.name).as_uri()
 
 
 def _listen(port: int) -> socket.socket:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import hashlib
+import shutil
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from company.errors import CompanyError, UsageError
-from company.paths import disk_errors
+from company.paths import disk_errors, write_atomic
 from company.sop import own
 from company.sop.library import Library, read_source, show
 from company.studio import checking, processes
@@ -35,6 +38,8 @@ _PARTS = ("head", "told", "findings", "picture", "cost", "inputs", "differs")
 """Templates `sop_NAME.html.j2`, each an element of that id."""
 _NONE = "none"
 """What is sent for a file that is gone."""
+_DRAFTS_KEPT = 7 * 86400.0
+"""Seconds: so long a dry run can be made again."""
 _SAVING = threading.Lock()
 """Between a look at the file and its writing nobody else writes it from here."""
 
@@ -149,11 +154,7 @@ async def _try(desk: Desk, opened: Opened, text: str, form: Form, typed: dict[st
         raise UsageError("it does not check, so that it cannot run", hint="mend what is found first")
     sop = opened.name
     if text != opened.text:
-        draft = desk.store.home / "drafts" / f"{opened.name}.yaml"
-        with disk_errors("write the text for the dry run", draft):
-            draft.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(text, "utf-8")
-        sop = str(draft)
+        sop = str(_draft(desk.store.home / "drafts", opened.name, text))
     asked = "requirement" in found["inputs"]
     inputs = {key: value for key, value in typed.items() if key in found["inputs"] and key != "requirement" and value}
     requirement = (typed.get("requirement", "").strip() or _REQUIREMENT) if asked else ""
@@ -161,6 +162,19 @@ async def _try(desk: Desk, opened: Opened, text: str, form: Form, typed: dict[st
     begun = await asyncio.to_thread(processes.start, desk, new)
     run = await processes.settled(begun)
     return Told("a dry run has begun", run=path_to("runs", run) if run else path_to("starting", begun.key))
+
+
+def _draft(drafts: Path, name: str, text: str) -> Path:
+    """The text as a file of its own, so that each try runs what it was begun with; those that nobody tried for long are deleted."""
+    path = drafts / hashlib.sha256(text.encode()).hexdigest()[:16] / f"{name}.yaml"
+    with disk_errors("write the text for the dry run", path):
+        for old in drafts.glob("*/"):
+            if old != path.parent and time.time() - old.stat().st_mtime > _DRAFTS_KEPT:
+                shutil.rmtree(old, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.touch()
+        write_atomic(path, text.encode())
+    return path
 
 
 async def _checked(opened: Opened, text: str) -> dict[str, Any]:
