@@ -101,6 +101,11 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def begun_on(nodes: Nodes) -> set[Path]:
+    """The runs that lie on the machines."""
+    return {path for path in Path(nodes.environment["XDG_CACHE_HOME"]).glob("company/bench/*") if path.is_dir()}
+
+
 def of_mark(mark: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
@@ -171,7 +176,7 @@ def test_a_run_whose_process_is_killed_again_and_again_is_no_result(tmp_path: Pa
 
 
 def test_a_node_that_dies_in_mid_run_loses_nothing_and_nothing_is_paid_twice(tmp_path: Path, nodes: Nodes) -> None:
-    spread, alone = tmp_path / "spread", tmp_path / "alone"
+    spread, alone, before = tmp_path / "spread", tmp_path / "alone", begun_on(nodes)
     tasks(spread)
     tasks(alone)
     with endpoint("solution.py", TWICE) as model:
@@ -204,8 +209,7 @@ def test_a_node_that_dies_in_mid_run_loses_nothing_and_nothing_is_paid_twice(tmp
             assert bool(request.into) == (row["task"] == "given")
             assert not request.into or Path(request.into).is_relative_to(spread)
             assert request.source in ("zero_shot", str(spread / "two.yaml"))
-        # what has arrived is not kept on the machines
-        assert not [path for path in Path(nodes.environment["XDG_CACHE_HOME"]).glob("company/bench/*") if path.is_dir()]
+        assert begun_on(nodes) == before, "what has arrived is not kept on the machines"
         again, calls = begin(spread, model, nodes.environment, *words, "--on", nodes.address), len(model.bodies)
         status, _, err = ended(again)
         assert (status, len(model.bodies), len(rows(spread))) == (0, calls, 4), err
