@@ -28,3 +28,7 @@ form?.addEventListener("input", (event) => {
   clearTimeout(waits.get(area));
   waits.set(area, setTimeout(look, 300, area));
 });
+
+for (const area of form?.querySelectorAll("[data-edit]") ?? []) {  // typed before this was here, or brought back by the browser
+  if (area.value !== area.defaultValue) look(area);
+}
