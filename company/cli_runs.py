@@ -84,8 +84,8 @@ def print_outcome(outcome: Outcome, console: Console, workspace: Path, record: P
         raised = re.search(r" --limit [^\s`]+", outcome.hint)
         also = (raised[0] if raised else "") + (f" --record {shlex.quote(str(record))}" if record else "")
         say(f"  go on with  company resume {outcome.run}{where(workspace)}{also}")
-        if outcome.hint:
-            say(f"  hint        {clean(outcome.hint, 400)}")
+    if outcome.hint:
+        say(f"  hint        {clean(outcome.hint, 400)}")
 
 
 def cost_table(what: str, sums: Sequence[Mapping[str, Any]], *, with_money: bool) -> list[str]:

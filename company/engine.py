@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from company import publish, remotes
-from company.artifacts import Design
+from company.artifacts import Design, TestRun
 from company.commits import START, commit_again, commit_files, make_again
 from company.compiler import compile_procedure, longest
 from company.errors import CompanyError, Interrupted, LimitReached, WorkspaceBusy
@@ -169,6 +169,7 @@ async def run(sitting: Sitting, context: RunContext) -> Outcome:
         status = "delivered" if accepted or context.dry else "unaccepted"
         if status == "unaccepted" and procedure.accept:
             reason = f"`{procedure.accept.text}` does not hold"
+            hint = _unproved(procedure, state, context)
     except LimitReached as error:
         status, reason, hint = "limited", str(error), error.hint
     except (Interrupted, asyncio.CancelledError) as error:
@@ -322,6 +323,17 @@ async def _drive(sitting: Sitting, context: RunContext) -> RunState:
             ended = known
     state: RunState = ended
     return state
+
+
+def _unproved(procedure: Procedure, state: RunState, context: RunContext) -> str:
+    """What helps where all tests that decide passed, and the acceptance asks for one that the requirement states; else nothing."""
+    values = (unpack(context.objects, ref) for path, ref in state["values"].items() if path in procedure.judges)
+    runs = [value for value in values if isinstance(value, TestRun)]
+    if ".stated" not in (procedure.accept.text if procedure.accept else "") or not runs:
+        return ""
+    if not all(run.passed and not run.stated for run in runs):
+        return ""
+    return "give the requirement an example that can be executed, such as `add(2, 3)` returns 5: nothing else says what is right"
 
 
 async def _deliver(sitting: Sitting, context: RunContext, state: RunState) -> tuple[bool, str]:

@@ -50,6 +50,14 @@ def test_waterfall_from_requirement_to_repository(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+def test_what_no_example_of_the_requirement_proves_is_not_accepted_and_the_way_out_is_said(tmp_path: Path) -> None:
+    asked = "A module shout.py with a function shout(text) that gives the text in capital letters."
+    outcome = start(tmp_path, "waterfall", [*WATERFALL, {"step": "code", "reply": RIGHT}], requirement=asked)
+    assert outcome.status == "unaccepted"
+    assert outcome.verdict.endswith("none of them an example of the requirement")
+    assert outcome.hint.startswith("give the requirement an example that can be executed")
+
+
 def test_a_fix_that_never_works_is_delivered_and_not_accepted(tmp_path: Path) -> None:
     script = [
         *WATERFALL,
@@ -59,6 +67,7 @@ def test_a_fix_that_never_works_is_delivered_and_not_accepted(tmp_path: Path) ->
     outcome = start(tmp_path, "waterfall", script)
     assert (outcome.status, outcome.accepted) == ("unaccepted", False)
     assert outcome.reason == "`verify.test.passed and verify.test.stated > 0` does not hold"
+    assert not outcome.hint
     assert [event["summary"] for event in events(tmp_path) if event["event"] == "verdict"] == [
         "1 of 2 required tests pass, 0 of 1 others"
     ] * 11  # six rounds, and what stands again after each of the five that were no better
