@@ -1,7 +1,7 @@
 """From a reply to changed files: blocks that say what to search and what to put there, or the definitions that change.
 
 All of a reply is applied or none of it; what stays unclear is told with the real lines. Which block of code is which file:
-`code_replies.py`; putting definitions into a module: `assemble.py`.
+`code_replies.py`; putting definitions into a module: `assemble.py`; methods into a class: `classes.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from company.artifacts import SourceFile
 from company.assemble import graft
 from company.errors import ReplyError
 from company.excerpts import WHOLE
+from company.llm.classes import Definition, Function, is_docstring, is_stub, merged_class, source
 from company.llm.fences import PATH, without_thoughts
 
 _SEARCH = re.compile(r"^\s*<{5,9}\s*(?:SEARCH|ORIGINAL|HEAD|OLD)?\b.*$")
@@ -24,8 +25,6 @@ _REPLACE = re.compile(r"^\s*>{5,9}\s*(?:REPLACE|UPDATED|NEW)?\b.*$")
 _FENCE = re.compile(r"^\s*(?:```+|~~~+)")
 _CLOSE = 12
 """Real lines that are quoted beside a search that is not found."""
-_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass
@@ -196,145 +195,25 @@ def changed_module(path: str, old: str, new: str, wanted: str, text: str) -> str
     if is_changed_outside and "__name__" not in "".join(loose):
         way = "Give the change outside of functions as a block: `<<<<<<< SEARCH`, old lines, `=======`, new lines, `>>>>>>> REPLACE`."
         raise _bad(text, "it changes code outside of definitions and leaves out others", way)
-    definitions = {node.name: node for node in before.body if isinstance(node, _Definition)}
+    definitions = {node.name: node for node in before.body if isinstance(node, Definition)}
     kept: list[str] = []
     for node in after.body:
-        known = definitions.get(node.name) if isinstance(node, _Definition) else None
+        known = definitions.get(node.name) if isinstance(node, Definition) else None
         if isinstance(node, ast.If) or (known and ast.unparse(known) == ast.unparse(node)):
             continue
         if isinstance(node, ast.ClassDef) and isinstance(known, ast.ClassDef):
-            kept.append(_class(old, known, new, node))
-        elif not (isinstance(known, _Function) and isinstance(node, _Function) and _is_stub(node)):
-            kept.append(_source(new, node))
+            kept.append(merged_class(old, known, new, node))
+        elif not (isinstance(known, Function) and isinstance(node, Function) and is_stub(node)):
+            kept.append(source(new, node))
     made = graft(old, "\n\n\n".join(kept) + "\n") if kept else old
     if made == old:
         raise _bad(text, "it changes nothing", f"`{path}` would stay as it is. Give what changes, complete.")
     return _sound(path, old, made, text)
 
 
-def keeping_members(old: str, new: str) -> str:
-    """The code of a reply, its classes with those members of the old ones that it leaves out; both must parse."""
-    classes = {node.name: node for node in ast.parse(old).body if isinstance(node, ast.ClassDef)}
-    lines = new.split("\n")
-    for node in reversed(ast.parse(new).body):
-        if isinstance(node, ast.ClassDef) and node.name in classes:
-            whole = _class(old, classes[node.name], new, node)
-            lines[_first(node) - 1 : node.end_lineno] = whole.split("\n")
-    return "\n".join(lines)
-
-
-def with_method(old: str, new: str, owner: str, name: str) -> str:
-    """The code of a reply, with the class of `old` in which the reply's method takes the place of the one of that name.
-
-    The reply gives it by itself or inside its class; of the class's other members only new ones and ``__init__`` are taken
-    over. Both must parse.
-    """
-    tree = ast.parse(new)
-    before = next(node for node in ast.parse(old).body if isinstance(node, ast.ClassDef) and node.name == owner)
-    known = {node.name for node in before.body if isinstance(node, _Definition)}
-    given: dict[str, _Definition] = {}
-    rest = []
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == owner]
-    inside = any(isinstance(each, _Definition) and each.name == name for node in classes for each in node.body)
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == owner:
-            found: list[ast.stmt] = node.body
-        elif isinstance(node, _Function) and ((node.name == name and not inside) or _is_method(node)):
-            found = [node]
-        else:
-            rest.append(_source(new, node))
-            continue
-        members = [inner for inner in found if isinstance(inner, _Definition) and not _is_stub(inner)]
-        given |= {_key(each): each for each in members if each.name in (name, "__init__") or each.name not in known}
-    return "\n\n\n".join([*rest, _merged(old, before, new, given)]) + "\n"
-
-
-def _is_method(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    first = [*node.args.posonlyargs, *node.args.args][:1]
-    return bool(first) and first[0].arg in ("self", "cls")
-
-
-def _class(old: str, before: ast.ClassDef, new: str, after: ast.ClassDef) -> str:
-    """A class with the members that a reply gives; as the reply has it where that holds them all."""
-    given = {_key(node): node for node in after.body if isinstance(node, _Definition) and not _is_stub(node)}
-    if {_key(node) for node in before.body if isinstance(node, _Definition)} <= given.keys():
-        return _source(new, after)
-    return _merged(old, before, new, given, after.body)
-
-
-def _merged(
-    old: str, before: ast.ClassDef, new: str, given: Mapping[str, _Definition], others: Sequence[ast.stmt] = ()
-) -> str:
-    """A class with these definitions of `new` in the place of its own or at its end, and with the fields among `others`."""
-    ours = {_key(node): node for node in before.body if isinstance(node, _Definition)}
-    first = _first(before)
-    lines = old.split("\n")[first - 1 : before.end_lineno]
-    column = before.body[0].col_offset
-    known = {ast.unparse(node) for node in before.body}
-    fields = [
-        node for node in others if isinstance(node, ast.Assign | ast.AnnAssign) and ast.unparse(node) not in known
-    ]
-    added = [node for name, node in given.items() if name not in ours]
-    for name, node in reversed(ours.items()):
-        if name in given and ast.unparse(node) != ast.unparse(given[name]):
-            # a method that is given alone leaves its decorators out
-            begin = _first(node) if given[name].decorator_list else node.lineno
-            lines[begin - first : (node.end_lineno or node.lineno) - first + 1] = _moved(new, given[name], column)
-    if fields:
-        at = next(node for node in before.body if not _is_docstring(node))
-        lines[_first(at) - first : _first(at) - first] = [line for node in fields for line in _moved(new, node, column)]
-    for node in added:
-        lines += ["", *_moved(new, node, column)]
-    return "\n".join(lines)
-
-
-def _key(node: _Definition) -> str:
-    """What a member of a class is known by: a property's setter has the name of its getter."""
-    more = [each.attr for each in node.decorator_list if isinstance(each, ast.Attribute)]
-    return ".".join([node.name, *(name for name in more if name in ("setter", "deleter", "getter"))])
-
-
-def _moved(code: str, node: ast.stmt, column: int) -> list[str]:
-    """The lines of a statement, moved to another column; the lines inside a string stay, but for a docstring's."""
-    lines = _source(code, node).split("\n")
-    docs = {
-        id(each.body[0].value)
-        for each in ast.walk(node)
-        if isinstance(each, _Definition) and _is_docstring(each.body[0]) and isinstance(each.body[0], ast.Expr)
-    }
-    strings = [
-        each for each in ast.walk(node) if isinstance(each, ast.Constant | ast.JoinedStr) and id(each) not in docs
-    ]
-    first = _first(node)
-    inside = {line - first for each in strings for line in range(each.lineno + 1, (each.end_lineno or each.lineno) + 1)}
-    by = column - node.col_offset
-    return [
-        line if number in inside or not line.strip() else " " * by + line if by >= 0 else _nearer(line, -by)
-        for number, line in enumerate(lines)
-    ]
-
-
-def _nearer(line: str, columns: int) -> str:
-    return line if line[:columns].strip() else line[columns:]
-
-
-def _is_stub(node: ast.stmt) -> bool:
-    """Whether a function only says that its body was left out."""
-    if not isinstance(node, _Function):
-        return False
-    body = [inner for inner in node.body if not _is_docstring(inner)]
-    return all(
-        isinstance(inner, ast.Pass) or (isinstance(inner, ast.Expr) and ast.unparse(inner) == "...") for inner in body
-    )
-
-
-def _is_docstring(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
 def _is_plain(node: ast.stmt) -> bool:
-    kinds = _Definition | ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign
-    return isinstance(node, kinds) or _is_docstring(node)
+    kinds = Definition | ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign
+    return isinstance(node, kinds) or is_docstring(node)
 
 
 def _bound(tree: ast.Module) -> set[str]:
@@ -344,7 +223,7 @@ def _bound(tree: ast.Module) -> set[str]:
 
 def _names(body: Sequence[ast.stmt]) -> Iterator[str]:
     for node in body:
-        if isinstance(node, _Definition):
+        if isinstance(node, Definition):
             yield node.name
         elif isinstance(node, ast.Import | ast.ImportFrom):
             yield from (alias.asname or alias.name.split(".")[0] for alias in node.names)
@@ -352,15 +231,6 @@ def _names(body: Sequence[ast.stmt]) -> Iterator[str]:
             yield from (
                 inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)
             )
-
-
-def _first(node: ast.stmt) -> int:
-    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
-
-
-def _source(code: str, node: ast.stmt) -> str:
-    return "\n".join(code.split("\n")[_first(node) - 1 : node.end_lineno]).rstrip()
 
 
 def _parsed(path: str, code: str, text: str) -> ast.Module:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from company.artifacts import SourceFile
 from company.errors import ReplyError
 from company.excerpts import LEFT_OUT, excerpt
-from company.llm.edits import applied, changed_module, edits_in, keeping_members, patched
+from company.llm.classes import keeping_members
+from company.llm.edits import applied, changed_module, edits_in, patched
 
 OLD = '''"""Doc."""
 import os

@@ -4,7 +4,7 @@ import pytest
 
 from company.artifacts import Call, Check, Checks, Part, SourceFile, TestCase, TestRun
 from company.assemble import elided, graft
-from company.llm.edits import keeping_members, with_method
+from company.llm.classes import keeping_members, with_method
 from company.llm.parts import _about, _places, _suspects
 from company.testgen import usable_checks
 
