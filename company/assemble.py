@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -199,3 +199,17 @@ def _first_line(node: ast.stmt) -> int:
 def _names(node: _Assignment) -> list[str]:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     return [inner.id for target in targets for inner in ast.walk(target) if isinstance(inner, ast.Name)]
+
+
+def bound(body: Sequence[ast.stmt]) -> dict[str, ast.stmt]:
+    """Name → the statement that binds it last, of what a module's or class's statements define, import and assign."""
+    found: dict[str, ast.stmt] = {}
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found[node.name] = node
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name.partition(".")[0]: node for alias in node.names}
+        else:
+            stored = (one for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store))
+            found |= {one.id: node for one in stored}
+    return found

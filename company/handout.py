@@ -24,15 +24,13 @@ from company import html
 from company.artifacts import Codebase, TestRun, flat
 from company.cache import Objects
 from company.differences import unified
-from company.errors import CompanyError, SopError, UsageError, WorkspaceError
+from company.errors import CompanyError, UsageError, WorkspaceError
 from company.events import Event
 from company.executions import Execution, executions
 from company.ingredients import NEVER
 from company.markdown import fenced, render
-from company.records import Request, RunRecord, own_file, read_request
+from company.records import Request, RunRecord, procedure_of, read_request
 from company.report import Report, Sums, decides
-from company.sop.library import Library
-from company.sop.linker import load_procedure
 from company.sop.procedure import Procedure, Step
 from company.sop.svg import svg
 from company.state import unpack
@@ -127,13 +125,13 @@ def gather(store: Store, record: RunRecord) -> Handout:
     events, request = list(store.events(record.run)), read_request(store, record.run)
     if not events:
         raise UsageError(f"nothing is known of how the run {record.run} went", hint="its journal is empty or gone")
-    report, procedure = Report.of(events), _procedure(store, record, request)
+    report, procedure = Report.of(events), _procedure(store, record.run)
     objects = Objects(store, procedure.artifacts if procedure else None)
     every = [one for one in executions(events).values() if not _is_frame(one, procedure)]
     done = [_done(one, objects, procedure) for one in every[:MOST_STEPS]]
-    for place, one in enumerate(done):
-        name = one.execution.id.rpartition("#")[0]
-        one.last = not any(later.execution.id.rpartition("#")[0] == name for later in done[place + 1 :])
+    last = {one.execution.id.rpartition("#")[0]: one for one in done}
+    for one in done:
+        one.last = last[one.execution.id.rpartition("#")[0]] is one
     states = _states(every, events, record.status, procedure)
     commits = [event for event in report.commits.values() if "files" in event]
     return Handout(
@@ -159,15 +157,11 @@ def gather(store: Store, record: RunRecord) -> Handout:
     )  # fmt: skip
 
 
-def _procedure(store: Store, record: RunRecord, request: Request) -> Procedure | None:
+def _procedure(store: Store, run: str) -> Procedure | None:
     """As it was; None where an earlier version's is none of today's, or it is gone."""
-    folder = store.home / "runs" / record.run / "library"
-    if not folder.is_dir():
-        with suppress(CompanyError):
-            store.fetch(record.run)
     try:
-        return load_procedure(str(folder / own_file(request.sop)), Library(folder, folder))
-    except (SopError, UsageError):
+        return procedure_of(store, run)
+    except CompanyError:
         return None
 
 

@@ -203,9 +203,7 @@ class Progress:
         elif name == "loop_round":
             row.rounds = event["round"]
             row.outcome = "done" if event["until"] else "waiting"
-            row.note = (
-                f"round {event['round']} is good" if event["until"] else f"round {event['round']} is not good yet"
-            )
+            row.note = round_note(event)
         else:
             self._call(name, event, now, row)
 
@@ -244,3 +242,10 @@ def tool_note(event: Event) -> str:
     if event["event"] == "tool_started":
         return call
     return f"{call} → {'' if event['ok'] else 'failed, '}{event['size']} characters"
+
+
+def round_note(event: Event) -> str:
+    """What a round of a loop came to: ``round 2 is not good yet``; of a cascade each round is an answer."""
+    if "@tries" in event["step"]:
+        return f"answer {event['round']} is {'accepted' if event['until'] else 'not accepted'}"
+    return f"round {event['round']} is {'good' if event['until'] else 'not good yet'}"

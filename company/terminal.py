@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from company.events import Event
-from company.progress import KEPT, Call, Progress, Row, clean, tool_note
+from company.progress import KEPT, Call, Progress, Row, clean, round_note, tool_note
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -138,9 +138,9 @@ def _round(where: str, event: Event) -> Iterator[str]:
     """A round's end; loops that a gate or a cascade makes have no name of their own."""
     name, _, made_by = where.partition("@")
     if made_by.startswith("tries"):
-        yield f"{name}: answer {event['round']} is {'accepted' if event['until'] else 'not accepted'}"
+        yield f"{name}: {round_note(event)}"
     elif not made_by:
-        yield f"{where}: round {event['round']} {'is good' if event['until'] else 'is not good yet'}"
+        yield f"{where}: {round_note(event)}"
     elif not event["until"]:
         yield f"{name}: the work goes back"
 

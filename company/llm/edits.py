@@ -9,11 +9,11 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from company.artifacts import SourceFile
-from company.assemble import graft
+from company.assemble import bound, graft
 from company.errors import ReplyError
 from company.excerpts import WHOLE
 from company.llm.classes import Definition, Function, is_docstring, is_stub, merged_class, source
@@ -184,7 +184,7 @@ def changed_module(path: str, old: str, new: str, wanted: str, text: str) -> str
     except SyntaxError:
         return _sound(path, old, new, text)
     after = _parsed(path, new, text)
-    ours, theirs = _bound(before), _bound(after)
+    ours, theirs = bound(before.body).keys(), bound(after.body).keys()
     gone = ours - theirs
     loose = {ast.unparse(node) for node in after.body if not _is_plain(node)}
     is_changed_outside = not loose <= {ast.unparse(node) for node in before.body}
@@ -214,23 +214,6 @@ def changed_module(path: str, old: str, new: str, wanted: str, text: str) -> str
 def _is_plain(node: ast.stmt) -> bool:
     kinds = Definition | ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign
     return isinstance(node, kinds) or is_docstring(node)
-
-
-def _bound(tree: ast.Module) -> set[str]:
-    """The names that a module binds at its top level."""
-    return set(_names(tree.body))
-
-
-def _names(body: Sequence[ast.stmt]) -> Iterator[str]:
-    for node in body:
-        if isinstance(node, Definition):
-            yield node.name
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            yield from (alias.asname or alias.name.split(".")[0] for alias in node.names)
-        else:
-            yield from (
-                inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)
-            )
 
 
 def _parsed(path: str, code: str, text: str) -> ast.Module:

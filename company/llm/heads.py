@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from company.artifacts import SourceFile
+from company.assemble import bound
 from company.llm.qa import shown_in
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -28,7 +29,7 @@ def not_as_shown(requirement: str, files: Sequence[SourceFile]) -> list[str]:
 def absent(requirement: str, files: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, str, str]]:
     """The heads that the code lacks: the file where they belong, the class (empty for none), and the first line."""
     for file, shown, made in _beside(requirement, files):
-        there = _names(made)
+        there = bound(made.body)
         for head in shown.body:
             if not isinstance(head, _Function | ast.ClassDef):
                 continue
@@ -36,7 +37,7 @@ def absent(requirement: str, files: Sequence[SourceFile]) -> Iterator[tuple[Sour
                 yield file, "", f"class {head.name}" if isinstance(head, ast.ClassDef) else _line(head)
             body = there.get(head.name)
             if isinstance(head, ast.ClassDef) and isinstance(body, ast.ClassDef) and not body.bases:
-                methods = (one for one in head.body if isinstance(one, _Function) and one.name not in _names(body))
+                methods = (one for one in head.body if isinstance(one, _Function) and one.name not in bound(body.body))
                 yield from ((file, head.name, _line(one)) for one in methods)
 
 
@@ -53,7 +54,7 @@ def _differences(
     shown: ast.Module | ast.ClassDef, made: ast.Module | ast.ClassDef, owner: str
 ) -> Iterator[tuple[int, str]]:
     place = getattr(made, "lineno", 1)
-    names = _names(made)
+    names = bound(made.body)
     for head in shown.body:
         if not isinstance(head, _Function | ast.ClassDef):
             continue
@@ -73,20 +74,6 @@ def _differences(
                 yield body.lineno, f"`{_line(body)}` does not take what the requirement's `{_line(head)}` takes"
             elif _is_empty(body) and _is_meant(head):
                 yield body.lineno, f"`{owner}{head.name}` is not written out"
-
-
-def _names(made: ast.Module | ast.ClassDef) -> dict[str, ast.AST]:
-    """What is defined, imported or assigned there."""
-    found: dict[str, ast.AST] = {}
-    for node in made.body:
-        if isinstance(node, _Function | ast.ClassDef):
-            found[node.name] = node
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {alias.asname or alias.name.partition(".")[0]: node for alias in node.names}
-        else:
-            stored = (one for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store))
-            found |= {one.id: node for one in stored}
-    return found
 
 
 def _takes(made: ast.FunctionDef | ast.AsyncFunctionDef, head: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from company import gitdoor
+from company import browse, gitdoor
 from company.cache import Objects, Replies
 from company.errors import CompanyError, WorkspaceError
 from company.events import Event
@@ -276,10 +276,10 @@ def _before(story: Story, sha: str, paths: list[str]) -> Iterator[tuple[str, str
         commit = gitdoor.commit_of(repo, sha)
         if commit is not None:
             parent = gitdoor.parent_of(commit)
-            raw = gitdoor.commit_of(repo, parent) if parent else None
-            tree = gitdoor.walk(repo, gitdoor.tree_of(raw)) if raw else {}
-            found = {path: gitdoor.data(repo, tree[path].sha) for path in paths if path in tree}
-            yield from ((path, content.decode("utf-8", "replace")) for path, content in found.items())
+            for path in paths:
+                entry = browse.at(repo, parent, path) if parent else None
+                if entry and entry.mode != gitdoor.FOLDER:
+                    yield path, gitdoor.data(repo, entry.sha).decode("utf-8", "replace")
             return
     objects = Objects(story.store)
     for event in story.fold.report.commits.values():

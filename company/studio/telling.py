@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from company.events import Event
-from company.progress import KEPT, clean, tool_note
+from company.progress import KEPT, clean, round_note, tool_note
 from company.terminal import also_money, duration
 
 _LONG = 400
@@ -83,11 +83,9 @@ def _items(event: Event) -> tuple[str, str]:
 
 def _round(event: Event) -> tuple[str, str]:
     good = event["until"]
-    if "@tries" in event["step"]:
-        return "good" if good else "warn", f"answer {event['round']} is {'accepted' if good else 'not accepted'}"
     if "@again" in event["step"]:
         return "", "nothing is sent back, the run goes on" if good else "the work is sent back"
-    return "good" if good else "warn", f"round {event['round']} is {'good' if good else 'not good yet'}"
+    return "good" if good else "warn", round_note(event)
 
 
 def _decided(event: Event) -> tuple[str, str]:

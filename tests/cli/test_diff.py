@@ -23,16 +23,8 @@ from company.executions import executions
 from company.records import Request
 from company.settings import Settings
 from company.sides import asked
-from tests.engine.running import CHECKS, INTERFACE, OUTLINE, REQUIREMENT, RIGHT, WRONG, start
+from tests.engine.running import REQUIREMENT, WRONG, start_said
 
-SOP = """sop: 1
-steps:
-  design: {role: architect, in: requirement, out: Design}
-  code: {role: engineer, prompt: say, in: {about: design}, out: [SourceFile]}
-  tests: {role: qa, in: [requirement, design], out: Checks}
-  check: {run: pytest, in: [design, code, tests]}
-deliver: {accept: check.passed}
-"""
 EVIL = WRONG.replace("    return", "    # \x1b[2J\x1b]0;owned\x07\n    return")
 
 
@@ -40,16 +32,7 @@ EVIL = WRONG.replace("    return", "    # \x1b[2J\x1b]0;owned\x07\n    return")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str, str]:
     """A workspace with a run, its redo with other code, and a run of another repository that failed at once."""
     folder = tmp_path_factory.mktemp("diff")
-    prompt = folder / "prompts/shared/say.md.j2"
-    prompt.parent.mkdir(parents=True)
-    prompt.write_text("{{ about }}\nsays {{ role.title }}\n")
-    script = [
-        *({"step": "design", "reply": reply} for reply in (OUTLINE, INTERFACE)),
-        {"step": "code", "reply": RIGHT},
-        {"step": "tests", "reply": CHECKS},
-    ]
-    first = start(folder, SOP, script, user_dir=folder)
-    assert (first.status, first.reason) == ("delivered", "")
+    first, _ = start_said(folder)
     (folder / "script.yaml").write_text(yaml.safe_dump([{"step": "code", "reply": EVIL}]))
     second = asyncio.run(wiring.redo(folder / "ws", "out", Settings(), again=["code"], user_dir=folder))
     assert second.status == "unaccepted"

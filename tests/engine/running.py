@@ -92,3 +92,29 @@ def events(folder: Path) -> list[Event]:
 def git(repo: Path, *words: str) -> str:
     """What git says."""
     return subprocess.run(["git", "-C", str(repo), *words], capture_output=True, text=True, check=True).stdout
+
+
+SAID = """sop: 1
+steps:
+  design: {role: architect, in: requirement, out: Design}
+  code: {role: engineer, prompt: say, in: {about: design}, out: [SourceFile]}
+  tests: {role: qa, in: [requirement, design], out: Checks}
+  check: {run: pytest, in: [design, code, tests]}
+deliver: {accept: check.passed}
+"""
+"""A procedure with a prompt of one's own, ``prompts/shared/say.md.j2``, to be changed for a redo."""
+
+
+def start_said(folder: Path) -> tuple[Outcome, Path]:
+    """A run of `SAID` that is delivered, and its prompt."""
+    prompt = folder / "prompts/shared/say.md.j2"
+    prompt.parent.mkdir(parents=True)
+    prompt.write_text("{{ about }}\nsays {{ role.title }}\n")
+    script = [
+        *({"step": "design", "reply": reply} for reply in (OUTLINE, INTERFACE)),
+        {"step": "code", "reply": RIGHT},
+        {"step": "tests", "reply": CHECKS},
+    ]
+    first = start(folder, SAID, script, user_dir=folder)
+    assert (first.status, first.reason) == ("delivered", "")
+    return first, prompt

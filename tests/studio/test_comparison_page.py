@@ -13,16 +13,8 @@ from serving import serving
 
 from company import wiring
 from company.settings import Settings
-from tests.engine.running import CHECKS, INTERFACE, OUTLINE, RIGHT, WRONG, start
+from tests.engine.running import SAID, WRONG, start_said
 
-SOP = """sop: 1
-steps:
-  design: {role: architect, in: requirement, out: Design}
-  code: {role: engineer, prompt: say, in: {about: design}, out: [SourceFile]}
-  tests: {role: qa, in: [requirement, design], out: Checks}
-  check: {run: pytest, in: [design, code, tests]}
-deliver: {accept: check.passed}
-"""
 EVIL = WRONG.replace("    return", "    # <script>window.pwned = 1</script> \x1b[2J\n    return")
 
 
@@ -34,18 +26,9 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
 
 
 def _make(folder: Path) -> tuple[Path, str, str]:
-    prompt = folder / "prompts/shared/say.md.j2"
-    prompt.parent.mkdir(parents=True)
-    prompt.write_text("{{ about }}\nsays {{ role.title }}\n")
-    script = [
-        *({"step": "design", "reply": reply} for reply in (OUTLINE, INTERFACE)),
-        {"step": "code", "reply": RIGHT},
-        {"step": "tests", "reply": CHECKS},
-    ]
-    first = start(folder, SOP, script, user_dir=folder)
-    assert (first.status, first.reason) == ("delivered", "")
+    first, prompt = start_said(folder)
     prompt.write_text("{{ about }}\nsays </pre><b>{{ role.title }}</b>\n")
-    (folder / "own.yaml").write_text(SOP.replace("deliver:", "limits: {calls: 9}\ndeliver:"))
+    (folder / "own.yaml").write_text(SAID.replace("deliver:", "limits: {calls: 9}\ndeliver:"))
     (folder / "script.yaml").write_text(yaml.safe_dump([{"step": "code", "reply": EVIL}]))
     second = asyncio.run(wiring.redo(folder / "ws", "out", Settings(), again=["code"], user_dir=folder))
     assert second.status == "unaccepted"
