@@ -19,7 +19,7 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 | verdict | id, passed, summary, sandbox |
 | commit | sha, author, slug, subject, trailers, made (its time), files (reference of path → text, null where deleted) |
 | step_finished | id, item, round, seconds, values (path → reference); kept_from (a run), saved_tokens and saved_usd where it was not done |
-| loop_round | round, until (bool) |
+| loop_round | round, until (bool), forced (true where a dry run decided, not `until:`) |
 | gate_opened | id, item, round, choices (choice → where it leads), show (names), values (name → reference, null where its step was skipped), edits (name that may be edited → type), used_up (choices that are not offered any more), left (how often work may still be sent back); the last four are not in old journals |
 | gate_decided | id, item, round, choice, comment, edited (names), by (`person` or `headless`), values (as in step_finished) |
 | step_failed | id, reason, anew (bool: replies that came before it are not used again) |

@@ -28,6 +28,8 @@ KEYED = frozenset({"role", "run", "gate"})
 """The kinds of step that have a result of their own; the results of the others are made of theirs."""
 NEVER = "it was never done here"
 """Why a step is done that no earlier run came to."""
+DRY = "a dry run keeps nothing"
+"""How the reason of every step of a dry run begins."""
 LENGTH = 20
 """Hexadecimal digits of an ingredient's hash, since the journal keeps them all: 80 bits."""
 
@@ -122,7 +124,7 @@ def reason(ident: str, made_of: Ingredients, context: RunContext, kept_of: str) 
     """Why a step is done, or with `kept_of` (a run) why it is not."""
     earlier = context.earlier
     if context.dry:
-        return f"a dry run keeps nothing; a real run does this anew only after a change of {listed(made_of)}"
+        return f"{DRY}; a real run does this anew only after a change of {listed(made_of)}"
     if kept_of:
         return f"nothing that goes into it has changed since {kept_of}"
     before = earlier.ingredients.get(ident)

@@ -246,6 +246,8 @@ def tool_note(event: Event) -> str:
 
 def round_note(event: Event) -> str:
     """What a round of a loop came to: ``round 2 is not good yet``; of a cascade each round is an answer."""
+    if event.get("forced"):  # nothing was judged
+        return f"round {event['round']} {'ends the loop' if event['until'] else 'goes back'}, as in every dry run"
     if "@tries" in event["step"]:
         return f"answer {event['round']} is {'accepted' if event['until'] else 'not accepted'}"
     return f"round {event['round']} is {'good' if event['until'] else 'not good yet'}"

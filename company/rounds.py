@@ -75,14 +75,16 @@ async def end_round(site: Site, state: RunState, context: RunContext, *, keeps: 
     scope = Scope(site, state, context.objects)
     answered = not loop.is_cascade or values.get(loop.result) is not None
     good = answered and (bool(loop.until.evaluate(scope)) if loop.until else number >= loop.max)
-    if context.dry and loop.until and not loop.body[-1].back:
+    forced = context.dry and loop.until is not None and not loop.body[-1].back
+    if forced:
         good = number > 1 or loop.max == 1
     update: RunState = {"values": {}, "rounds": {}}
     if not good and (loop.best or loop.is_cascade):
         score = (loop.best.evaluate(scope) if loop.best else number) if answered else None
         update = await _keep_best(site, state, context, score)
         values |= update["values"]
-    context.journal.emit("loop_round", step=loop.path, item=state.get("item", ""), round=number, until=good)
+    said = {"forced": True} if forced else {}
+    context.journal.emit("loop_round", step=loop.path, item=state.get("item", ""), round=number, until=good, **said)
     last = good or number >= loop.max
     if last and not good and loop.on_max == "fail":
         assert loop.until

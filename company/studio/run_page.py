@@ -22,7 +22,8 @@ from company.studio import actions
 from company.studio.desk import Desk, desk_of
 from company.studio.pages import page, path_to, render, stream, to_keep
 from company.studio.step_panel import PanelParts
-from company.studio.telling import line
+from company.studio.telling import PROBLEMS, Wanted, line
+from company.studio.timeline import Timeline
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -40,6 +41,7 @@ class RunParts:
 
     def __init__(self, story: Story) -> None:
         self.story = story
+        self._timeline = Timeline(story)
         self._generation = 0
         self._told = 0
         """Events that are lines of the log."""
@@ -53,6 +55,7 @@ class RunParts:
             made: dict[str, str] = {}
             if story.generation != self._generation:
                 made = {f"ev-{number}": "" for number in range(self._told)}
+                made |= self._timeline.gone()
                 self._generation, self._told, self._rows = story.generation, 0, {}
             said = facts(story)
             made |= {name: render(f"{name.replace('-', '_')}.html.j2", **said) for name in ("run-state", "run-used")}
@@ -62,9 +65,9 @@ class RunParts:
                 if self._rows.get(path) != stands:
                     self._rows[path] = stands
                     made[f"step-{number}"] = render(
-                        "run_step.html.j2", number=number, row=story.row(path), run=story.run
+                        "run_step.html.j2", number=number, row=story.row(path), run=story.run, dry=story.is_dry
                     )
-            return made | self._lines()
+            return made | self._timeline(time.time()) | self._lines()
 
     def _lines(self) -> dict[str, str]:
         """What is new in the log: whole chunks at first, then line by line, so that nothing is sent twice."""
@@ -98,7 +101,7 @@ def facts(story: Story) -> dict[str, Any]:
     return {
         "run": story.run,
         "asked": request,
-        "stands": status,
+        "stands": "dry run" if story.is_dry and status == "delivered" else status,
         "report": report,
         "tokens": tokens,
         "limits": fold.progress.limits,
@@ -129,20 +132,20 @@ def _feeds(desk: Desk, story: Story, opened: str) -> list[Feed]:
     return found
 
 
-def _log(story: Story, parts: Parts, step: str) -> str:
-    """The whole log from its parts, or what of it is about a step."""
+def _log(story: Story, parts: Parts, wanted: Wanted) -> str:
+    """The whole log from its parts, or what of it is looked for."""
     chunks: dict[str, list[str]] = {}
     for ident, html in parts.items():
         if ident.startswith("log-"):
             chunks[ident] = [html.removesuffix("</ol>")]
         elif ident.startswith("ev-") and html:
             chunks[f"log-{int(ident[3:]) // CHUNK}"].append(html)
-    if step:
+    if any(wanted):
         for ident in chunks:
             first = int(ident[4:]) * CHUNK
             events = story.fold.events[first : first + CHUNK]
             lines = [line(first + at, event) for at, event in enumerate(events)]
-            lines = [each for each in lines if f"{each.step}.".startswith(f"{step}.")]
+            lines = [each for each in lines if wanted.fits(each)]
             shown = render("run_lines.html.j2", lines=lines, into="", run=story.run)
             chunks[ident] = [f'<ol id="{ident}" data-into="log" class="chunk" start="{first + 1}">{shown}']
     return "".join(f"{''.join(lines)}</ol>" for lines in chunks.values())
@@ -152,7 +155,8 @@ async def run(request: Request) -> Response:
     """The page."""
     desk = desk_of(request)
     story = desk.story(request.path_params["run"])
-    step, opened = request.query_params.get("step", ""), request.query_params.get("open", "")
+    query = request.query_params
+    wanted, opened = Wanted(query.get("step", ""), query.get("words", "")[:200].strip()), query.get("open", "")
     feed, buttons, *panels = _feeds(desk, story, opened)
     parts = {**await feed.look(), **await buttons.look()}
     version = f"{feed.version}~{buttons.version}"
@@ -168,7 +172,7 @@ async def run(request: Request) -> Response:
             )
             return page(
                 request, "run.html.j2", parts=parts, version=version, panel=panel, picture=picture, page_path=here,
-                log=_log(story, parts, step), filter=step, open=opened, steps=[*story.rows()], now=time.time(), **facts(story),
+                log=_log(story, parts, wanted), wanted=wanted, problems=PROBLEMS, open=opened, steps=[*story.rows()], now=time.time(), **facts(story),
             )  # fmt: skip
 
     return await asyncio.to_thread(made)  # a look at another step may hold the lock for a while

@@ -122,8 +122,15 @@ class _Fold:
     """Path of a step → number of the event that last said something of it."""
     whole: int = 0
     """Number of the event that last said something of all steps."""
-    sat_down: float = 0.0
-    """When the newest sitting began."""
+    sittings: list[tuple[float, float]] = field(default_factory=list)
+    """When each began, and when something was last said in it."""
+    times: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Id of an execution → when it began, and when it ended; 0 while it goes on."""
+
+    @property
+    def sat_down(self) -> float:
+        """When the newest sitting began."""
+        return self.sittings[-1][0] if self.sittings else 0.0
 
 
 class Story:
@@ -182,6 +189,11 @@ class Story:
         return "interrupted"
 
     @property
+    def is_dry(self) -> bool:
+        """Whether no model is asked: nothing in it was judged."""
+        return self.request.model == "dry"
+
+    @property
     def is_live(self) -> bool:
         """Whether it goes on."""
         return self.status in ("running", "waits", "begun")
@@ -201,9 +213,18 @@ class Story:
         except (KeyError, TypeError, ValueError, AttributeError):
             return  # a line that was damaged and still parses
         fold.events.append(event)
+        if name in ("run_started", "run_resumed") or not fold.sittings:
+            fold.sittings.append((event["time"], event["time"]))
+        fold.sittings[-1] = fold.sittings[-1][0], event["time"]
         ident = event.get("id") or (one.id if one else "")
         if ident:
             fold.of[ident].append(event)
+            began, ended = fold.times.get(ident, (event["time"], 0.0))
+            if name == "step_started":  # in another sitting it begins once more
+                began, ended = event["time"], 0.0
+            elif name in ("step_finished", "step_failed", "step_skipped"):
+                ended = event["time"]
+            fold.times[ident] = began, ended
         if one:
             fold.by_step[one.step][ident] = None
             if item := ident.removeprefix(one.step).rpartition("#")[0][1:-1]:
@@ -211,7 +232,6 @@ class Story:
         step = str(event.get("step", "")).partition("#")[0].partition("[")[0]
         if name in ("run_started", "run_resumed", "run_finished"):
             fold.whole = number + 1
-            fold.sat_down = event["time"] if name != "run_finished" else fold.sat_down
             if event.get("status") in records.FINISHED:
                 fold.asked.clear()
         elif name == "items":

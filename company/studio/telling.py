@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from company.events import Event
+from company.ingredients import DRY
 from company.progress import KEPT, clean, round_note, tool_note
 from company.terminal import also_money, duration
 
 _LONG = 400
+PROBLEMS = "!"
+"""In a step's place: what went wrong anywhere."""
 
 
 class Line(NamedTuple):
@@ -29,6 +33,29 @@ class Line(NamedTuple):
     tone: str
     """``good``, ``bad``, ``warn``, ``soft`` or nothing."""
     text: str
+
+
+class Wanted(NamedTuple):
+    """Which lines are looked for; empty: all."""
+
+    step: str = ""
+    """Path of a step, with those in it; `PROBLEMS` for what went wrong."""
+    words: str = ""
+    """In place and text, whatever their case; every one of them."""
+
+    @property
+    def query(self) -> str:
+        """As an address has it, below its ``?``."""
+        return urlencode({name: value for name, value in self._asdict().items() if value})
+
+    def fits(self, line: Line) -> bool:
+        """Whether a line is one of these; `run.js` decides the same of those that come."""
+        if self.step == PROBLEMS:
+            found = line.tone in ("bad", "warn")
+        else:
+            found = not self.step or f"{line.step}.".startswith(f"{self.step}.")
+        said = f"{line.where} {line.text}".casefold()
+        return found and all(word in said for word in self.words.casefold().split())
 
 
 def line(number: int, event: Event) -> Line:
@@ -50,7 +77,7 @@ def _begins(event: Event) -> tuple[str, str]:
 
 
 def _step_started(event: Event) -> tuple[str, str]:
-    why = f": {event['why']}" if event.get("why") else ""
+    why = f": {event['why']}" if event.get("why") and not event["why"].startswith(DRY) else ""
     return "", clean(f"{event.get('role') or event.get('kind', '')} begins{why}", _LONG)
 
 
@@ -85,7 +112,8 @@ def _round(event: Event) -> tuple[str, str]:
     good = event["until"]
     if "@again" in event["step"]:
         return "", "nothing is sent back, the run goes on" if good else "the work is sent back"
-    return "good" if good else "warn", round_note(event)
+    tone = "soft" if event.get("forced") else "good" if good else "warn"
+    return tone, round_note(event)
 
 
 def _decided(event: Event) -> tuple[str, str]:

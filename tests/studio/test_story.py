@@ -1,7 +1,9 @@
 """What is known of a run, folded from what is appended to its journal."""
 
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -12,6 +14,9 @@ from company.sop.linker import load_procedure
 from company.store import Folder
 from company.studio.run_page import RunParts
 from company.studio.story import Story
+from company.studio.telling import Wanted
+from company.studio.telling import line as line_of
+from company.studio.timeline import Timeline
 
 RUN = "20260101-000000-story"
 STEPS = ["prd", "design", "code", "code.do", "tests", "verify", "verify.fix", "verify.test"]
@@ -90,11 +95,11 @@ def test_a_line_is_read_once_it_is_whole(told: Told) -> None:
 
 def test_only_what_changed_is_made_again(told: Told) -> None:
     parts = RunParts(told.story)
-    assert set(parts()) == {"run-state", "run-used", "log-0", *(f"step-{number}" for number in range(7))}
+    assert set(parts()) == {"run-state", "run-used", "when-axis", "log-0", *(f"step-{number}" for number in range(7))}
     told.begin("design")
-    assert set(parts()) == {"run-state", "run-used", "ev-1", "step-1"}
+    assert set(parts()) == {"run-state", "run-used", "ev-1", "step-1", "when-0"}
     told.begin("verify.test", kind="run")
-    assert set(parts()) == {"run-state", "run-used", "ev-2", "step-4", "step-6"}
+    assert set(parts()) == {"run-state", "run-used", "ev-2", "step-4", "step-6", "when-1"}
     for number in range(120):
         told.say("notice", text=f"{number}")
     made = parts()
@@ -214,3 +219,77 @@ def test_what_was_shown_of_a_reply_goes_when_it_begins_again_or_its_sitting_was_
     made = parts()
     assert not [name for name, html in made.items() if name.startswith("live-") and html]
     assert "reply so far" not in made["turn-0"]
+
+
+def test_the_time_of_steps_is_drawn_on_one_scale_without_the_time_between_sittings(told: Told) -> None:
+    told.begin("prd")  # 1002, the run began at 1001
+    told.now += 8
+    told.end("prd")  # 1011
+    told.begin("code", kind="for_each")
+    told.begin("code.do", "a.py")  # 1013
+    told.begin("code.do", "b.py")  # 1014
+    told.story.look()
+    told.story._driven = False  # killed
+    told.now += 1000
+    told.say(
+        "run_resumed", run=RUN, name="made", sop="waterfall", model="m", sandbox="s", repo="/r", steps=STEPS, limits={}
+    )  # 2015
+    told.begin("code.do", "b.py")  # 2016
+    told.end("code.do", "b.py")  # 2017
+    told.say("run_finished", status="failed", reason="x", accepted=False, seconds=3.0)  # 2018
+    told.story.look()
+    parts = Timeline(told.story)(5000.0)
+    assert [name for name in parts if name != "when-axis"] == ["when-0", "when-1"]  # a for_each has no bar of its own
+    whole = 13 + 3
+    assert f'data-scale="{whole}.0"' in parts["when-axis"]
+    assert f'class="resumed" x1="{round(100 * 13 / whole, 2)}%"' in parts["when-axis"]
+    bars = re.findall(
+        r'<rect class="(\w+)" x="([\d.]+)%" width="([\d.]+)%" y="(\d+)"', parts["when-0"] + parts["when-1"]
+    )
+    drawn = [
+        (state, round(float(at) * whole / 100, 2), round(float(wide) * whole / 100, 2), y)
+        for state, at, wide, y in bars
+    ]
+    assert drawn == [("done", 1.0, 9.0, "3"), ("stopped", 12.0, 1.0, "3"), ("done", 14.0, 1.0, "3")]
+
+
+def test_a_timeline_that_goes_on_makes_only_the_rows_that_changed(told: Told) -> None:
+    told.begin("prd")
+    told.story.look()
+    timeline = Timeline(told.story)
+    first = timeline(told.now + 2)
+    assert [*first] == ["when-axis", "when-0"]
+    assert f'data-from="{told.now}"' in first["when-0"]
+    assert timeline(told.now + 5) == {}  # the page's own clock lengthens what is under way
+    told.end("prd")
+    told.begin("design")
+    told.story.look()
+    assert [*timeline(told.now + 1)] == ["when-0", "when-1"]
+    assert [*timeline(told.now + 60)] == ["when-axis", "when-0", "when-1"]  # it has outgrown its scale
+
+
+def test_many_bars_of_one_step_are_one_shape(told: Told) -> None:
+    for number in range(80):
+        ident = f"verify.fix#{number}"
+        about = {"step": "verify.fix", "id": ident, "item": "", "round": str(number)}
+        told.say("step_started", **about, kind="role", role="engineer", why="", made_of={})
+        told.say("step_finished", **about, seconds=1.0, values={})
+    told.story.look()
+    row = Timeline(told.story)(told.now)["when-0"]
+    assert row.count("<path") == 1
+    assert row.count("M") == 80
+    assert "<rect" not in row
+
+
+def test_lines_of_the_log_are_found_by_step_words_and_what_went_wrong(told: Told) -> None:
+    told.begin("code.do", "a.py")
+    told.say("step_failed", step="code.do", id="code.do[a.py]#1", reason="it <failed>", anew=True)
+    told.story.look()
+    lines = [line_of(number, event) for number, event in enumerate(told.story.fold.events)]
+    find = {
+        "": [0, 1, 2], "step=code": [1, 2], "step=tests": [], "step=!": [2], "words=FAILED+a.py": [2], "step=code&words=begins": [1],
+    }  # fmt: skip
+    for query, numbers in find.items():
+        wanted = Wanted(**dict(parse_qsl(query)))
+        assert [each.number for each in lines if wanted.fits(each)] == numbers, query
+        assert parse_qsl(wanted.query) == parse_qsl(query)

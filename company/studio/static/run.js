@@ -33,6 +33,10 @@ function tick() {
     const text = words(now - Number(each.dataset.since));
     if (each.textContent !== text) each.textContent = text;
   }
+  const scale = Number(document.getElementById("when-axis").dataset.scale);
+  for (const bar of document.querySelectorAll("#when rect[data-from]")) {
+    bar.setAttribute("width", `${Math.max(0, 100 * (now - Number(bar.dataset.from)) / scale)}%`);
+  }
 }
 
 function local(root) {
@@ -43,8 +47,10 @@ function local(root) {
 }
 
 function sift(line) {
-  const wanted = log.dataset.filter;
-  line.hidden = Boolean(wanted) && !`${line.dataset.step}.`.startsWith(`${wanted}.`);
+  const { step, words } = log.dataset;  // as telling.Wanted has it
+  const said = [...line.children].slice(1).map((each) => each.textContent).join(" ").toLowerCase();
+  const fits = step === "!" ? line.matches(".bad, .warn") : !step || `${line.dataset.step}.`.startsWith(`${step}.`);
+  line.hidden = !fits || !words.toLowerCase().split(/\s+/).every((word) => said.includes(word));
 }
 
 const isAtEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 24;
@@ -108,7 +114,7 @@ document.addEventListener("click", (event) => {
   const url = new URL(link.getAttribute("href"), document.baseURI);
   if (url.origin !== location.origin || url.pathname !== location.pathname || url.hash) return;
   event.preventDefault();
-  if (log.dataset.filter) url.searchParams.set("step", log.dataset.filter);
+  for (const name of ["step", "words"]) if (log.dataset[name]) url.searchParams.set(name, log.dataset[name]);
   if (!link.closest("#panel")) opener = link;
   visit(url.href, { keep: true });
 });

@@ -1,0 +1,146 @@
+"""When each step of a run was at work: a bar for each execution on one scale of time, one row for each step, in the order in which they began.
+
+The time between two sittings, in which nobody drove the run, is left out. What is known of the run: `story.py`; the page: `run_page.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from company.studio.pages import render
+from company.studio.story import Story
+from company.terminal import duration
+
+_TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+"""Seconds between two marks of the scale."""
+_MOST_TICKS = 6
+_GROWTH = 1.25
+"""A run that goes on outgrows its scale by this factor, so that rows are seldom made anew for the scale's sake."""
+_MOST_LANES = 6
+"""Bars side by side in one row; what is beside more than those is drawn over the last."""
+_MOST_BARS = 60
+"""Bars of a row that can be pointed at; more are drawn as one shape for each state."""
+
+
+class Bar(NamedTuple):
+    """One execution; `at` and `width` are shares of the scale in percent."""
+
+    ident: str
+    state: str
+    at: float
+    width: float
+    lane: int
+    since: float
+    """When what is under way began, by the server's clock; 0 when it is over."""
+    told: str
+
+
+class _Span(NamedTuple):
+    ident: str
+    began: float
+    ended: float
+    """Both in seconds of work since the run began."""
+
+
+def worked(sittings: Sequence[tuple[float, float]], moment: float) -> float:
+    """Seconds that somebody drove the run before a moment."""
+    return sum(max(0.0, min(moment, end) - begin) for begin, end in sittings)
+
+
+def lanes(spans: Iterable[tuple[float, float]]) -> Iterator[int]:
+    """The first lane that is free for each of these, which are in the order of their beginnings."""
+    ends: list[float] = []
+    for began, ended in spans:
+        lane = next((number for number, end in enumerate(ends) if end <= began), min(len(ends), _MOST_LANES - 1))
+        if lane == len(ends):
+            ends.append(ended)
+        ends[lane] = max(ends[lane], ended)
+        yield lane
+
+
+def ticks(scale: float) -> list[tuple[float, str]]:
+    """Where the scale has marks, in percent, and what they say."""
+    every = next((each for each in _TICKS if scale / each <= _MOST_TICKS), _TICKS[-1] * max(1, round(scale / 5e5)))
+    return [(100 * at / scale, duration(at)) for at in range(0, int(scale) + 1, every)]
+
+
+class Timeline:
+    """The parts `when-axis` and `when-N`; whoever calls it holds the story's lock."""
+
+    def __init__(self, story: Story) -> None:
+        self._story = story
+        self._axis: tuple[float, int] = 0.0, 0
+        """The scale in seconds, and how many sittings there were."""
+        self._rows: dict[str, tuple[int, object]] = {}
+        """Path of a step → its number, and how things stood when its row was made."""
+
+    def __call__(self, now: float) -> dict[str, str]:
+        """What has changed since the last call.
+
+        Args:
+            now: seconds since the epoch.
+        """
+        story, made = self._story, dict[str, str]()
+        sittings = self._sittings(now)
+        scale, _ = self._axis
+        whole = sum(end - begin for begin, end in sittings)
+        if not story.is_live:
+            scale = max(whole, 0.1)
+        while whole > scale:
+            scale = max(10.0, scale * _GROWTH)
+        if self._axis != (scale, len(sittings)):
+            self._axis = scale, len(sittings)
+            resumed = [100 * worked(sittings, begin) / scale for begin, _ in sittings[1:]]
+            made["when-axis"] = render("run_when_axis.html.j2", scale=scale, ticks=ticks(scale), resumed=resumed)
+        for path, idents in story.fold.by_step.items():
+            step = story.steps.get(path)
+            if step and step.body:
+                continue
+            number, stood = self._rows.get(path, (len(self._rows), None))
+            stands = (story.touched(path), story.is_live, *self._axis)
+            if stands != stood:
+                self._rows[path] = number, stands
+                made[f"when-{number}"] = self._row(number, path, [*self._spans(idents, sittings)])
+        return made
+
+    def gone(self) -> dict[str, str]:
+        """The journal is another one: the rows that there are no more."""
+        gone = {f"when-{number}": "" for number, _ in self._rows.values()}
+        self._rows, self._axis = {}, (0.0, 0)
+        return gone
+
+    def _sittings(self, now: float) -> list[tuple[float, float]]:
+        """Of the run; the last one goes on while somebody drives it."""
+        sittings = list(self._story.fold.sittings)
+        if self._story.is_live and sittings:
+            began, said = sittings[-1]
+            sittings[-1] = began, max(now, said)
+        return sittings
+
+    def _spans(self, idents: Iterable[str], sittings: Sequence[tuple[float, float]]) -> Iterator[_Span]:
+        for ident in idents:
+            began, ended = self._story.fold.times[ident]
+            ended = ended or next(end for begin, end in reversed(sittings) if begin <= began)
+            yield _Span(ident, worked(sittings, began), worked(sittings, ended))
+
+    def _row(self, number: int, path: str, spans: list[_Span]) -> str:
+        bars = [*self._bars(spans)]
+        shapes: dict[str, list[str]] = {}
+        if len(bars) > _MOST_BARS:
+            for bar in bars:
+                shapes.setdefault(bar.state, []).append(f"M{bar.at:.2f} {bar.lane * 14 + 7}h{max(bar.width, 0.15):.2f}")
+        used = sum(span.ended - span.began for span in spans)
+        return render(
+            "run_when.html.j2", number=number, path=path.removesuffix(".do"), bars=[] if shapes else bars, shapes={s: "".join(p) for s, p in shapes.items()},
+            lanes=1 + max(bar.lane for bar in bars), used=used, times=len(bars), run=self._story.run,
+        )  # fmt: skip
+
+    def _bars(self, spans: list[_Span]) -> Iterator[Bar]:
+        story, (scale, _) = self._story, self._axis
+        spans.sort(key=lambda span: span.began)
+        for span, lane in zip(spans, lanes((span.began, span.ended) for span in spans), strict=True):
+            state, long = story.how(span.ident), span.ended - span.began
+            since = story.fold.times[span.ident][0] if state in ("running", "waits") else 0.0
+            said = f"{span.ident.removesuffix('#1')}: {state}, {duration(long)}, after {duration(span.began)}"
+            yield Bar(span.ident, state, 100 * span.began / scale, 100 * long / scale, lane, since, said)
