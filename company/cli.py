@@ -240,6 +240,10 @@ def redo(
     again: Annotated[
         list[str] | None, typer.Option("--from", metavar="STEP", help="A step to do anew though nothing changed.")
     ] = None,
+    edit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH=FILE", help="A file of the repository as it should be, `-` for standard input."),
+    ] = None,
     sop: Annotated[str, typer.Option(help="Another procedure; the run's own, as it is now, by default.")] = "",
     model: Annotated[str, typer.Option(help="Another model; the run's by default.")] = "",
     workspace: WorkspaceOption = WORKSPACE,
@@ -252,16 +256,18 @@ def redo(
 ) -> None:
     """Make a run again on a new branch: what you edited since, and what depends on it; the rest is kept and costs nothing."""
     from company import wiring
+    from company.redo import read_given
     from company.settings import load_settings
     from company.sop.library import own_folder
 
-    settings, limits = load_settings(), limits_of(limit or ())
+    settings, limits, edits = load_settings(), limits_of(limit or ()), read_given(edit or ())
+    asks = not (headless or any(word.endswith("=-") for word in edit or ()))
     _drive(
         lambda watch: wiring.redo(
             workspace, run, settings, watch, limits=limits,
-            again=again or (), sop=sop, model=model, user_dir=own_folder(), recording=record, headless=headless,
+            again=again or (), edits=edits, sop=sop, model=model, user_dir=own_folder(), recording=record, headless=headless,
         ),
-        workspace, plain=plain, as_json=as_json, asks=not headless, explain=explain, record=record,
+        workspace, plain=plain, as_json=as_json, asks=asks, explain=explain, record=record,
     )  # fmt: skip
 
 

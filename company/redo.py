@@ -6,7 +6,8 @@ What a person's changes mean: `edits.py`. Carried out by `wiring.redo`; which st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -47,14 +48,16 @@ class Plan:
 
 
 def plan(
-    base: Request, store: Store, repository: Repository, identity: str, again: Sequence[str], sop: str, library: Library
-) -> Plan:
+    base: Request, store: Store, repository: Repository, identity: str, again: Sequence[str], sop: str, library: Library,
+    given: Mapping[str, bytes],
+) -> Plan:  # fmt: skip
     """How a run is made again. Changes nothing.
 
     Args:
         identity: the new run's.
         again: steps to do anew though nothing changed.
         sop: another procedure; empty for the run's own, as it is now.
+        given: path → what is to be there, beside what the repository holds.
 
     Raises:
         UsageError: the repository stands elsewhere, a change cannot be taken over, or there is no such step.
@@ -64,10 +67,15 @@ def plan(
     report = Report.of(store.events(base.run))
     before = procedure_of(store, base.run)
     objects = Objects(store, before.artifacts)
-    work, changed, notes = _changed(base, report, repository, kept_at(identity))
+    work, changed, notes = _changed(base, report, repository, kept_at(identity), given)
     earlier = {ident: Edit(**edit) for ident, edit in base.edits.items()}
     requirement = str(base.inputs.get("requirement", ""))
-    found = changes(changed, report, earlier, objects, before, requirement, guest_of(base, repository))
+    try:
+        found = changes(changed, report, earlier, objects, before, requirement, guest_of(base, repository))
+    except UsageError as error:
+        if error.place in given:
+            error.hint = "give another text for it"
+        raise
     procedure, source = _procedure(base, folder, repository, found, sop, library)
     numbers = dict(base.again)
     for name in again:
@@ -111,6 +119,40 @@ def plan(
             f"--from makes anew what you had edited: {', '.join(dropped)}; your version stays on {base.branch}"
         )
     return Plan(request, procedure, work, tuple(notes))
+
+
+def read_given(words: Iterable[str]) -> dict[str, bytes]:
+    """What ``--edit`` gives: path in the repository → content.
+
+    Args:
+        words: ``PATH=FILE`` each; `FILE` may be ``-`` for standard input.
+
+    Raises:
+        UsageError: one is not that, names a path twice or one that cannot be, or its file cannot be read.
+    """
+    found: dict[str, bytes] = {}
+    for word in words:
+        path, equals, file = word.partition("=")
+        if not (path and equals and file):
+            raise UsageError(f"--edit takes PATH=FILE, and `{word}` is not that", hint="--edit main.py=mine.py")
+        try:
+            fits = safe_path(path) == path
+        except UnsafePath:
+            fits = False
+        if not fits or path in found:
+            said = "twice" if fits else "a path that no file of a repository has"
+            raise UsageError(f"--edit names {said}", place=shown(path), hint="--edit main.py=mine.py")
+        try:
+            found[path] = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+            found[path].decode()
+        except UnicodeDecodeError as error:
+            raise UsageError(
+                "what --edit gives is not UTF-8 text", place=shown(file), hint="save it as UTF-8"
+            ) from error
+        except (OSError, ValueError) as error:
+            said = getattr(error, "strerror", "") or str(error)
+            raise UsageError(f"cannot read what --edit gives: {said}", place=shown(file)) from error
+    return found
 
 
 def kept_at(run: str) -> str:
@@ -165,12 +207,16 @@ def _not_committed(base: Request, last: Event | None, repository: Repository) ->
 
 
 def _changed(
-    base: Request, report: Report, repository: Repository, kept: str
+    base: Request, report: Report, repository: Repository, kept: str, given: Mapping[str, bytes]
 ) -> tuple[Work, dict[str, bytes | None], list[str]]:
     """What is not committed, the files that hold something else than the run left there, and what to say of the rest.
 
     Args:
         kept: the ref that is to lead to what is not committed.
+        given: what is to be in files; it takes the place of what was committed there.
+
+    Raises:
+        UsageError: also where a file that is given was changed in the working tree, or holds what is no text.
     """
     last = next(reversed(report.commits.values()), None)
     work = _not_committed(base, last, repository)
@@ -186,6 +232,18 @@ def _changed(
         for path, new in plain.items()
         if not (new and path in left and left[path].sha == new.sha)
     }
+    for path, content in given.items():
+        if path in work.entries:
+            raise UsageError(
+                "it is given another text, and was changed in the working tree too",
+                place=path,
+                hint="leave one of them out",
+            )
+        if (at_path := now.get(path)) and at_path.mode not in REGULAR:
+            raise UsageError(f"it is {KINDS[at_path.mode]}, and no text can be given for it", place=path)
+        files.pop(path, None)
+        if not (path in left and branches.contents(repository, {path: left[path]})[path] == content):
+            files[path] = content
     notes = []
     for path, new in changed.items():
         old, where = left.get(path), _where(path, work, base, kept)

@@ -218,6 +218,7 @@ async def redo(
     *,
     limits: Mapping[str, float] | None = None,
     again: Sequence[str] = (),
+    edits: Mapping[str, bytes] | None = None,
     sop: str = "",
     model: str = "",
     user_dir: Path | None = None,
@@ -228,6 +229,7 @@ async def redo(
 
     Args:
         again: steps to do anew though nothing changed.
+        edits: path → what a person put there, beside what the repository itself holds.
         sop: another procedure; by default the run's own, as it is now.
         model: another model; by default the run's.
         recording: a new file for every exchange with a model; nothing is kept then, and each step asks again.
@@ -260,7 +262,9 @@ async def redo(
             with Lock(repository.path):
                 in_step(base, repository)
                 try:
-                    made = plan(base, store, repository, identity, again, source_of(sop), Library(user_dir))
+                    made = plan(
+                        base, store, repository, identity, again, source_of(sop), Library(user_dir), edits or {}
+                    )
                 except CompanyError as error:
                     error.hint = error.hint.replace("run `company resume`", "give the redo again")
                     raise

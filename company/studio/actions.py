@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from company.records import RunRecord
     from company.studio.feeds import Feed, Parts
     from company.studio.forms import Form
     from company.studio.processes import Begun
@@ -52,7 +53,7 @@ def shown(desk: Desk, run: str) -> dict[str, Any]:
         "stopping": processes.is_stopping(desk, record),
         "can_resume": stands in _OPEN,
         "can_change_model": not dry,
-        "can_redo": stands not in ("running", "damaged") and not dry,
+        "can_redo": is_redoable(record),
         "can_repeat": stands != "damaged",
         "waits": entry.waits,
         "steps": entry.steps,
@@ -60,6 +61,11 @@ def shown(desk: Desk, run: str) -> dict[str, Any]:
         "models": models(desk),
         "units": UNITS,
     }
+
+
+def is_redoable(record: RunRecord) -> bool:
+    """Whether a run can be made again now."""
+    return record.status not in ("running", "damaged") and record.model != "dry"
 
 
 def feed(desk: Desk, run: str) -> Feed:

@@ -222,6 +222,7 @@ def redo(
     run: str,
     *,
     again: Sequence[str] = (),
+    edit: tuple[str, str] | None = None,
     sop: str = "",
     model: str = "",
     limits: Mapping[str, str] | None = None,
@@ -231,6 +232,7 @@ def redo(
 
     Args:
         again: paths of steps to do anew though nothing changed.
+        edit: a file of the repository, and its new text.
 
     Raises:
         UsageError: there is no such run.
@@ -239,11 +241,12 @@ def redo(
     record = find(desk.store, run)
     words = [
         *(f"--from={step}" for step in again),
+        *([f"--edit={edit[0]}=-"] if edit else []),
         *_options({"sop": sop, "model": model}),
         *_pairs("limit", limits or {}),
         *_flags({"headless": headless}),
     ]
-    return _begin(desk, "redo", words, (record.run,), "", f"redo {record.run}")
+    return _begin(desk, "redo", words, (record.run,), edit[1] if edit else "", f"redo {record.run}")
 
 
 async def settled(begun: Begun, seconds: float = 10.0) -> str:

@@ -21,6 +21,7 @@ from company.gitdoor import Commit, Entry
 from company.html import code_html, diff_html, markdown_html
 from company.records import Request, RunRecord
 from company.report import Report
+from company.studio.actions import is_redoable
 from company.studio.pages import path_to
 from company.workspace import Repository
 
@@ -317,6 +318,28 @@ class Shown:
         if texts[0] == texts[1]:
             return "", "its text is the same; only whether it can be executed has changed"
         return diff_html(texts[0], texts[1], changed.path), ""
+
+    # --- to be changed --------------------------------------------------------------------------------
+
+    def edit(self, path: str) -> str:
+        """Where a file can be edited; empty where the run cannot be made again now."""
+        address = path_to("runs", self.record.run, "edit")
+        return f"{address}?{urlencode({'path': path}, errors='surrogateescape')}" if is_redoable(self.record) else ""
+
+    def text(self, path: str) -> str:
+        """A file as the last commit has it, to be edited.
+
+        Raises:
+            UsageError: there is none, or it is no text.
+        """
+        entry = self._entry(self._at(""), path)
+        content = browse.content(self.repo, entry, MOST_SHOWN) if browse.kind_of(entry) == "file" else None
+        try:
+            if content is not None and b"\0" not in content:
+                return content.decode()
+        except UnicodeDecodeError:
+            pass
+        raise UsageError("this is no text that can be edited here", place=path, hint="edit it in the repository")
 
     # --- as it is -------------------------------------------------------------------------------------
 

@@ -115,7 +115,7 @@ class PanelParts:
             left = (one.values, one.commit) if one else None
             self._make("panel-left", left, lambda: self._left(one))
             self._make("panel-made", one and one.made_of, lambda: self._of(one, step))
-            self._make("panel-commit", one and one.commit, lambda: self._commit(one))
+            self._make("panel-commit", one and (one.commit, story.is_live), lambda: self._commit(one))
             asked = turns(events)
             texts = live(story.store.home, story.run) if any(self._goes_on(turn) for turn in asked) else {}
             shown: set[str] = set()
@@ -260,7 +260,10 @@ class PanelParts:
             (path, path.startswith(f"{records}/"), diff_html(before.get(path), after[path], path))
             for path in paths[:_MOST_DIFFS]
         ]
-        return render("run_panel_commit.html.j2", one=one, diffs=diffs, more=len(paths) - len(diffs))
+        own = () if story.is_live or story.is_dry else [path for path, record, _ in diffs if not record and after[path]]
+        return render(
+            "run_panel_commit.html.j2", run=story.run, one=one, diffs=diffs, more=len(paths) - len(diffs), own=own
+        )
 
 
 def _reply_html(text: str) -> str:

@@ -14,6 +14,7 @@ from company.engine import NewRun, Outcome
 from company.errors import CompanyError, UsageError
 from company.events import Event, read
 from company.people import Answer, Question
+from company.redo import read_given
 from company.settings import Settings
 from company.sitting import Watch
 from company.workspace import Repository
@@ -95,6 +96,53 @@ def test_an_edited_document_is_taken_over_in_both_its_forms(tmp_path: Path, firs
     assert note.startswith("no step of the procedure reads what `prd` made: your change of ")
     assert path in note
     assert git(first.repo, "status", "--porcelain") == ""
+
+
+def test_a_file_that_is_given_counts_as_an_edit_and_the_working_tree_stays(tmp_path: Path, first: Outcome) -> None:
+    text = (first.repo / "docs/design.md").read_text().replace("Capitals and a mark.", "Capitals, then a mark.")
+    wrong = (first.repo / ".company/artifacts/design.json").read_bytes().replace(b'"files"', b'"fils"')
+    with pytest.raises(UsageError, match="it does not fit") as refused:
+        redo(tmp_path, first.run, edits={".company/artifacts/design.json": wrong})
+    assert (refused.value.place, refused.value.hint) == (".company/artifacts/design.json", "give another text for it")
+    assert git(first.repo, "branch", "--list").split() == ["*", "main"]
+    again = redo(tmp_path, first.run, SCRIPT, edits={"docs/design.md": text.encode(), "notes.txt": b"mine\n"})
+    assert again.accepted
+    assert sorted(set(made(tmp_path, again.run)) - {"design"}) == ["code.do[shout.py]", "tests", "verify.test"]
+    assert (first.repo / "docs/design.md").read_text() == text
+    assert (first.repo / "notes.txt").read_text() == "mine\n"
+    assert git(first.repo, "show", "main:docs/design.md") != text
+    assert (
+        redo(
+            tmp_path, first.run, [], edits={"docs/design.md": git(first.repo, "show", "main:docs/design.md").encode()}
+        ).calls
+        == 0
+    )
+
+
+def test_a_file_that_is_given_and_changed_is_refused(tmp_path: Path, first: Outcome) -> None:
+    (first.repo / "shout.py").write_text("changed = 1\n")
+    with pytest.raises(UsageError, match="was changed in the working tree too"):
+        redo(tmp_path, first.run, edits={"shout.py": b"other = 1\n"})
+    assert (first.repo / "shout.py").read_text() == "changed = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["main.py"], "takes PATH=FILE"), (["main.py="], "takes PATH=FILE"), (["../x=f"], "a path that no file of a repository has"),
+        ([".git/config=f"], "a path that no file of a repository has"), (["a=f", "a=f"], "names twice"), (["a=gone"], "cannot read"),
+        (["a=odd"], "not UTF-8"),
+    ],
+)  # fmt: skip
+def test_an_edit_that_cannot_be_read_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("f").write_text("x")
+    Path("odd").write_bytes(b"\xff")
+    with pytest.raises(UsageError, match=said):
+        read_given(words)
+    assert read_given(["a=f"]) == {"a": b"x"}
 
 
 def test_an_edited_design_makes_again_what_reads_it(tmp_path: Path, first: Outcome) -> None:

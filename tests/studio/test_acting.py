@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from serving import serving
+from serving import company, serving
 
 SOP = """sop: 1
 name: slow
@@ -205,3 +205,44 @@ def test_a_run_that_does_not_stop_by_itself_is_stopped_at_once(page: object, pro
         assert httpx.post(f"{address}runs/{run}/actions", data={"do": "dance"}).status_code == 409
         assert events(project, run)[-1]["status"] == "interrupted"
         page.goto("about:blank")
+
+
+def test_what_a_step_made_is_edited_and_the_run_made_again_from_it(page: object, project: Path) -> None:
+    (project / "sops" / "quick.yaml").write_text(SOP.replace("slow", "quick").replace("sleep 3", "true"))
+    words = ("a shout", "--sop", "quick", "--name", "loud", "--model", "script:script.yaml", "--headless")
+    run = str(company("run", *words, workspace=project / "workspace")["run"])
+    repo = project / "workspace" / "loud"
+    kept = (repo / "main.py").read_text()
+    with serving(project / "workspace") as address:
+        page.goto(f"{address}runs/{run}?open=prd")
+        page.locator("#panel-commit").get_by_role("link", name="docs/prd.md").click()
+        text = page.get_by_role("textbox", name="Text of docs/prd.md")
+        before = text.input_value()
+        page.get_by_role("button", name="Make it again with this").click()
+        assert "nothing was changed" in page.get_by_role("alert").inner_text()
+        page.get_by_role("textbox", name="Text of").fill("no document any more")
+        page.get_by_role("button", name="Make it again with this").click()
+        assert "docs/prd.md" in page.get_by_role("alert").inner_text()
+        assert page.get_by_role("textbox", name="Text of").input_value() == "no document any more"
+        page.get_by_role("textbox", name="Text of").fill(before.replace("say things loudly", "say <b>all</b> loudly"))
+        page.get_by_label("Headless").check()
+        page.get_by_role("button", name="Make it again with this").click()
+        page.wait_for_url("**/runs/2*")
+        expect_over(page)
+        again = page.url.rpartition("/")[2]
+        assert again != run
+        page.goto(f"{address}runs/{again}/repo?path=docs/prd.md&view=plain")
+        assert "say <b>all</b> loudly" in page.locator(".piece").inner_text()
+        assert page.get_by_role("link", name="Edit", exact=True).count() == 1
+        refused = httpx.get(f"{address}runs/{run}/edit?path=.git/config", timeout=30)
+        assert refused.status_code == 404
+        assert "has nothing of this name" in refused.text
+    assert (repo / "main.py").read_text() == kept
+    done = [
+        told["id"] for told in events(project, again) if told["event"] == "step_finished" and "kept_from" not in told
+    ]
+    assert "code#1" not in done, "what does not depend on it is kept"
+
+
+def expect_over(page: object) -> None:
+    page.wait_for_selector("#run-state .state.delivered, #run-state .state.unaccepted", timeout=30_000)

@@ -1,0 +1,76 @@
+"""A file of a run's repository, changed by a person, and the run made again from that: what it made of anything is theirs to correct.
+
+The repository itself is not touched: the text goes to `company redo --edit`, which says what does not fit. Gates: `gates_page.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.routing import Route
+
+from company.errors import CompanyError, UsageError
+from company.records import find
+from company.studio import processes, repository
+from company.studio.actions import is_redoable
+from company.studio.desk import Desk, desk_of
+from company.studio.forms import form_of
+from company.studio.pages import page
+from company.studio.starting import onward, told
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+_PATIENCE = 10.0
+"""Seconds for which a form waits for its run."""
+
+
+def _now(desk: Desk, run: str, path: str) -> str:
+    """What the file holds.
+
+    Raises:
+        UsageError: it is no text, or the run cannot be made again.
+    """
+    if not is_redoable(record := find(desk.store, run)):
+        raise UsageError(f"the run {record.run} cannot be made again now", hint="wait until it has ended, or stop it")
+    with repository.opened(desk, run) as shown:
+        return shown.text(path)
+
+
+async def look(request: Request) -> Response:
+    """The form."""
+    return await _page(request, repository.asked(request.scope["query_string"], "path"))
+
+
+async def _page(request: Request, path: str, typed: str | None = None, error: CompanyError | None = None) -> Response:
+    desk, run = desk_of(request), request.path_params["run"]
+    text = await asyncio.to_thread(_now, desk, run, path) if typed is None else typed
+    record = await asyncio.to_thread(find, desk.store, run)
+    return page(
+        request, "edit.html.j2", status=422 if error else 200, run=record, path=path, text=text, error=told(error)
+    )
+
+
+async def make(request: Request) -> Response:
+    """Make the run again with what was typed; where it does not fit, it is there again, with the reason."""
+    desk, run, form = desk_of(request), request.path_params["run"], await form_of(request)
+    path, typed = form.word("path"), form.text("text")
+    try:
+        before = await asyncio.to_thread(_now, desk, run, path)
+        text = typed.replace("\n", "\r\n") if "\r\n" in before else typed
+        if text == before:
+            raise UsageError("nothing was changed", hint="change the text, or go back")
+        begun = await asyncio.to_thread(
+            processes.redo, desk, run, edit=(path, text), model=form.word("model"), headless=form.on("headless")
+        )
+        return onward(request, begun, await processes.settled(begun, _PATIENCE))
+    except CompanyError as error:
+        return await _page(request, path, typed, error)
+
+
+ROUTES = [
+    Route("/runs/{run}/edit", look, methods=["GET"]),
+    Route("/runs/{run}/edit", make, methods=["POST"]),
+]
