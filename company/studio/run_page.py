@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from company.cli_runs import named, where
+from company.events import line as entry
 from company.handout import gather, written
 from company.html import style
 from company.records import record_of
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from company.studio.feeds import Feed, Parts
     from company.studio.story import Story
 
+_MOST_KIN = 6
+_KIN_EVERY = 3.0
+"""Seconds between two looks at the other runs."""
 CHUNK = 100
 """Lines of the log that the browser lays out together."""
 
@@ -124,9 +128,19 @@ _OPEN = ("failed", "limited", "interrupted")
 """What can be gone on with."""
 
 
+def _kin(desk: Desk, story: Story) -> Feed:
+    """The runs in the same repository: those that go back to one another."""
+
+    def make() -> Parts:
+        kin = [entry for entry in desk.shelf.entries() if entry.record.repo == story.repo]
+        return {"kin": render("run_kin.html.j2", kin=kin, run=story.run, most=_MOST_KIN)}
+
+    return desk.feed(f"kin/{story.run}", make, _KIN_EVERY)
+
+
 def _feeds(desk: Desk, story: Story, opened: str) -> list[Feed]:
     """What the page is made of: the run, its buttons, and what is open."""
-    found = [desk.feed(f"run/{story.run}", RunParts(story)), actions.feed(desk, story.run)]
+    found = [desk.feed(f"run/{story.run}", RunParts(story)), actions.feed(desk, story.run), _kin(desk, story)]
     if opened:
         found.append(desk.feed(f"run/{story.run}?open={opened}", PanelParts(story, opened)))
     return found
@@ -157,9 +171,9 @@ async def run(request: Request) -> Response:
     story = desk.story(request.path_params["run"])
     query = request.query_params
     wanted, opened = Wanted(query.get("step", ""), query.get("words", "")[:200].strip()), query.get("open", "")
-    feed, buttons, *panels = _feeds(desk, story, opened)
-    parts = {**await feed.look(), **await buttons.look()}
-    version = f"{feed.version}~{buttons.version}"
+    feed, buttons, kin, *panels = _feeds(desk, story, opened)
+    parts = {**await feed.look(), **await buttons.look(), **await kin.look()}
+    version = f"{feed.version}~{buttons.version}~{kin.version}"
     panel = {ident: html for each in panels for ident, html in (await each.look()).items()}
     here = path_to("runs", story.run)
 
@@ -199,9 +213,18 @@ def report(request: Request) -> Response:
     )
 
 
+def journal(request: Request) -> Response:
+    """Everything that was recorded, as it is: one JSON object a line."""
+    desk = desk_of(request)
+    run = record_of(desk.store, request.path_params["run"]).run
+    text = b"".join(entry(event) + b"\n" for event in desk.store.events(run))
+    return to_keep(text, "application/x-ndjson", f"{run}.jsonl")
+
+
 ROUTES = [
     Route("/pieces.css", pieces),
     Route("/runs/{run}", run),
     Route("/runs/{run}/live", live),
     Route("/runs/{run}/report", report),
+    Route("/runs/{run}/journal", journal),
 ]

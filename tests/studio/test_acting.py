@@ -231,6 +231,10 @@ def test_what_a_step_made_is_edited_and_the_run_made_again_from_it(page: object,
         expect_over(page)
         again = page.url.rpartition("/")[2]
         assert again != run
+        kin = page.get_by_role("navigation", name="Runs in this repository")
+        assert kin.get_by_role("link", name=run).count() == 1
+        kin.get_by_role("link", name="compare").click()
+        assert f"compare?a={run}&b={again}" in page.url
         page.goto(f"{address}runs/{again}/repo?path=docs/prd.md&view=plain")
         assert "say <b>all</b> loudly" in page.locator(".piece").inner_text()
         assert page.get_by_role("link", name="Edit", exact=True).count() == 1

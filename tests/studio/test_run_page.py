@@ -276,3 +276,34 @@ def test_the_report_is_kept_and_never_shown(studio: str, workspace: Path) -> Non
     assert "sandbox" in answer.headers["content-security-policy"]
     assert "A to-do list in a file" in answer.text
     assert "<script" not in answer.text
+
+
+def test_the_journal_can_be_taken_away_as_it_is(studio: str, workspace: Path) -> None:
+    (folder,) = (workspace / ".company/runs").iterdir()
+    answer = httpx.get(f"{studio}runs/{folder.name}/journal")
+    assert answer.headers["content-disposition"] == f"attachment; filename*=UTF-8''{folder.name}.jsonl"
+    assert answer.content == (folder / "events.jsonl").read_bytes()
+
+
+def test_lines_of_the_log_are_looked_for_by_words(page: object, studio: str, workspace: Path) -> None:
+    (run,) = (path.name for path in (workspace / ".company/runs").iterdir())
+    page.goto(f"{studio}runs/{run}")
+    page.get_by_role("searchbox", name="Words in the log").fill("commit QA")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**words=commit+QA**")
+    lines = page.locator("#log li").all_inner_texts()
+    assert lines
+    assert all("commit" in each and "QA" in each for each in lines)
+    page.locator("#steps a", has_text="prd").click()
+    page.locator("#panel .close").click()
+    page.wait_for_selector('#panel', state='hidden')
+    assert "words=commit+QA" in page.url
+    assert page.get_by_role("searchbox", name="Words in the log").input_value() == "commit QA"
+
+
+def test_the_time_of_each_step_leads_to_it(page: object, studio: str, workspace: Path) -> None:
+    (run,) = (path.name for path in (workspace / ".company/runs").iterdir())
+    page.goto(f"{studio}runs/{run}")
+    assert page.locator("#when li .one").all_inner_texts()[:2] == ["prd", "design"]
+    page.locator("#when li", has_text="verify.test").locator("rect").last.click()
+    assert page.locator("#panel .opened-title").inner_text().startswith("verify.test#2")
