@@ -32,6 +32,7 @@ from company.artifacts import (
     TestFile,
     TestRun,
 )
+from company.flowchart import picture as picture_of
 from company.markdown import render
 
 if TYPE_CHECKING:
@@ -339,6 +340,8 @@ def _left_out(more: int, what: str) -> str:
 # --- Markdown ---------------------------------------------------------------------------------------
 
 _LONGEST_LINE = 5000
+_MOST_CHARTS = 10
+"""Flowcharts of one document that are drawn."""
 _ADDRESS = re.compile(r"(https?://|mailto:)[^\s]+", re.IGNORECASE)
 _PATH = re.compile(r"[\w.%-][\w./%-]*")
 
@@ -383,7 +386,11 @@ def _markdown(paths: bool) -> MarkdownIt:
     def fence(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
         word = next(iter(tokens[at].info.split()), "")
         body = _numbered(tokens[at].content, _lexer(word))
-        return f"<details><summary>diagram (Mermaid)</summary>{body}</details>" if word == "mermaid" else body
+        if word != "mermaid":
+            return body
+        env["charts"] = env.get("charts", 0) + 1
+        drawn = picture_of(tokens[at].content) if env["charts"] <= _MOST_CHARTS else ""
+        return f"{drawn}<details><summary>diagram (Mermaid)</summary>{body}</details>"
 
     def block(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
         return text_html(tokens[at].content)

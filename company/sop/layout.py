@@ -91,12 +91,12 @@ def layout(procedure: Procedure) -> Layout:
     """The picture of a whole procedure, with its start and its end."""
     inputs = [Text(f"{name}: {kind}", "note") for name, kind in procedure.inputs.items()]
     accept = [Text(f"accepted where {procedure.accept.text}", "note")] if procedure.accept else []
-    parts = {START: _box(START, "start", [Text("start", "name"), *inputs])}
+    parts = {START: boxed(START, "start", [Text("start", "name"), *inputs])}
     parts |= {step.path: _step(step, False) for step in procedure.steps}
-    parts[END] = _box(END, "end", [Text("end", "name"), *accept])
+    parts[END] = boxed(END, "end", [Text("end", "name"), *accept])
     paths = set(parts)
     edges = [e for e in block_edges(procedure.steps, START, END) if e.source in paths and e.target in paths]
-    whole = _arranged(parts, edges)
+    whole = arranged(parts, edges)
     return replace(whole.moved(PAD, PAD), width=whole.width + 2 * PAD, height=whole.height + 2 * PAD)
 
 
@@ -110,10 +110,10 @@ def _step(step: Step, each: bool) -> Layout:
     if not step.body:
         title = [] if step.name == "do" else [Text(step.name, "name")]
         choices = [Text(f"{choice} → {place}", "note") for choice, place in step.choices.items()]
-        return _box(step.path, step.kind, [*title, Text(who(step), "who"), *choices, *condition], each)
+        return boxed(step.path, step.kind, [*title, Text(who(step), "who"), *choices, *condition], each)
     parts = {inner.path: _step(inner, each or step.kind == "for_each") for inner in step.body}
     edges = [e for e in block_edges(step.body) if e.source in parts and e.target in parts and not e.back]
-    inside = _arranged(parts, [*edges, *(back_edges(step) if step.kind == "loop" else ())])
+    inside = arranged(parts, [*edges, *(back_edges(step) if step.kind == "loop" else ())])
     name, what = heading(step)
     written, width = _written([Text(name, "name"), Text(what, "note"), *condition])
     width = max(inside.width, width) + 2 * PAD
@@ -123,7 +123,8 @@ def _step(step: Step, each: bool) -> Layout:
     return replace(inside, width=width, height=frame.h, frames=(frame, *inside.frames))
 
 
-def _box(path: str, kind: str, texts: Sequence[Text], each: bool = False) -> Layout:
+def boxed(path: str, kind: str, texts: Sequence[Text], each: bool = False) -> Layout:
+    """One box around texts."""
     lines, width = _written(texts)
     side = 2 * PAD if kind == "gate" else PAD  # a hexagon's corners
     width, height = max(width + 2 * side, 90), len(lines) * LINE + 2 * PAD - 4
@@ -147,8 +148,8 @@ _Bend = tuple[int, int]
 _Rows = list[list["str | _Bend"]]
 
 
-def _arranged(parts: Mapping[str, Layout], edges: Sequence[Edge]) -> Layout:
-    """Parts in layers, each below all that it follows; an edge goes around what lies between."""
+def arranged(parts: Mapping[str, Layout], edges: Sequence[Edge]) -> Layout:
+    """Parts in layers, each below all that it follows, which come before it; an edge goes around what lies between."""
     layer: dict[str, int] = {}
     ahead = [edge for edge in edges if not edge.back]
     for path in parts:  # in written order nothing follows what is below it

@@ -116,6 +116,16 @@ def piece(procedure: Procedure, href: Callable[[str], str], state: Callable[[str
     return "\n".join([*parts, "</svg>"])
 
 
+def drawing(picture: Layout, width: float, height: float, name: str) -> str:
+    """Any picture for a page, whose sheet has the rules for `.diagram`."""
+    size = f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
+    parts = [
+        f'<svg class="diagram" role="img" aria-label="{xml(name)}" {size}>',
+        f"<defs>{_marker('tip')}{_marker('tip-back')}</defs>",
+    ]
+    return "".join([*parts, *_body(picture), "</svg>"])
+
+
 def _style() -> str:
     dark = _RULES.substitute(DARK)
     return f"{_RULES.substitute(LIGHT)} @media (prefers-color-scheme: dark) {{ {dark} }}"

@@ -296,7 +296,7 @@ def test_lines_of_the_log_are_looked_for_by_words(page: object, studio: str, wor
     assert all("commit" in each and "QA" in each for each in lines)
     page.locator("#steps a", has_text="prd").click()
     page.locator("#panel .close").click()
-    page.wait_for_selector('#panel', state='hidden')
+    page.wait_for_selector("#panel", state="hidden")
     assert "words=commit+QA" in page.url
     assert page.get_by_role("searchbox", name="Words in the log").input_value() == "commit QA"
 

@@ -40,6 +40,12 @@ TAGS = {
     "h6", "hr", "li", "ol", "p", "pre", "q", "s", "span", "strong", "summary", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 ATTRIBUTES = {"class", "tabindex", "scope", "data-old", "data-new", "href", "title", "rel", "start"}
+DRAWN = {"svg", "defs", "marker", "path", "rect", "text"}
+"""What a flowchart's picture is made of."""
+PLACES = {
+    "class", "role", "aria-label", "width", "height", "viewbox", "id", "refx", "refy", "markerwidth", "markerheight", "markerunits", "orient",
+    "d", "marker-end", "x", "y", "rx", "text-anchor",
+}  # fmt: skip
 VOID = {"br", "hr"}
 
 
@@ -54,8 +60,9 @@ class Page(HTMLParser):
         assert self.open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag in TAGS
-        assert {name for name, _ in attrs} <= ATTRIBUTES
+        assert tag in TAGS | DRAWN
+        assert {name for name, _ in attrs} <= (PLACES if tag in DRAWN else ATTRIBUTES)
+        assert all(value == "url(#company-sop-tip)" for name, value in attrs if name == "marker-end")
         self.links += [value or "" for name, value in attrs if name == "href"]
         if tag not in VOID:
             self.open.append(tag)
