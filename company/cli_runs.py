@@ -57,7 +57,8 @@ def print_outcome(outcome: Outcome, console: Console, workspace: Path, record: P
     reason = "" if outcome.reason == outcome.status else clean(outcome.reason, 400)
     say(f"{headline} {reason}".rstrip(), style)
     if outcome.verdict:
-        say(f"  tests       {clean(outcome.verdict)} (run in {outcome.sandbox})")
+        say(f"  tests       {clean(outcome.verdict)}")
+        say(f"  run in      {outcome.sandbox}")
     say(f"  repository  {outcome.repo}")
     if outcome.branch:
         say(f"  branch      {outcome.branch} (your files and your own branches are as they were)")
@@ -67,7 +68,7 @@ def print_outcome(outcome: Outcome, console: Console, workspace: Path, record: P
     share = f" ({outcome.cached_tokens / outcome.prompt_tokens:.0%} from the cache)" if outcome.prompt_tokens else ""
     speed = f", {outcome.completion_tokens / outcome.model_seconds:.1f} tokens/s" if outcome.model_seconds else ""
     cost = "cost unknown" if outcome.cost_usd is None else money(outcome.cost_usd)
-    tokens = f"{outcome.prompt_tokens} prompt tokens{share}, {outcome.completion_tokens} completion tokens"
+    tokens = f"{outcome.prompt_tokens:,} tokens read{share}, {outcome.completion_tokens:,} written"
     say(f"  cost        {outcome.calls} calls, {tokens}")
     say(f"              {duration(outcome.seconds)}{speed}, {cost}")
     if outcome.retries:
