@@ -23,6 +23,7 @@ from company.html import artifact_html, code_html, diff_html, plain, text_html
 from company.live import live
 from company.state import unpack
 from company.studio.pages import render
+from company.studio.story import kind_of
 from company.workspace import Repository
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class PanelParts:
         return render(
             "run_panel_head.html.j2", run=story.run, path=path, ident=ident if one else "", one=one, step=step, cost=cost, role=role,
             items=story.row(path).items, others=others if len(others) > 1 else [], stands=story.how(ident), began=began,
-            verdict=report.verdicts.get(ident), asked=story.fold.asked.get(ident), known=bool(step or one),
+            verdict=report.verdicts.get(ident), asked=story.fold.asked.get(ident), known=bool(step or one), kind=kind_of(step) if step else "",
         )  # fmt: skip
 
     def _turn(self, turn: Turn, before: Turn | None) -> str:

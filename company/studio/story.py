@@ -35,6 +35,13 @@ _BEGINS = 60.0
 """Seconds in which a run without a journal may still be about to begin."""
 
 
+def kind_of(step: Step) -> str:
+    """What a step without a role or a command is, for people."""
+    if step.kind == "use":
+        return f"the procedure {step.used}"
+    return {"for_each": "for each item"}.get(step.kind, step.kind)
+
+
 class Tail:
     """What is appended to a run's journal. A line that is not whole yet is left for the next time."""
 
@@ -306,7 +313,7 @@ class Story:
         step = self.steps.get(path)
         if step:
             inner = self.steps.get(f"{path}.do", step)
-            made.who = ", ".join(role.title for role in inner.workers) or inner.command or inner.kind.replace("_", " ")
+            made.who = ", ".join(role.title for role in inner.workers) or inner.command or kind_of(inner)
             made.most = step.max if step.kind == "loop" else 0
         if known:
             made.note, made.times, made.tokens, made.seconds = known.note, known.times, known.tokens, known.seconds

@@ -78,7 +78,9 @@ def _begins(event: Event) -> tuple[str, str]:
 
 def _step_started(event: Event) -> tuple[str, str]:
     why = f": {event['why']}" if event.get("why") and not event["why"].startswith(DRY) else ""
-    return "", clean(f"{event.get('role') or event.get('kind', '')} begins{why}", _LONG)
+    kind = str(event.get("kind", ""))
+    who = str(event.get("role", "")).replace("_", " ") or {"for_each": "items", "run": "command"}.get(kind, kind)
+    return "", clean(f"{who} begins{why}", _LONG)
 
 
 def _step_finished(event: Event) -> tuple[str, str]:

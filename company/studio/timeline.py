@@ -141,6 +141,7 @@ class Timeline:
         spans.sort(key=lambda span: span.began)
         for span, lane in zip(spans, lanes((span.began, span.ended) for span in spans), strict=True):
             state, long = story.how(span.ident), span.ended - span.began
-            since = story.fold.times[span.ident][0] if state in ("running", "waits") else 0.0
+            goes_on = story.is_live and state in ("running", "waits")
+            since = story.fold.times[span.ident][0] if goes_on else 0.0
             said = f"{span.ident.removesuffix('#1')}: {state}, {duration(long)}, after {duration(span.began)}"
             yield Bar(span.ident, state, 100 * span.began / scale, 100 * long / scale, lane, since, said)

@@ -230,6 +230,7 @@ def test_the_time_of_steps_is_drawn_on_one_scale_without_the_time_between_sittin
     told.begin("code.do", "b.py")  # 1014
     told.story.look()
     told.story._driven = False  # killed
+    assert "data-from" not in Timeline(told.story)(told.now)["when-1"]
     told.now += 1000
     told.say(
         "run_resumed", run=RUN, name="made", sop="waterfall", model="m", sandbox="s", repo="/r", steps=STEPS, limits={}

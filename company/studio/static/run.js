@@ -35,7 +35,8 @@ function tick() {
   }
   const scale = Number(document.getElementById("when-axis").dataset.scale);
   for (const bar of document.querySelectorAll("#when rect[data-from]")) {
-    bar.setAttribute("width", `${Math.max(0, 100 * (now - Number(bar.dataset.from)) / scale)}%`);
+    const width = Math.min(100 * (now - Number(bar.dataset.from)) / scale, 100 - parseFloat(bar.getAttribute("x")));
+    bar.setAttribute("width", `${Math.max(0, width)}%`);
   }
 }
 
