@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from company.bench.runner import Bench, Progress
     from company.bench.tasks import Task
+    from company.settings import Settings
     from company.sop.procedure import Procedure
 
 _SPLITS = ("dev", "test", "all")
@@ -48,6 +49,13 @@ def bench(
     seeds: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="Runs of each task by each procedure.")] = 1,
     vary: Annotated[
         str, typer.Option(help="Also each task said otherwise: paraphrase, rename, reorder or distract.")
+    ] = "",
+    vary_by: Annotated[
+        str,
+        typer.Option(
+            metavar="PROVIDER:MODEL",
+            help="With --vary paraphrase: this model puts it, and judges that it means the same.",
+        ),
     ] = "",
     data: Annotated[Path | None, typer.Option(metavar="PATH", help="The data set's file or folder.")] = None,
     out: Annotated[
@@ -90,11 +98,14 @@ def bench(
 
     if split not in _SPLITS:
         raise UsageError(f"there is no split `{split}`", hint="the splits are dev, test and all")
+    if vary_by and vary != "paraphrase":
+        raise UsageError("--vary-by goes with --vary paraphrase", hint="the other variations are made by rules")
     if on:
         check_address(on)
     console, settings = console_on_stderr(), load_settings()
     model = model or settings.model
-    providers.check_name(model, settings)
+    for each in filter(None, (model, vary_by)):
+        providers.check_name(each, settings)
     procedures = _procedures(sop or ())
 
     def say(text: str) -> None:
@@ -109,7 +120,8 @@ def bench(
             "The temperature is 0: runs with other seeds differ only in what is asked again. COMPANY_TEMPERATURE=0.8 tells more."
         )
     results = out or workspace / "bench" / "RESULTS.jsonl"
-    asked = [*((task, "") for task in tasks), *_varied(tasks, vary, say)]
+    varied = _varied(tasks, vary, vary_by, settings, results.parent / "probing", say)
+    asked = [*((task, "") for task in tasks), *varied]
     jobs = runner.plan(asked, procedures, settings, model, seeds, workspace)
     if split != "dev":
         results.parent.mkdir(parents=True, exist_ok=True)
@@ -147,22 +159,43 @@ def bench(
         sys.exit(1)
 
 
-def _varied(tasks: Sequence[Task], kind: str, say: Callable[[str], None]) -> list[tuple[Task, str]]:
-    """The tasks said otherwise, those that can be; which could not is said."""
+def _varied(
+    tasks: Sequence[Task], kind: str, by: str, settings: Settings, folder: Path, say: Callable[[str], None]
+) -> list[tuple[Task, str]]:
+    """The tasks said otherwise, those that can be; which could not is said.
+
+    Args:
+        by: the model that puts them; empty: rules do.
+        folder: where its replies are kept.
+    """
+    import asyncio
     from dataclasses import replace
 
+    from company.bench.probing import probe_all
     from company.bench.vary import vary
     from company.bench.wording import CannotVary, Material
+    from company.sop.library import Library, own_folder
+
+    def ruled(material: Material) -> Material | CannotVary:
+        try:
+            return vary(kind, material, 1)
+        except CannotVary as error:
+            return error
 
     found, left_out = [], []
-    for task in tasks if kind else ():
-        try:
-            made = vary(kind, Material(task.requirement, task.given, task.judge.files, task.needs), 1)
-        except CannotVary as error:
-            left_out.append(f"{task.name} ({error.message})")
+    materials = [Material(task.requirement, task.given, task.judge.files, task.needs) for task in tasks if kind]
+    if by:
+        say(f"{by} puts {len(materials)} tasks into other words …")
+        every = asyncio.run(probe_all(materials, by, settings, folder, Library(own_folder()), say))
+    else:
+        every = [*map(ruled, materials)]
+    for task, made in zip(tasks, every, strict=False):
+        if isinstance(made, CannotVary):
+            left_out.append(f"{task.name} ({made.message})")
             continue
         judge = replace(task.judge, files=made.judge)
-        found.append((replace(task, requirement=made.requirement, given=made.given, judge=judge), kind))
+        varied = replace(task, requirement=made.requirement, given=made.given, judge=judge)
+        found.append((varied, f"{kind} by {by}" if by else kind))
     if left_out:
         say(
             f"{len(left_out)} of {len(tasks)} tasks cannot be varied so, and are only asked as they are: {left_out[0]} …"

@@ -6,24 +6,37 @@ After Meta Probing Agents (arXiv 2402.14865). The rules: `wording.lost`; variati
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from company.artifacts import Artifact, ShortText
 from company.bench.wording import CannotVary, Material, lost
+from company.cache import Replies
 from company.errors import ReplyError, StepFailed
+from company.events import Journal
+from company.llm.budget import Budget
 from company.llm.client import Message, StepLabel
 from company.llm.gateway import Ask, Gateway
+from company.llm.providers import open_model
 from company.llm.structured import document
 from company.prompts import SYSTEM, Prompts
 from company.sop.library import PROMPT_SUFFIX, Library, read_source
 from company.sop.procedure import Role
+from company.store import Folder
+
+if TYPE_CHECKING:
+    from company.settings import Settings
 
 TRIES = 3
 """How often a text is written again that the judging agent refused."""
+_AT_ONCE = 4
+"""Tasks that a model is asked for at the same time, where it is no embedded one."""
 _SHOWN = 6
 """Faults that the model is told of at once."""
 _TEXT = re.compile(r"<text>[ \t]*\n(.*)\n[ \t]*</text>", re.DOTALL)
@@ -35,6 +48,46 @@ class Verdict(Artifact):
 
     differences: Annotated[list[ShortText], Field(max_length=8)]
     same: bool
+
+
+async def probe_all(
+    materials: Sequence[Material],
+    name: str,
+    settings: Settings,
+    folder: Path,
+    library: Library,
+    say: Callable[[str], None],
+) -> list[Material | CannotVary]:
+    """Each task in a model's other words, in order; what a model said before lies in `folder`, and is not asked for again.
+
+    Args:
+        name: the model, as ``provider:model``.
+        say: told of what happens to the model.
+
+    Raises:
+        UsageError: there is no such model.
+        ModelError: it failed; what it said until then is kept.
+    """
+    turns = asyncio.Semaphore(1 if name.startswith("local:") else _AT_ONCE)
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = Journal(folder / "events.jsonl")
+    try:
+        async with open_model(name, settings, notice=say) as model:
+            gateway = Gateway(
+                {None: model}, Replies(Folder(folder)), Budget({}, {}), journal,
+                temperature=settings.temperature, max_tokens=settings.max_tokens,
+            )  # fmt: skip
+
+            async def one(material: Material) -> Material | CannotVary:
+                async with turns:
+                    try:
+                        return await probe(material, gateway, library, 1)
+                    except CannotVary as error:
+                        return error
+
+            return await asyncio.gather(*map(one, materials))
+    finally:
+        journal.close()
 
 
 async def probe(

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
 from modelled import Endpoint, endpoint
 from tiny import TWICE, make, write
 
@@ -74,6 +75,29 @@ def test_a_task_is_also_asked_otherwise(tmp_path: Path) -> None:
     assert [row["variation"] for row in asked] == ["", "distract"]
     assert len({row["key"] for row in asked}) == 2
     assert [group["variation"] for group in summary(out)["groups"]] == ["", "distract"]
+
+
+def test_a_model_puts_a_task_into_other_words_once(tmp_path: Path) -> None:
+    make(tmp_path, "token")
+    other = "Please: a module solution.py with a function twice(n) which gives the double of a number."
+    script = [
+        {"step": "rewrite", "reply": f"<text>\n{other}\n</text>"},
+        {"step": "same_meaning", "reply": {"differences": [], "same": True}},
+    ]
+    (tmp_path / "probe.yaml").write_text(yaml.safe_dump(script))
+    words = ("--vary", "paraphrase", "--vary-by", "script:probe.yaml", "--json")
+    with endpoint("solution.py", TWICE) as model:
+        status, _, err = ended(begin(tmp_path, model, *words))
+        assert (status, len(model.bodies)) == (0, 2), err
+        assert any("Please: " in json.dumps(body) for body in model.bodies)
+        (tmp_path / "probe.yaml").write_text("[]")  # nothing is asked for again
+        status, _, err = ended(begin(tmp_path, model, *words))
+        assert (status, len(model.bodies)) == (0, 2), err
+        status, _, err = ended(begin(tmp_path, model, "--vary", "rename", "--vary-by", "script:probe.yaml"))
+        assert status == 2
+        assert "--vary-by goes with --vary paraphrase" in err
+    asked = [json.loads(line) for line in (tmp_path / "workspace/bench/RESULTS.jsonl").read_text().splitlines()]
+    assert [row["variation"] for row in asked] == ["", "paraphrase by script:probe.yaml"]
 
 
 def test_a_variation_that_there_is_not_is_an_error(tmp_path: Path) -> None:
