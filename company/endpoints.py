@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any, Literal
 
-Rung = Literal["schema", "tool", "json", "prompt"]
+Rung = Literal["schema", "shape", "tool", "json", "prompt"]
 """A way to ask for replies that fit a schema, best first: `llm/rungs.py`."""
 KNOWN: dict[str, dict[str, Any]] = {
     # On this machine, at the address that each takes by itself.
@@ -31,7 +31,7 @@ KNOWN: dict[str, dict[str, Any]] = {
         "seed_as": "random_seed",
         "stream_options": False,
     },
-    "openai": {"base_url": "https://api.openai.com/v1", "key": "OPENAI_API_KEY"},
+    "openai": {"base_url": "https://api.openai.com/v1", "key": "OPENAI_API_KEY", "structured": "shape"},
     "openrouter": {"base_url": "https://openrouter.ai/api/v1", "key": "OPENROUTER_API_KEY"},
     "together": {"base_url": "https://api.together.xyz/v1", "key": "TOGETHER_API_KEY", "structured": "prompt"},
 }

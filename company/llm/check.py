@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from company.endpoints import Rung
 from company.errors import EndpointError, ModelError, ReplyError
@@ -94,22 +94,23 @@ def _usage(reply: Reply) -> Finding:
 
 async def _rungs(model: ChatModel) -> list[Finding]:
     """Try the rungs, best first, until one works; it is remembered unless a fault that may pass was in the way."""
-    findings, best = [], next(iter(RUNGS))
+    findings: list[Finding] = []
+    best = next(iter(RUNGS))
     while below(best):
         asked = ChatModel(model.name, replace(model.endpoint, structured=best))
         try:
-            finding, is_sure = await _tried(asked, best)
+            finding, proof = await _tried(asked, best)
         finally:
             await asked.close()
         findings.append(finding)
-        if not is_sure:
+        if proof == "none":
             return [
                 *findings,
                 Finding("structured", False, False, "nothing is remembered: check again when it answers"),
             ]
         if finding.ok:
             break
-        best = below(best) or best
+        best = "shape" if (best, proof) == ("schema", "refused") else below(best) or best
     return [*findings, _kept(model, best)]
 
 
@@ -125,17 +126,19 @@ def _kept(model: ChatModel, best: Rung) -> Finding:
     return Finding("structured", True, False, f"{detail}; `structured` in company.toml overrides it")
 
 
-async def _tried(model: Model, rung: Rung) -> tuple[Finding, bool]:
+async def _tried(model: Model, rung: Rung) -> tuple[Finding, Literal["seen", "refused", "none"]]:
     """Ask for something the schema forbids: only a server that does its part keeps to the schema.
 
-    Returns what was seen, and whether that is sure to be so again.
+    Returns what was seen, and what it proves: a reply, a refusal of the form, or nothing, as a fault that may pass.
     """
     try:
         reply = await model.complete(_request("Write a limerick about the sea. No JSON.", _SCHEMA))
     except ModelError as error:
+        refused = isinstance(error, EndpointError) and error.refused
         is_sure = isinstance(error, ReplyError) or (isinstance(error, EndpointError) and not error.retryable)
-        hint = "" if isinstance(error, EndpointError) and error.refused else error.hint
-        return Finding(rung, False, False, f"{error}; {hint}" if hint else str(error)), is_sure
+        hint = "" if refused else error.hint
+        finding = Finding(rung, False, False, f"{error}; {hint}" if hint else str(error))
+        return finding, "refused" if refused else "seen" if is_sure else "none"
     try:
         value = json.loads(reply.text)
     except ValueError:
@@ -143,13 +146,13 @@ async def _tried(model: Model, rung: Rung) -> tuple[Finding, bool]:
     fits = isinstance(value, dict) and set(value) == set(_SCHEMA["required"]) and value["colour"] in _COLOURS
     if rung == "json":
         is_json = isinstance(value, dict)
-        return Finding(rung, is_json, False, "replies are JSON" if is_json else "the reply is no JSON"), True
+        return Finding(rung, is_json, False, "replies are JSON" if is_json else "the reply is no JSON"), "seen"
     if rung == "tool":
         said = "the tool was not called" if not reply.by_call else "the arguments of the call do not fit"
         ok = fits and reply.by_call
-        return Finding(rung, ok, False, "replies come as calls of a tool, and fit" if ok else said), True
+        return Finding(rung, ok, False, "replies come as calls of a tool, and fit" if ok else said), "seen"
     held = "replies are held to the schema while they are written"
-    return Finding(rung, fits, False, held if fits else "the schema is not enforced"), True
+    return Finding(rung, fits, False, held if fits else "the schema is not enforced"), "seen"
 
 
 def _request(text: str, schema: dict[str, Any] | None) -> Request:

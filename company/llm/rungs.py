@@ -32,6 +32,12 @@ def by_schema(request: Request) -> Form:
     return Form(request.messages, {"response_format": {"type": "json_schema", "json_schema": form}})
 
 
+def by_shape(request: Request) -> Form:
+    """The same without bounds of texts, lists and numbers: strict mode of some services refuses a schema that has any."""
+    form = {"name": _name(request), "strict": True, "schema": _unbounded(request.schema)}
+    return Form(request.messages, {"response_format": {"type": "json_schema", "json_schema": form}})
+
+
 def by_tool(request: Request) -> Form:
     """The one tool that there is must be called; the arguments of the call are the reply."""
     name = _name(request)
@@ -52,18 +58,19 @@ def by_prompt(request: Request) -> Form:
 
 RUNGS: Mapping[Rung, Callable[[Request], Form]] = {
     "schema": by_schema,
+    "shape": by_shape,
     "tool": by_tool,
     "json": by_json,
     "prompt": by_prompt,
 }
 """Best first."""
-UNSEEN: frozenset[Rung] = frozenset({"schema", "tool"})
+UNSEEN: frozenset[Rung] = frozenset({"schema", "shape", "tool"})
 """Those at which the model sees the schema only if the endpoint does its part."""
 
 
 def below(rung: Rung) -> Rung | None:
-    """The next best; None below the last."""
-    rungs = [*RUNGS]
+    """The next best; None below the last. Not `shape`: what ignores a schema ignores that as well, and a refusal has many reasons."""
+    rungs = [each for each in RUNGS if each != "shape" or each == rung]
     return next(iter(rungs[rungs.index(rung) + 1 :]), None)
 
 
@@ -103,6 +110,27 @@ def holds(text: str, schema: Mapping[str, Any]) -> bool:
     except ReplyError:
         return False
     return True
+
+
+_BOUNDS = frozenset({
+    "minLength", "maxLength", "pattern", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+    "minItems", "maxItems", "uniqueItems",
+})  # fmt: skip
+
+
+def _unbounded(node: Any) -> Any:
+    """A copy of a schema without bounds; names of properties are no keywords."""
+    if isinstance(node, list):
+        return [_unbounded(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    made = {key: value for key, value in node.items() if key not in _BOUNDS}
+    for key, value in made.items():
+        if key in ("properties", "$defs"):
+            made[key] = {name: _unbounded(inner) for name, inner in value.items()}
+        elif key not in ("enum", "const"):
+            made[key] = _unbounded(value)
+    return made
 
 
 def _is_json(text: str) -> bool:

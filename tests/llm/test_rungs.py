@@ -6,7 +6,7 @@ import asyncio
 import json
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,18 @@ class Speaker:
     holds: tuple[Rung, ...] = ()
     refuses: tuple[Rung, ...] = ()
     status: str = "400 Bad Request"
+    bounds: bool = True
+    """Whether it takes a schema that bounds texts or lists."""
     asked: list[str] = field(default_factory=list)
 
     async def __call__(self, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         rung, schema = fs.asked_schema(body)
         self.asked.append(rung)
-        if rung in self.refuses:
+        if not self.bounds and "maxLength" in json.dumps(schema):
+            await fs.error(self.status, "Invalid schema for response_format: 'maxLength' is not permitted.")(
+                body, writer
+            )
+        elif rung in self.refuses:
             word = "tool_choice" if rung == "tool" else "response_format"
             await fs.error(self.status, f"{word} is not supported")(body, writer)
         elif rung in self.holds and schema:
@@ -86,7 +92,9 @@ def once(server: fs.Behaviour, **settings: Any) -> Reply:
 # --- what is sent, and read
 
 
-@pytest.mark.parametrize("rung", RUNGS)
+@pytest.mark.parametrize(
+    "rung", [rung for rung in RUNGS if rung != "shape"]
+)  # of a schema without bounds it is the same
 def test_a_forced_rung_is_asked_by_and_held_to(rung: Rung) -> None:
     server = Speaker(holds=(rung,))
     assert json.loads(once(server, structured=rung).text) == {"a": 0}
@@ -98,7 +106,7 @@ def test_code_and_free_text_go_by_no_rung() -> None:
     request = Request((Message("user", "Say."),), None, "", 0.0, 50, 7, StepLabel("code", "engineer"))
     for rung in RUNGS:
         with_model(server, lambda model: model.complete(request), structured=rung)
-    assert server.asked == [""] * 4
+    assert server.asked == [""] * len(RUNGS)
 
 
 def stream(*chunks: dict[str, Any], finish: str = "tool_calls") -> fs.Behaviour:
@@ -349,13 +357,14 @@ def checked(server: Speaker, **settings: Any) -> CheckReport:
     [
         (Speaker(holds=("schema", "tool")), "schema", ["schema"]),
         (Speaker(holds=("tool",)), "tool", ["schema", "tool"]),
-        (Speaker(holds=("json",), refuses=("schema", "tool")), "json", ["schema", "tool", "json"]),
+        (Speaker(holds=("json",), refuses=("schema", "tool")), "json", ["schema", "shape", "tool", "json"]),
         (Speaker(), "prompt", ["schema", "tool", "json"]),
+        (Speaker(holds=("schema",), bounds=False), "shape", ["schema", "shape"]),
     ],
 )
 def test_the_best_rung_is_found_and_remembered(server: Speaker, best: str, tried: list[str], cache: Path) -> None:
     report = checked(server)
-    assert server.asked == ["", *tried]
+    assert server.asked == ["", *(rung.replace("shape", "schema") for rung in tried)]
     assert report.ok
     found = {finding.name: finding for finding in report.findings}
     assert [name for name in found if name in RUNGS] == tried
@@ -382,3 +391,31 @@ def test_what_is_no_endpoint_of_others_remembers_nothing(cache: Path) -> None:
     assert checked(Speaker(holds=("tool",)), remembers=False).findings[-1].detail == "asked for by `tool`"
     assert [finding.name for finding in asyncio.run(check(DryModel())).findings][-1] == "schema"
     assert not cache.exists()
+
+
+BOUNDED = {
+    "type": "object", "additionalProperties": False, "required": ["maxLength", "words"],
+    "properties": {
+        "maxLength": {"type": "string", "maxLength": 3, "pattern": "a+"},
+        "words": {"type": "array", "minItems": 1, "maxItems": 2, "items": {"$ref": "#/$defs/word"}},
+    },
+    "$defs": {"word": {"anyOf": [{"type": "integer", "minimum": 1}, {"enum": [{"maxItems": 1}]}]}},
+}  # fmt: skip
+
+
+def test_the_shape_is_the_schema_without_bounds() -> None:
+    asked = RUNGS["shape"](replace(REQUEST, schema=BOUNDED)).body["response_format"]["json_schema"]
+    assert asked["strict"] is True
+    assert asked["schema"] == {
+        "type": "object", "additionalProperties": False, "required": ["maxLength", "words"],
+        "properties": {"maxLength": {"type": "string"}, "words": {"type": "array", "items": {"$ref": "#/$defs/word"}}},
+        "$defs": {"word": {"anyOf": [{"type": "integer"}, {"enum": [{"maxItems": 1}]}]}},
+    }  # fmt: skip
+    assert RUNGS["schema"](replace(REQUEST, schema=BOUNDED)).body["response_format"]["json_schema"]["schema"] == BOUNDED
+
+
+def test_a_run_is_never_led_to_the_shape_by_a_failure() -> None:
+    server = Speaker(holds=("tool",), refuses=("schema",))
+    assert once(server).text == '{"a": 0}'
+    assert server.asked == ["schema", "tool"]
+    assert once(Speaker(holds=("schema",), bounds=False), structured="shape").text == '{"a": 0}'
