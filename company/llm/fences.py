@@ -30,6 +30,10 @@ _LABEL_LINE = re.compile(
     rf"[\s:*`'\"(\[]*({PATH})[\s:*_`'\")\]]*(?:\([^)]*\)|[-–—:].*)?[\s:*_]*$",
     re.IGNORECASE,
 )
+_NO_PATH = re.compile(r"^#{1,6}\s*(?:the\s+)?(?:real\s+)?(?:file\s*)?(?:path|name|file)s?\s*:?\s*$", re.IGNORECASE)
+"""A heading with the word that stood in the question in a path's place; the path itself is the next line."""
+_SECTION = re.compile(r"^#{2,6} [A-Z]+(?: [A-Z]+)*$")
+_PATH_ALONE = re.compile(rf"^\s*[`'\"*]*({PATH})[`'\"*]*\s*$")
 _HEADING = re.compile(r"^(?:#{1,6}\s|\*\*.+\*\*:?$)")
 _MENTION = re.compile(rf"(?<![\w/\\.])({PATH})(?![\w/\\])")
 _USAGE = re.compile(
@@ -42,6 +46,9 @@ _MOST_ENDS = 40
 """Closing fences that are tried for one block; each costs a parse."""
 _THOUGHT = re.compile(r"\s*<think(?:ing)?>")
 _THOUGHTS = re.compile(r"^\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
+
+
+_DEFINED = re.compile(r"^(?:async def|def|class) ", re.MULTILINE)
 
 
 @dataclass
@@ -134,9 +141,10 @@ def first_fence(lines: list[str]) -> tuple[int, int, str] | None:
 def split_files(block: Block) -> list[Block]:
     """One block per file where path comments at the left margin part it; a path comment at the top is taken off."""
     parts: list[Block] = [Block(block.language, [], block.path, block.mentioned)]
-    inside = inside_strings(block.body)
+    body = _titled(block.body)
+    inside = inside_strings(body)
     structured = False
-    for row, line in enumerate(block.body):
+    for row, line in enumerate(body):
         path = "" if row in inside else comment_path(line, block.language)
         if path and not any(_is_code(earlier) for earlier in parts[-1].body) and not structured:
             head = [kept for kept in parts[-1].body if kept.startswith("#!")]  # a shebang may come before the path
@@ -144,12 +152,31 @@ def split_files(block: Block) -> list[Block]:
                 parts[-1] = Block(block.language, head, parts[-1].path or path)
                 structured = True
                 continue
-        elif path and (structured or (not block.path and path.endswith(".py") and _both_parse(block.body, row))):
+        elif path and (structured or (not block.path and path.endswith(".py") and _both_parse(body, row))):
             parts.append(Block(block.language, [], path))
             structured = True
             continue
         parts[-1].body.append(line)
     return parts
+
+
+def _titled(body: list[str]) -> list[str]:
+    """A block in which a path on a line of its own, under a heading that says nothing but that one comes, is a comment.
+
+    Who writes that writes headings such as ``### SOLUTION`` as well: they go.
+    """
+    if not any(map(_NO_PATH.match, body)):
+        return body
+    made, inside = list(body), inside_strings(body)
+    for row, line in enumerate(body):
+        if row in inside or not _NO_PATH.match(line):
+            made[row] = "" if row not in inside and _SECTION.match(line) else made[row]
+            continue
+        said = [at for at in range(row + 1, len(body)) if body[at].strip()][:2]
+        paths = [_PATH_ALONE.match(body[at]) for at in said]
+        if paths and paths[0] and not (len(paths) > 1 and paths[1]):  # several are a list of files
+            made[row : said[0] + 1] = [*[""] * (said[0] - row), f"# {paths[0][1]}"]
+    return made
 
 
 def comment_path(line: str, language: str) -> str:
@@ -257,7 +284,15 @@ def _file_heads(lines: list[str]) -> list[int]:
 
 
 def _unwrapped(block: Block) -> list[Block]:
-    """The blocks inside one of Markdown that holds the reply: it begins with a fence, or with a file's name and a fence."""
+    """The blocks inside one of Markdown that holds the reply: it begins with a fence, or with a file's name and a fence.
+
+    Or in one of Python that is no Python, but has words and then a fence with a program.
+    """
+    if block.language in PYTHON and (opening := first_fence(block.body)) and opening[2] in PYTHON:
+        code = block.body[opening[0] + 1 :]
+        if not parses("\n".join(block.body)) and parses("\n".join(code)) and _DEFINED.search("\n".join(code)):
+            head = split_files(Block(block.language, block.body[: opening[0]], block.path))[0]
+            return [Block(opening[2], code, head.path, block.mentioned, block.closed, block.row)]
     if block.language not in MARKDOWN or block.path.endswith((".md", ".markdown")):
         return []
     opening = first_fence(block.body)

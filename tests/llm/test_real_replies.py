@@ -37,3 +37,28 @@ def test_a_file_that_is_given_again_without_its_imports_keeps_them() -> None:
     changed = again.replace("pi", "3")
     text = f"### area.py\n```python\n{first}```\n\n### area.py\n```python\n{changed}```"
     assert made(text, "area.py") == {"area.py": changed}
+
+
+def test_the_word_that_stood_for_a_path_and_the_path_under_it_are_no_code() -> None:
+    code = "def area(r):\n    return 3 * r * r\n"
+    inside = f"```python\n### PATH\narea.py\n\n### SOLUTION\n\n{code}\n### END SOLUTION\n```"
+    assert made(inside, "area.py") == {"area.py": code}
+    assert made(inside.replace("\narea.py", "\n`src/area.py`"), "area.py") == {"area.py": code}
+    two = f"```python\n### PATH\na.py\n{code}\n### PATH\nb.py\nx = 1\n```"
+    assert made(two) == {"a.py": code, "b.py": "x = 1\n"}
+    listed = "```\n### PATH\na.py\nb.py\n```"
+    assert made(f"### a.py\n```python\n{code}```\n### b.py\n```python\nx = 1\n```\n{listed}") == {
+        "a.py": code,
+        "b.py": "x = 1\n",
+    }
+    text = f'def form():\n    """\n### PATH\na.py\n### SOLUTION\n    """\n\n\n{code}'
+    assert made(f"```python\n{text}```", "area.py") == {"area.py": text}
+
+
+def test_a_program_in_a_fence_of_its_own_inside_a_block_of_words_is_taken_out() -> None:
+    code = "def area(r):\n    return 3 * r * r\n"
+    words = "### PATH\narea.py\n\n### NAME\nArea of a circle\n\n### FUNCTION"
+    assert made(f"```python\n{words}\n```python\n{code}```", "area.py") == {"area.py": code}
+    assert made(f"```python\n{words}\n```python\n{code}```") == {"area.py": code}
+    whole = 'def doc():\n    """\n    ```python\n    x = 1\n    ```\n    """\n'
+    assert made(f"```python\n{whole}```", "area.py") == {"area.py": whole}
