@@ -36,6 +36,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+_LATEST = 1e11
+"""Seconds since the epoch, after which no clock can say a time: a line that has a later one was damaged."""
 Event = dict[str, Any]
 Listener = Callable[[Event], None]
 TRANSIENT = frozenset({"call_progress"})
@@ -85,7 +87,9 @@ def parse(lines: Iterable[bytes]) -> Iterator[Event]:
             entry = json.loads(text)
         except ValueError:
             continue
-        if isinstance(entry, dict) and "event" in entry and isinstance(entry.get("time"), int | float):
+        if not isinstance(entry, dict) or "event" not in entry or not isinstance(entry.get("time"), int | float):
+            continue
+        if 0 <= entry["time"] < _LATEST:
             yield entry
 
 

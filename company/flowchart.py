@@ -1,7 +1,7 @@
 """A Mermaid flowchart → its picture: what a design's document draws, and what models commonly write; the rest stays text.
 
-Only nodes and plain edges are known; a chart with anything else (labels at edges, subgraphs, styles) has no picture, so that no picture
-leaves anything out. Where things go: `sop/layout.py`. Who shows it: `html.py`, whose sheet has the rules.
+Only nodes and plain edges are known; a chart with anything else (labels at edges, edges back to their own node, subgraphs, styles)
+has no picture, so that no picture leaves anything out. Where things go: `sop/layout.py`. Who shows it: `html.py`, whose sheet has the rules.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from company.sop.diagram import Edge
 from company.sop.layout import PAD, Text, arranged, boxed
 from company.sop.svg import drawing
 
-_MOST_NODES, _MOST_EDGES = 30, 60
+_MOST_LETTERS, _MOST_NODES, _MOST_EDGES = 10_000, 30, 60
 _HEAD = re.compile(r"(?:flowchart|graph)(?:\s+(?:LR|RL|TD|TB|BT))?\s*;?")
 _NODE = re.compile(
     r"([A-Za-z_]\w*)(?:\[\"([^\"\]]*)\"\]|\[([^\"\[\]]*)\]|\(\"([^\"]*)\"\)|\(([^\"()]*)\)|\{([^\"{}]*)\})?"
@@ -40,6 +40,8 @@ def picture(text: str) -> str:
 
 def parsed(text: str) -> tuple[dict[str, list[str]], list[tuple[str, str]]] | None:
     """Each node with the lines of its text, and the edges, each once; None for a chart with anything else, or too large a one."""
+    if len(text) > _MOST_LETTERS:
+        return None
     head, *lines = [line.strip() for line in text.strip().splitlines()] or [""]
     if not _HEAD.fullmatch(head):
         return None
@@ -56,6 +58,8 @@ def parsed(text: str) -> tuple[dict[str, list[str]], list[tuple[str, str]]] | No
             said = next((each for each in found.groups()[1:] if each is not None), None)
             if said is not None or found[1] not in nodes:
                 nodes[found[1]] = _lines(said if said is not None else found[1])
+            if before == found[1]:
+                return None
             if before:
                 pairs[before, found[1]] = None
             at, before = found.end(), found[1]
@@ -66,7 +70,7 @@ def parsed(text: str) -> tuple[dict[str, list[str]], list[tuple[str, str]]] | No
                 return None
             at = arrow.end()
     fits = 0 < len(nodes) <= _MOST_NODES and len(pairs) <= _MOST_EDGES
-    return (nodes, [pair for pair in pairs if pair[0] != pair[1]]) if fits else None
+    return (nodes, [*pairs]) if fits else None
 
 
 def _lines(said: str) -> list[str]:

@@ -6,8 +6,9 @@ What a person's changes mean: `edits.py`. Carried out by `wiring.redo`; which st
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -74,7 +75,8 @@ def plan(
         found = changes(changed, report, earlier, objects, before, requirement, guest_of(base, repository))
     except UsageError as error:
         if error.place in given:
-            error.hint = "give another text for it"
+            instead = re.match("(edit .* instead), and undo", error.hint)
+            error.hint = f"{instead[1] if instead else 'give another text for it'}, or leave it as it is"
         raise
     procedure, source = _procedure(base, folder, repository, found, sop, library)
     numbers = dict(base.again)
@@ -84,7 +86,7 @@ def plan(
     if new := [ident for ident in anew if ident not in earlier or earlier[ident] != found.edits[ident]]:
         raise UsageError(
             f"you changed what `{new[0]}` made, and --from would make it anew",
-            hint="leave out --from to keep your change, or undo it with `git restore`",
+            hint="leave out --from to keep your change, or undo it: with `git restore`, or without --edit",
         )
     dropped = [path for ident in anew for path in objects.get(found.edits[ident].made["files"])["value"]]
     inputs = dict(base.inputs)
@@ -121,7 +123,7 @@ def plan(
     return Plan(request, procedure, work, tuple(notes))
 
 
-def read_given(words: Iterable[str]) -> dict[str, bytes]:
+def read_given(words: Sequence[str]) -> dict[str, bytes]:
     """What ``--edit`` gives: path in the repository → content.
 
     Args:
@@ -132,7 +134,7 @@ def read_given(words: Iterable[str]) -> dict[str, bytes]:
     """
     found: dict[str, bytes] = {}
     for word in words:
-        path, equals, file = word.partition("=")
+        path, equals, file = (word[:-2], "=", "-") if word.endswith("=-") else word.partition("=")
         if not (path and equals and file):
             raise UsageError(f"--edit takes PATH=FILE, and `{word}` is not that", hint="--edit main.py=mine.py")
         try:
@@ -143,6 +145,10 @@ def read_given(words: Iterable[str]) -> dict[str, bytes]:
             said = "twice" if fits else "a path that no file of a repository has"
             raise UsageError(f"--edit names {said}", place=shown(path), hint="--edit main.py=mine.py")
         try:
+            if file == "-" and sum(each.endswith("=-") for each in words) > 1:
+                raise UsageError(
+                    "--edit takes one text from standard input, not two", place=path, hint="give the others as files"
+                )
             found[path] = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
             found[path].decode()
         except UnicodeDecodeError as error:
@@ -151,7 +157,9 @@ def read_given(words: Iterable[str]) -> dict[str, bytes]:
             ) from error
         except (OSError, ValueError) as error:
             said = getattr(error, "strerror", "") or str(error)
-            raise UsageError(f"cannot read what --edit gives: {said}", place=shown(file)) from error
+            raise UsageError(
+                f"cannot read what --edit gives: {said}", place=shown(file), hint="--edit main.py=mine.py"
+            ) from error
     return found
 
 
@@ -242,7 +250,8 @@ def _changed(
         if (at_path := now.get(path)) and at_path.mode not in REGULAR:
             raise UsageError(f"it is {KINDS[at_path.mode]}, and no text can be given for it", place=path)
         files.pop(path, None)
-        if not (path in left and branches.contents(repository, {path: left[path]})[path] == content):
+        before = left.get(path)
+        if not (before and before.mode in REGULAR and branches.contents(repository, {path: before})[path] == content):
             files[path] = content
     notes = []
     for path, new in changed.items():

@@ -62,9 +62,7 @@ async def make(request: Request) -> Response:
         text = typed.replace("\n", "\r\n") if "\r\n" in before else typed
         if text == before:
             raise UsageError("nothing was changed", hint="change the text, or go back")
-        begun = await asyncio.to_thread(
-            processes.redo, desk, run, edit=(path, text), model=form.word("model"), headless=form.on("headless")
-        )
+        begun = await asyncio.to_thread(processes.redo, desk, run, edit=(path, text), headless=form.on("headless"))
         return onward(request, begun, await processes.settled(begun, _PATIENCE))
     except CompanyError as error:
         return await _page(request, path, typed, error)

@@ -50,6 +50,12 @@ def asked(query: bytes, name: str) -> str:
     return found.get(name, [""])[0]
 
 
+def _is_typable(content: bytes) -> bool:
+    """Whether a form brings a text back as it was: it knows one kind of line ends, and no lone carriage return."""
+    both = content.count(b"\r\n")
+    return content.count(b"\r") == both and both in (0, content.count(b"\n"))
+
+
 class Told(NamedTuple):
     """A commit as it is told of."""
 
@@ -335,11 +341,15 @@ class Shown:
         entry = self._entry(self._at(""), path)
         content = browse.content(self.repo, entry, MOST_SHOWN) if browse.kind_of(entry) == "file" else None
         try:
-            if content is not None and b"\0" not in content:
+            path.encode()  # a form sends no other names
+            if content is not None and b"\0" not in content and _is_typable(content):
                 return content.decode()
-        except UnicodeDecodeError:
+        except UnicodeError:
             pass
-        raise UsageError("this is no text that can be edited here", place=path, hint="edit it in the repository")
+        raise UsageError(
+            "this is no text that can be edited here", place=path.encode("utf-8", "replace").decode(),
+            hint="edit it in the repository",
+        )  # fmt: skip
 
     # --- as it is -------------------------------------------------------------------------------------
 

@@ -165,6 +165,12 @@ def _log(story: Story, parts: Parts, wanted: Wanted) -> str:
     return "".join(f"{''.join(lines)}</ol>" for lines in chunks.values())
 
 
+def _when(parts: Parts) -> list[str]:
+    """The rows of the timeline in their order; among the parts what changed last is last."""
+    numbers = sorted(int(ident[5:]) for ident in parts if ident.startswith("when-") and ident[5:].isdecimal())
+    return [parts[f"when-{number}"] for number in numbers]
+
+
 async def run(request: Request) -> Response:
     """The page."""
     desk = desk_of(request)
@@ -172,8 +178,10 @@ async def run(request: Request) -> Response:
     query = request.query_params
     wanted, opened = Wanted(query.get("step", ""), query.get("words", "")[:200].strip()), query.get("open", "")
     feed, buttons, kin, *panels = _feeds(desk, story, opened)
-    parts = {**await feed.look(), **await buttons.look(), **await kin.look()}
-    version = f"{feed.version}~{buttons.version}~{kin.version}"
+    parts, versions = dict[str, str](), list[str]()
+    for each in (feed, buttons, kin):
+        parts |= await each.look()
+        versions.append(each.version)  # while the next one is made, another viewer may make this one newer
     panel = {ident: html for each in panels for ident, html in (await each.look()).items()}
     here = path_to("runs", story.run)
 
@@ -185,7 +193,7 @@ async def run(request: Request) -> Response:
                 else ""
             )
             return page(
-                request, "run.html.j2", parts=parts, version=version, panel=panel, picture=picture, page_path=here,
+                request, "run.html.j2", parts=parts, when=_when(parts), version="~".join(versions), panel=panel, picture=picture, page_path=here,
                 log=_log(story, parts, wanted), wanted=wanted, problems=PROBLEMS, open=opened, steps=[*story.rows()], now=time.time(), **facts(story),
             )  # fmt: skip
 

@@ -73,6 +73,16 @@ class Tail:
         return anew, [*parse(whole.splitlines())]
 
 
+class Time(NamedTuple):
+    """When an execution was at work, in seconds that somebody drove the run."""
+
+    sitting: int
+    """Its number."""
+    began: float
+    ended: float | None = None
+    """None where nothing says that it ended."""
+
+
 class Item(NamedTuple):
     """One item of a for_each."""
 
@@ -129,15 +139,14 @@ class _Fold:
     """Path of a step → number of the event that last said something of it."""
     whole: int = 0
     """Number of the event that last said something of all steps."""
-    sittings: list[tuple[float, float]] = field(default_factory=list)
-    """When each began, and when something was last said in it."""
-    times: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Id of an execution → when it began, and when it ended; 0 while it goes on."""
-
-    @property
-    def sat_down(self) -> float:
-        """When the newest sitting began."""
-        return self.sittings[-1][0] if self.sittings else 0.0
+    sat_down: float = 0.0
+    """When the newest sitting began."""
+    worked: float = 0.0
+    """Seconds that somebody drove the run until the newest event. A clock that is set back stands still here."""
+    sittings: list[float] = field(default_factory=list)
+    """Where in `worked` each began."""
+    times: dict[str, Time] = field(default_factory=dict)
+    """Id of an execution → when it was at work, in its newest sitting."""
 
 
 class Story:
@@ -219,19 +228,19 @@ class Story:
             one = see(fold.done, event)
         except (KeyError, TypeError, ValueError, AttributeError):
             return  # a line that was damaged and still parses
+        if name in ("run_started", "run_resumed") or not fold.events:
+            fold.sittings.append(fold.worked)
+            fold.sat_down = event["time"]
+        else:
+            fold.worked += max(0.0, event["time"] - fold.events[-1]["time"])
         fold.events.append(event)
-        if name in ("run_started", "run_resumed") or not fold.sittings:
-            fold.sittings.append((event["time"], event["time"]))
-        fold.sittings[-1] = fold.sittings[-1][0], event["time"]
         ident = event.get("id") or (one.id if one else "")
         if ident:
             fold.of[ident].append(event)
-            began, ended = fold.times.get(ident, (event["time"], 0.0))
-            if name == "step_started":  # in another sitting it begins once more
-                began, ended = event["time"], 0.0
-            elif name in ("step_finished", "step_failed", "step_skipped"):
-                ended = event["time"]
-            fold.times[ident] = began, ended
+            if name == "step_started" or ident not in fold.times:  # in another sitting it begins once more
+                fold.times[ident] = Time(len(fold.sittings) - 1, fold.worked)
+            if name in ("step_finished", "step_failed", "step_skipped"):
+                fold.times[ident] = fold.times[ident]._replace(ended=fold.worked)
         if one:
             fold.by_step[one.step][ident] = None
             if item := ident.removeprefix(one.step).rpartition("#")[0][1:-1]:

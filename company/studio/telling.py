@@ -77,7 +77,7 @@ def _begins(event: Event) -> tuple[str, str]:
 
 
 def _step_started(event: Event) -> tuple[str, str]:
-    why = f": {event['why']}" if event.get("why") and not event["why"].startswith(DRY) else ""
+    why = f": {event['why']}" if event.get("why") and not str(event["why"]).startswith(DRY) else ""
     kind = str(event.get("kind", ""))
     who = str(event.get("role", "")).replace("_", " ") or {"for_each": "items", "run": "command"}.get(kind, kind)
     return "", clean(f"{who} begins{why}", _LONG)

@@ -5,7 +5,7 @@ The time between two sittings, in which nobody drove the run, is left out. What 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from company.studio.pages import render
@@ -17,6 +17,8 @@ _TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 
 _MOST_TICKS = 6
 _GROWTH = 1.25
 """A run that goes on outgrows its scale by this factor, so that rows are seldom made anew for the scale's sake."""
+_NEAREST = 0.2
+"""Percent of the scale between two marks of sittings."""
 _MOST_LANES = 6
 """Bars side by side in one row; what is beside more than those is drawn over the last."""
 _MOST_BARS = 60
@@ -41,11 +43,8 @@ class _Span(NamedTuple):
     began: float
     ended: float
     """Both in seconds of work since the run began."""
-
-
-def worked(sittings: Sequence[tuple[float, float]], moment: float) -> float:
-    """Seconds that somebody drove the run before a moment."""
-    return sum(max(0.0, min(moment, end) - begin) for begin, end in sittings)
+    is_open: bool
+    """Whether it is of the newest sitting, and nothing says that it ended."""
 
 
 def lanes(spans: Iterable[tuple[float, float]]) -> Iterator[int]:
@@ -57,6 +56,15 @@ def lanes(spans: Iterable[tuple[float, float]]) -> Iterator[int]:
             ends.append(ended)
         ends[lane] = max(ends[lane], ended)
         yield lane
+
+
+def _apart(places: Iterable[float]) -> list[float]:
+    """These, in their order, without those that would be drawn over the one before."""
+    found: list[float] = []
+    for at in places:
+        if not found or at - found[-1] >= _NEAREST:
+            found.append(at)
+    return found
 
 
 def ticks(scale: float) -> list[tuple[float, str]]:
@@ -81,19 +89,19 @@ class Timeline:
         Args:
             now: seconds since the epoch.
         """
-        story, made = self._story, dict[str, str]()
-        sittings = self._sittings(now)
-        scale, _ = self._axis
-        whole = sum(end - begin for begin, end in sittings)
+        story, fold, made = self._story, self._story.fold, dict[str, str]()
+        whole, (scale, _) = fold.worked, self._axis
+        if story.is_live and fold.events:
+            whole += max(0.0, now - fold.events[-1]["time"])  # another machine's clock may be ahead
         if not story.is_live:
             scale = max(whole, 0.1)
-        while whole > scale:
+        while whole > scale or not scale:
             scale = max(10.0, scale * _GROWTH)
-        if self._axis != (scale, len(sittings)):
-            self._axis = scale, len(sittings)
-            resumed = [100 * worked(sittings, begin) / scale for begin, _ in sittings[1:]]
+        if self._axis != (scale, len(fold.sittings)):
+            self._axis = scale, len(fold.sittings)
+            resumed = _apart(100 * at / scale for at in fold.sittings[1:])
             made["when-axis"] = render("run_when_axis.html.j2", scale=scale, ticks=ticks(scale), resumed=resumed)
-        for path, idents in story.fold.by_step.items():
+        for path, idents in fold.by_step.items():
             step = story.steps.get(path)
             if step and step.body:
                 continue
@@ -101,7 +109,7 @@ class Timeline:
             stands = (story.touched(path), story.is_live, *self._axis)
             if stands != stood:
                 self._rows[path] = number, stands
-                made[f"when-{number}"] = self._row(number, path, [*self._spans(idents, sittings)])
+                made[f"when-{number}"] = self._row(number, path, [*self._spans(idents, whole)], now - whole)
         return made
 
     def gone(self) -> dict[str, str]:
@@ -110,38 +118,33 @@ class Timeline:
         self._rows, self._axis = {}, (0.0, 0)
         return gone
 
-    def _sittings(self, now: float) -> list[tuple[float, float]]:
-        """Of the run; the last one goes on while somebody drives it."""
-        sittings = list(self._story.fold.sittings)
-        if self._story.is_live and sittings:
-            began, said = sittings[-1]
-            sittings[-1] = began, max(now, said)
-        return sittings
-
-    def _spans(self, idents: Iterable[str], sittings: Sequence[tuple[float, float]]) -> Iterator[_Span]:
+    def _spans(self, idents: Iterable[str], whole: float) -> Iterator[_Span]:
+        ends = [*self._story.fold.sittings[1:], whole]
         for ident in idents:
-            began, ended = self._story.fold.times[ident]
-            ended = ended or next(end for begin, end in reversed(sittings) if begin <= began)
-            yield _Span(ident, worked(sittings, began), worked(sittings, ended))
+            sitting, began, ended = self._story.fold.times[ident]
+            is_open = ended is None and sitting == len(ends) - 1
+            yield _Span(ident, began, ends[sitting] if ended is None else ended, is_open)
 
-    def _row(self, number: int, path: str, spans: list[_Span]) -> str:
-        bars = [*self._bars(spans)]
-        shapes: dict[str, list[str]] = {}
+    def _row(self, number: int, path: str, spans: list[_Span], begin: float) -> str:
+        bars = [*self._bars(spans, begin)]
+        shapes: dict[str, dict[str, None]] = {}
         if len(bars) > _MOST_BARS:
             for bar in bars:
-                shapes.setdefault(bar.state, []).append(f"M{bar.at:.2f} {bar.lane * 14 + 7}h{max(bar.width, 0.15):.2f}")
+                drawn = f"M{bar.at:.1f} {bar.lane * 14 + 7}h{max(bar.width, 0.15):.2f}"
+                shapes.setdefault(bar.state, {})[drawn] = None  # thousands fall on one another
         used = sum(span.ended - span.began for span in spans)
         return render(
             "run_when.html.j2", number=number, path=path.removesuffix(".do"), bars=[] if shapes else bars, shapes={s: "".join(p) for s, p in shapes.items()},
             lanes=1 + max(bar.lane for bar in bars), used=used, times=len(bars), run=self._story.run,
         )  # fmt: skip
 
-    def _bars(self, spans: list[_Span]) -> Iterator[Bar]:
+    def _bars(self, spans: list[_Span], begin: float) -> Iterator[Bar]:
+        """Of a row; `begin` is when the run would have begun, had it gone on until now without a pause."""
         story, (scale, _) = self._story, self._axis
         spans.sort(key=lambda span: span.began)
         for span, lane in zip(spans, lanes((span.began, span.ended) for span in spans), strict=True):
             state, long = story.how(span.ident), span.ended - span.began
-            goes_on = story.is_live and state in ("running", "waits")
-            since = story.fold.times[span.ident][0] if goes_on else 0.0
+            goes_on = span.is_open and story.is_live and state in ("running", "waits")
+            since = round(begin + span.began, 3) if goes_on else 0.0
             said = f"{span.ident.removesuffix('#1')}: {state}, {duration(long)}, after {duration(span.began)}"
             yield Bar(span.ident, state, 100 * span.began / scale, 100 * long / scale, lane, since, said)

@@ -1,6 +1,7 @@
 """A run that goes back to another: what a person edited is taken over, what depends on it is made again, the rest is kept."""
 
 import asyncio
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,10 @@ def test_a_file_that_is_given_counts_as_an_edit_and_the_working_tree_stays(tmp_p
     wrong = (first.repo / ".company/artifacts/design.json").read_bytes().replace(b'"files"', b'"fils"')
     with pytest.raises(UsageError, match="it does not fit") as refused:
         redo(tmp_path, first.run, edits={".company/artifacts/design.json": wrong})
-    assert (refused.value.place, refused.value.hint) == (".company/artifacts/design.json", "give another text for it")
+    assert (refused.value.place, refused.value.hint) == (
+        ".company/artifacts/design.json",
+        "give another text for it, or leave it as it is",
+    )
     assert git(first.repo, "branch", "--list").split() == ["*", "main"]
     again = redo(tmp_path, first.run, SCRIPT, edits={"docs/design.md": text.encode(), "notes.txt": b"mine\n"})
     assert again.accepted
@@ -131,7 +135,7 @@ def test_a_file_that_is_given_and_changed_is_refused(tmp_path: Path, first: Outc
     [
         (["main.py"], "takes PATH=FILE"), (["main.py="], "takes PATH=FILE"), (["../x=f"], "a path that no file of a repository has"),
         ([".git/config=f"], "a path that no file of a repository has"), (["a=f", "a=f"], "names twice"), (["a=gone"], "cannot read"),
-        (["a=odd"], "not UTF-8"),
+        (["a=odd"], "not UTF-8"), (["a=-", "b=-"], "one text from standard input"),
     ],
 )  # fmt: skip
 def test_an_edit_that_cannot_be_read_is_an_error(
@@ -143,6 +147,25 @@ def test_an_edit_that_cannot_be_read_is_an_error(
     with pytest.raises(UsageError, match=said):
         read_given(words)
     assert read_given(["a=f"]) == {"a": b"x"}
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"typed")))
+    assert read_given(["a=b.py=-"]) == {"a=b.py": b"typed"}
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        (".company/run.json", "give another text for it, or leave it as it is"),
+        (".company/artifacts/verify.test.json", "give another text for it, or leave it as it is"),
+        (".company/requirement.md", ""),
+    ],
+)
+def test_what_is_wrong_with_a_given_file_names_no_git_command(
+    tmp_path: Path, first: Outcome, path: str, hint: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        redo(tmp_path, first.run, edits={path: b""})
+    assert "git restore" not in refused.value.hint
+    assert not hint or refused.value.hint == hint
 
 
 def test_an_edited_design_makes_again_what_reads_it(tmp_path: Path, first: Outcome) -> None:

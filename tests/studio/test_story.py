@@ -12,7 +12,7 @@ from company.records import Request, keep
 from company.sop.library import Library
 from company.sop.linker import load_procedure
 from company.store import Folder
-from company.studio.run_page import RunParts
+from company.studio.run_page import RunParts, _when
 from company.studio.story import Story
 from company.studio.telling import Wanted
 from company.studio.telling import line as line_of
@@ -294,3 +294,46 @@ def test_lines_of_the_log_are_found_by_step_words_and_what_went_wrong(told: Told
         wanted = Wanted(**dict(parse_qsl(query)))
         assert [each.number for each in lines if wanted.fits(each)] == numbers, query
         assert parse_qsl(wanted.query) == parse_qsl(query)
+
+
+def test_a_clock_that_is_set_back_or_elsewhere_breaks_no_timeline(told: Told) -> None:
+    told.story.look()
+    assert 'data-scale="10.0"' in Timeline(told.story)(told.now - 50)["when-axis"]  # this machine's clock is behind
+    told.now = 500.0
+    told.begin("prd")  # begun before the run
+    told.now += 2
+    told.end("prd")
+    told.begin("design")
+    told.story.look()
+    parts = Timeline(told.story)(told.now + 5)
+    assert re.findall(r'class="(\w+)" x="([\d.]+)%" width="([\d.]+)%"', parts["when-0"] + parts["when-1"]) == [
+        ("done", "0.0", "30.0"),
+        ("running", "40.0", "50.0"),
+    ]
+    assert f'data-from="{told.now}"' in parts["when-1"]
+
+
+@pytest.mark.parametrize("time", [b"NaN", b"Infinity", b"1e300", b"-1e18", b"1" + b"0" * 400])
+def test_a_line_with_a_time_that_no_clock_says_is_passed_over(told: Told, time: bytes) -> None:
+    told.write(b'{"event":"notice","time":' + time + b',"text":"x"}\n')
+    told.say("step_started", step="prd", id="prd#1", item="", round="1", kind="role", role="e", why=5, made_of={})
+    parts = RunParts(told.story)()
+    assert "when-0" in parts
+    assert 'id="ev-1"' in parts["log-0"]
+    assert 'id="ev-2"' not in parts["log-0"]
+
+
+def test_many_sittings_are_a_bounded_number_of_marks(told: Told) -> None:
+    about = {"run": RUN, "name": "made", "sop": "waterfall", "model": "m", "sandbox": "s", "repo": "/r", "limits": {}}
+    for _ in range(600):
+        told.say("run_resumed", **about, steps=STEPS)
+        told.begin("prd")
+    told.story.look()
+    parts = Timeline(told.story)(told.now)
+    assert parts["when-axis"].count('class="resumed"') <= 501
+    assert parts["when-0"].count("<rect") == 1
+
+
+def test_rows_are_shown_in_the_order_in_which_they_began(told: Told) -> None:
+    parts = {"when-10": "c", "when-axis": "x", "when-2": "b", "log-0": "", "when-0": "a"}
+    assert _when(parts) == ["a", "b", "c"]
