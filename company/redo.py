@@ -70,12 +70,7 @@ def plan(
     work, changed, notes = _changed(base, report, repository, kept_at(identity), given)
     earlier = {ident: Edit(**edit) for ident, edit in base.edits.items()}
     requirement = str(base.inputs.get("requirement", ""))
-    try:
-        found = changes(changed, report, earlier, objects, before, requirement, guest_of(base, repository))
-    except UsageError as error:
-        if error.place in given:
-            error.hint = "give another text for it"
-        raise
+    found = changes(changed, report, earlier, objects, before, requirement, guest_of(base, repository), given)
     procedure, source = _procedure(base, folder, repository, found, sop, library)
     numbers = dict(base.again)
     for name in again:
