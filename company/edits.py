@@ -84,6 +84,11 @@ def changes(
                 old = edits.get(ident)
                 values = dict(old.values) if old else dict(report.done[ident])
                 values, made = reader.edit(ident, values, path, _text(path, content))
+                if path in given and made[path] == reader.left(path):
+                    raise UsageError(
+                        "nothing of what you changed in it counts: space, or what is made from the rest of it, as its diagram is",
+                        place=path, hint="change what it says",
+                    )  # fmt: skip
                 if len(made) > 1 and documents.setdefault(ident, path) != path:
                     other = documents[ident]
                     raise UsageError(
@@ -132,11 +137,15 @@ class _Reader:
         last = wrote[-1][1] if wrote else None
         return next((ident for ident, text in reversed(wrote) if text == last and ident in self._report.done), "")
 
+    def left(self, path: str) -> str | None:
+        """What a file held at the end of the run."""
+        return self._wrote[path][-1][1]
+
     def edit(
         self, ident: str, values: dict[str, str | None], path: str, text: str
     ) -> tuple[dict[str, str | None], dict[str, str | None]]:
         """What a step leaves once one of its files is another, and the files that this makes."""
-        old = self._wrote[path][-1][1]
+        old = self.left(path)
         changed = {
             name: value
             for name, ref in values.items()

@@ -132,7 +132,9 @@ class Timeline:
                 shapes.setdefault(bar.state, []).append(f"M{bar.at:.2f} {bar.lane * 14 + 7}h{max(bar.width, 0.15):.2f}")
         used = sum(span.ended - span.began for span in spans)
         going = {bar.ident for bar in bars if bar.since}
-        over = sum(span.ended - span.began for span in spans if span.ident not in going) if going and not shapes else None
+        over = (
+            sum(span.ended - span.began for span in spans if span.ident not in going) if going and not shapes else None
+        )
         return render(
             "run_when.html.j2", number=number, path=path.removesuffix(".do"), bars=[] if shapes else bars, shapes={s: "".join(p) for s, p in shapes.items()},
             lanes=1 + max(bar.lane for bar in bars), used=used, over=over, times=len(bars), run=self._story.run,

@@ -113,6 +113,9 @@ def test_a_file_that_is_given_counts_as_an_edit_and_the_working_tree_stays(tmp_p
         with pytest.raises(UsageError) as refused:
             redo(tmp_path, first.run, edits={path: (first.repo / path).read_bytes() + b"\n"})
         assert (refused.value.place, refused.value.hint) == (path, instead)
+    drawn = (first.repo / "docs/design.md").read_bytes().replace(b"flowchart LR", b"flowchart TD")
+    with pytest.raises(UsageError, match="its diagram is"):
+        redo(tmp_path, first.run, edits={"docs/design.md": drawn})
     assert git(first.repo, "branch", "--list").split() == ["*", "main"]
     again = redo(tmp_path, first.run, SCRIPT, edits={"docs/design.md": text.encode(), "notes.txt": b"mine\n"})
     assert again.accepted

@@ -121,7 +121,7 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href]");
   if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   const url = new URL(link.getAttribute("href"), document.baseURI);
-  if (url.origin !== location.origin || url.pathname !== location.pathname || url.hash) return;
+  if (url.origin !== location.origin || url.pathname !== location.pathname || url.hash || link.matches(".log .none a")) return;
   event.preventDefault();
   for (const name of ["step", "words"]) if (log.dataset[name]) url.searchParams.set(name, log.dataset[name]);
   if (!link.closest("#panel")) opener = link;
