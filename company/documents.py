@@ -32,7 +32,7 @@ def edited(value: Any, text: str, path: str) -> Any:
         kind = type(value).__name__
         raise UsageError(
             f"it is made from a {kind}, which cannot be read back from text", place=path,
-            hint=f"edit its JSON in .company/artifacts/ instead, and undo this: git restore {path}",
+            hint=f"edit its JSON in .company/artifacts/ instead; undo the change: git restore {path}",
         )  # fmt: skip
     before, after = read(render(value)), read(text)
     if unknown := after.pop("", None):

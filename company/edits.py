@@ -7,7 +7,7 @@ edited. Code is its own source. A verdict was executed and is nobody's to change
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,7 @@ def changes(
     procedure: Procedure,
     requirement: str,
     guest: Guest | None,
+    given: Collection[str],
 ) -> Changes:
     """What changed files mean.
 
@@ -54,6 +55,7 @@ def changes(
         changed: path → what is there now; None for a file that was deleted.
         report: of the run that made them.
         before: the edits that this run itself began with.
+        given: the paths whose contents the repository does not hold.
 
     Raises:
         UsageError: a change does not fit its artifact, or is of something that is not to be edited.
@@ -75,13 +77,18 @@ def changes(
                 if not asked[own[path]].strip():
                     raise UsageError("the run is made from it, and it is empty", place=path, hint=_undo(path))
             elif path == f"{records}/run.json":
-                raise UsageError("it says what the run was, and is not to be edited", place=path, hint=_undo(path))
+                raise UsageError("it says what the run was, and is not to be edited", place=path, hint=f"edit the requirement or the procedure instead; {_undo(path)}")  # fmt: skip
             elif not ident:
                 others[path] = content
             else:
                 old = edits.get(ident)
                 values = dict(old.values) if old else dict(report.done[ident])
                 values, made = reader.edit(ident, values, path, _text(path, content))
+                if path in given and made[path] == reader.left(path):
+                    raise UsageError(
+                        "nothing of what you changed in it counts: space, or what is made from the rest of it, as its diagram is",
+                        place=path, hint="change what it says",
+                    )  # fmt: skip
                 if len(made) > 1 and documents.setdefault(ident, path) != path:
                     other = documents[ident]
                     raise UsageError(
@@ -89,7 +96,10 @@ def changes(
                     )
                 texts.setdefault(ident, {}).update(made)
                 edits[ident] = Edit(values, {})
-        except UsageError as error:  # also where the change is staged or committed
+        except UsageError as error:
+            if path in given:  # there is nothing to undo
+                error.hint = error.hint.removesuffix(_undo(path)).removesuffix("; ") or "give another text for it"
+            # also where the change is staged or committed
             error.hint = error.hint.replace("git restore ", f"git restore --source={source} --staged --worktree ")
             raise
     for ident, made in texts.items():
@@ -127,11 +137,15 @@ class _Reader:
         last = wrote[-1][1] if wrote else None
         return next((ident for ident, text in reversed(wrote) if text == last and ident in self._report.done), "")
 
+    def left(self, path: str) -> str | None:
+        """What a file held at the end of the run."""
+        return self._wrote[path][-1][1]
+
     def edit(
         self, ident: str, values: dict[str, str | None], path: str, text: str
     ) -> tuple[dict[str, str | None], dict[str, str | None]]:
         """What a step leaves once one of its files is another, and the files that this makes."""
-        old = self._wrote[path][-1][1]
+        old = self.left(path)
         changed = {
             name: value
             for name, ref in values.items()
@@ -147,7 +161,9 @@ class _Reader:
                 f"the step `{name}`, which made it, is gone from the procedure", place=path, hint=_undo(path)
             )
         if any(isinstance(one, _VERDICTS) for one in flat(value)):
-            raise UsageError("a verdict or a decision is not to be edited", place=path, hint=_undo(path))
+            raise UsageError(
+                "a verdict or a decision is not to be edited", place=path, hint=f"edit what it is about instead; {_undo(path)}"
+            )  # fmt: skip
         new = self._document(step, value, path, text) if path.endswith((".json", ".md")) else value
         files = publish.files_of(
             name.removesuffix(".do"), item, new, self._requirement, candidates=step.sample > 1, guest=self._guest
@@ -155,7 +171,7 @@ class _Reader:
         if path not in files or not path.endswith((".json", ".md")):
             raise UsageError(
                 f"it is made from what `{name}` gave, and is not to be edited itself", place=path,
-                hint=f"edit {next((one for one in files if one.endswith('.json')), 'what it is made from')} instead, and undo this: git restore {path}",
+                hint=f"edit {next((one for one in files if one.endswith('.json')), 'what it is made from')} instead; {_undo(path)}",
             )  # fmt: skip
         made: dict[str, str | None] = {where: data.decode() for where, data in files.items()}
         gone = publish.files_of(

@@ -262,7 +262,7 @@ def _listed(items: Iterable[str]) -> str:
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="table" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 # --- code -------------------------------------------------------------------------------------------
@@ -370,7 +370,7 @@ def _markdown(paths: bool) -> MarkdownIt:
         return f'<a href="{address}" title="{address}" rel="noopener noreferrer nofollow">'
 
     def table(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
-        return '<div class="table"><table>' if tokens[at].nesting > 0 else "</table></div>"
+        return '<div class="table" tabindex="0"><table>' if tokens[at].nesting > 0 else "</table></div>"
 
     def cell(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
         """Without the style that says how it is aligned: a page that allows no styles of its own has none."""

@@ -6,7 +6,6 @@ What a person's changes mean: `edits.py`. Carried out by `wiring.redo`; which st
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
@@ -71,13 +70,7 @@ def plan(
     work, changed, notes = _changed(base, report, repository, kept_at(identity), given)
     earlier = {ident: Edit(**edit) for ident, edit in base.edits.items()}
     requirement = str(base.inputs.get("requirement", ""))
-    try:
-        found = changes(changed, report, earlier, objects, before, requirement, guest_of(base, repository))
-    except UsageError as error:
-        if error.place in given:
-            instead = re.match("(edit .* instead), and undo", error.hint)
-            error.hint = f"{instead[1] if instead else 'give another text for it'}, or leave it as it is"
-        raise
+    found = changes(changed, report, earlier, objects, before, requirement, guest_of(base, repository), given)
     procedure, source = _procedure(base, folder, repository, found, sop, library)
     numbers = dict(base.again)
     for name in again:

@@ -133,7 +133,8 @@ def _kin(desk: Desk, story: Story) -> Feed:
 
     def make() -> Parts:
         kin = [entry for entry in desk.shelf.entries() if entry.record.repo == story.repo]
-        return {"kin": render("run_kin.html.j2", kin=kin, run=story.run, most=_MOST_KIN)}
+        shown = [*kin[:_MOST_KIN], *(entry for entry in kin[_MOST_KIN:] if entry.record.run == story.run)]
+        return {"kin": render("run_kin.html.j2", kin=kin, shown=shown, run=story.run)}
 
     return desk.feed(f"kin/{story.run}", make, _KIN_EVERY)
 

@@ -31,7 +31,7 @@ class Line(NamedTuple):
     where: str
     """Step, item and round, for people."""
     tone: str
-    """``good``, ``bad``, ``warn``, ``soft`` or nothing."""
+    """``good``, ``bad``, ``warn``, ``asks``, ``soft`` or nothing."""
     text: str
 
 
@@ -159,7 +159,7 @@ _TOLD: Mapping[str, Callable[[Event], tuple[str, str]]] = {
     ),
     "commit": lambda event: ("", clean(f"commit {event['sha'][:7]} by {event['author']}: {event['subject']}", _LONG)),
     "loop_round": _round,
-    "gate_opened": lambda event: ("warn", clean(f"a person decides: {', '.join(event['choices'])}", _LONG)),
+    "gate_opened": lambda event: ("asks", clean(f"a person decides: {', '.join(event['choices'])}", _LONG)),
     "gate_decided": _decided,
     "notice": lambda event: ("warn", clean(event["text"], _LONG)),
 }

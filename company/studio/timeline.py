@@ -133,9 +133,13 @@ class Timeline:
                 drawn = f"M{bar.at:.1f} {bar.lane * 14 + 7}h{max(bar.width, 0.15):.2f}"
                 shapes.setdefault(bar.state, {})[drawn] = None  # thousands fall on one another
         used = sum(span.ended - span.began for span in spans)
+        going = {bar.ident for bar in bars if bar.since}
+        over = (
+            sum(span.ended - span.began for span in spans if span.ident not in going) if going and not shapes else None
+        )
         return render(
             "run_when.html.j2", number=number, path=path.removesuffix(".do"), bars=[] if shapes else bars, shapes={s: "".join(p) for s, p in shapes.items()},
-            lanes=1 + max(bar.lane for bar in bars), used=used, times=len(bars), run=self._story.run,
+            lanes=1 + max(bar.lane for bar in bars), used=used, over=over, times=len(bars), run=self._story.run,
         )  # fmt: skip
 
     def _bars(self, spans: list[_Span], begin: float) -> Iterator[Bar]:

@@ -104,10 +104,19 @@ def test_a_file_that_is_given_counts_as_an_edit_and_the_working_tree_stays(tmp_p
     wrong = (first.repo / ".company/artifacts/design.json").read_bytes().replace(b'"files"', b'"fils"')
     with pytest.raises(UsageError, match="it does not fit") as refused:
         redo(tmp_path, first.run, edits={".company/artifacts/design.json": wrong})
-    assert (refused.value.place, refused.value.hint) == (
-        ".company/artifacts/design.json",
-        "give another text for it, or leave it as it is",
-    )
+    assert (refused.value.place, refused.value.hint) == (".company/artifacts/design.json", "give another text for it")
+    for path, instead in (
+        (".company/run.json", "edit the requirement or the procedure instead"),
+        ("docs/verify.test.md", "edit what it is about instead"),
+        ("tests/test_interface.py", "edit .company/artifacts/design.json instead"),
+        ("docs/tests.md", "edit its JSON in .company/artifacts/ instead"),
+    ):
+        with pytest.raises(UsageError) as refused:
+            redo(tmp_path, first.run, edits={path: (first.repo / path).read_bytes() + b"\n"})
+        assert (refused.value.place, refused.value.hint) == (path, instead)
+    drawn = (first.repo / "docs/design.md").read_bytes().replace(b"flowchart LR", b"flowchart TD")
+    with pytest.raises(UsageError, match="its diagram is"):
+        redo(tmp_path, first.run, edits={"docs/design.md": drawn})
     assert git(first.repo, "branch", "--list").split() == ["*", "main"]
     again = redo(tmp_path, first.run, SCRIPT, edits={"docs/design.md": text.encode(), "notes.txt": b"mine\n"})
     assert again.accepted

@@ -59,13 +59,13 @@ def test_a_run_is_watched_from_its_first_step_to_its_end(page: object, tmp_path:
     words = ("A to-do list in a file", "--name", "todo", "--dry-run")
     with serving(tmp_path) as address, begun(tmp_path, *words) as process:
         page.goto(f"{address}runs/{run_of(tmp_path)}")
-        assert "delivered" not in page.inner_text("#run-state")
+        assert page.locator("#run-state .state.dry-run").count() == 0
         page.evaluate(
             """() => { window.kept = true; window.seen = {};
             document.addEventListener("part", () => { for (const each of document.querySelectorAll("#steps > li"))
               (window.seen[each.dataset.step] ??= new Set()).add(each.dataset.state); }); }"""
         )
-        page.locator("#run-state .state.delivered").wait_for(timeout=50_000)
+        page.locator("#run-state .state.dry-run").wait_for(timeout=50_000)
         assert process.wait(30) == 0
         assert page.evaluate("window.kept")
         assert set(states(page).values()) == {"done"}
@@ -299,6 +299,15 @@ def test_lines_of_the_log_are_looked_for_by_words(page: object, studio: str, wor
     page.wait_for_selector("#panel", state="hidden")
     assert "words=commit+QA" in page.url
     assert page.get_by_role("searchbox", name="Words in the log").input_value() == "commit QA"
+    page.locator("#steps a", has_text="prd").click()
+    page.locator("#panel .opened-title").wait_for()
+    page.get_by_role("searchbox", name="Words in the log").fill("no such words")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**words=no+such+words**")
+    assert page.locator("#panel .opened-title").inner_text().startswith("prd"), "what was open stays"
+    page.get_by_text("No line fits.").get_by_role("link").click()
+    page.wait_for_url("**?open=prd")
+    assert page.locator("#log li").count() > 9
 
 
 def test_the_time_of_each_step_leads_to_it(page: object, studio: str, workspace: Path) -> None:

@@ -231,6 +231,7 @@ def test_the_time_of_steps_is_drawn_on_one_scale_without_the_time_between_sittin
     told.story.look()
     told.story._driven = False  # killed
     assert "data-from" not in Timeline(told.story)(told.now)["when-1"]
+    assert "data-over" not in Timeline(told.story)(told.now)["when-1"]
     told.now += 1000
     told.say(
         "run_resumed", run=RUN, name="made", sop="waterfall", model="m", sandbox="s", repo="/r", steps=STEPS, limits={}
@@ -261,6 +262,7 @@ def test_a_timeline_that_goes_on_makes_only_the_rows_that_changed(told: Told) ->
     first = timeline(told.now + 2)
     assert [*first] == ["when-axis", "when-0"]
     assert f'data-from="{told.now}"' in first["when-0"]
+    assert 'data-over="0"' in first["when-0"]
     assert timeline(told.now + 5) == {}  # the page's own clock lengthens what is under way
     told.end("prd")
     told.begin("design")
@@ -285,10 +287,11 @@ def test_many_bars_of_one_step_are_one_shape(told: Told) -> None:
 def test_lines_of_the_log_are_found_by_step_words_and_what_went_wrong(told: Told) -> None:
     told.begin("code.do", "a.py")
     told.say("step_failed", step="code.do", id="code.do[a.py]#1", reason="it <failed>", anew=True)
+    told.say("gate_opened", step="look", id="look#1", choices=["approve"])  # is not wrong
     told.story.look()
     lines = [line_of(number, event) for number, event in enumerate(told.story.fold.events)]
     find = {
-        "": [0, 1, 2], "step=code": [1, 2], "step=tests": [], "step=!": [2], "words=FAILED+a.py": [2], "step=code&words=begins": [1],
+        "": [0, 1, 2, 3], "step=code": [1, 2], "step=tests": [], "step=!": [2], "words=FAILED+a.py": [2], "step=code&words=begins": [1],
     }  # fmt: skip
     for query, numbers in find.items():
         wanted = Wanted(**dict(parse_qsl(query)))

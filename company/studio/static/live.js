@@ -73,13 +73,15 @@ export function listen(address) {
 addEventListener("pagehide", () => source?.close());
 
 // A browser has six connections to one address: a page that nobody sees keeps none of them from the others.
-document.addEventListener("visibilitychange", () => {
+function again() {
   source?.close();
   if (document.hidden || !at) return;
   const address = new URL(at, document.baseURI);
   if (last) address.searchParams.set("since", last);
   listen(address.href);
-});
+}
+document.addEventListener("visibilitychange", again);
+addEventListener("pageshow", ({ persisted }) => { if (persisted) again(); });  // Back to a page that the browser had kept
 
 function tell(text) {
   if (sign.textContent !== text) sign.textContent = text;

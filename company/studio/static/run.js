@@ -38,6 +38,11 @@ function tick() {
     const width = Math.min(100 * (now - Number(bar.dataset.from)) / scale, 100 - parseFloat(bar.getAttribute("x")));
     bar.setAttribute("width", `${Math.max(0, width)}%`);
   }
+  for (const sum of document.querySelectorAll("#when [data-over]")) {
+    const going = [...sum.closest("li").querySelectorAll("rect[data-from]")].map((bar) => Math.max(0, now - Number(bar.dataset.from)));
+    const text = words(going.reduce((all, one) => all + one, Number(sum.dataset.over)));
+    if (sum.textContent !== text) sum.textContent = text;
+  }
 }
 
 function local(root) {
@@ -103,6 +108,9 @@ async function visit(address, { keep, back }) {
 function mark() {
   const opened = new URL(location.href).searchParams.get("open") ?? "";
   const path = opened.split("#")[0].split("[")[0];
+  const kept = document.querySelector("#log-title ~ form [name=open]");  // what is open stays so where the log is searched
+  kept.value = opened;
+  kept.disabled = !opened;
   for (const box of document.querySelectorAll(".company-sop a.step")) {
     if (opened && box.dataset.step === path) box.setAttribute("aria-current", "true");
     else box.removeAttribute("aria-current");
@@ -113,7 +121,7 @@ document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href]");
   if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   const url = new URL(link.getAttribute("href"), document.baseURI);
-  if (url.origin !== location.origin || url.pathname !== location.pathname || url.hash) return;
+  if (url.origin !== location.origin || url.pathname !== location.pathname || url.hash || link.matches(".log .none a")) return;
   event.preventDefault();
   for (const name of ["step", "words"]) if (log.dataset[name]) url.searchParams.set(name, log.dataset[name]);
   if (!link.closest("#panel")) opener = link;
