@@ -6,6 +6,7 @@ The numbers: `summary.py`. Colours and letters are those of the procedures' pict
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from string import Template
@@ -117,12 +118,13 @@ class Axis:
 
 
 def figures(summary: Summary) -> dict[str, str]:
-    """A picture for each data set, split and variation that has a pass rate: name → SVG."""
+    """A picture for each data set, split and variation that has a pass rate: name, as a file may have it → SVG."""
     sets: dict[tuple[str, str, str], list[Group]] = {}
     for group in summary.groups:
         if group.passed:
             sets.setdefault((group.dataset, group.split, group.variation), []).append(group)
-    return {"-".join(filter(None, key)): figure(groups) for key, groups in sets.items()}
+    names = {key: re.sub(r"[^\w.+-]+", "-", "-".join(filter(None, key))) for key in sets}
+    return {names[key]: figure(groups) for key, groups in sets.items()}
 
 
 def figure(groups: Sequence[Group]) -> str:

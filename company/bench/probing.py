@@ -18,7 +18,7 @@ from pydantic import Field
 from company.artifacts import Artifact, ShortText
 from company.bench.wording import CannotVary, Material, lost
 from company.cache import Replies
-from company.errors import ReplyError, StepFailed
+from company.errors import CompanyError, ReplyError, StepFailed
 from company.events import Journal
 from company.llm.budget import Budget
 from company.llm.client import Message, StepLabel
@@ -85,7 +85,11 @@ async def probe_all(
                     except CannotVary as error:
                         return error
 
-            return await asyncio.gather(*map(one, materials))
+            async with asyncio.TaskGroup() as group:  # where one fails, the others do not ask a model that is gone
+                asked = [group.create_task(one(material)) for material in materials]
+            return [each.result() for each in asked]
+    except* CompanyError as failed:
+        raise failed.exceptions[0] from None
     finally:
         journal.close()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
+from company.cache import digest
 from company.errors import CompanyError, UsageError
 from company.records import find
 from company.studio import processes, repository
@@ -44,28 +45,38 @@ async def look(request: Request) -> Response:
     return await _page(request, repository.asked(request.scope["query_string"], "path"))
 
 
-async def _page(request: Request, path: str, typed: str | None = None, error: CompanyError | None = None) -> Response:
+async def _page(
+    request: Request, path: str, typed: str | None = None, base: str = "", error: CompanyError | None = None
+) -> Response:
+    """The form; `base` is the digest of the text that was begun with, the file's own where nothing was typed yet."""
     desk, run = desk_of(request), request.path_params["run"]
-    text = await asyncio.to_thread(_now, desk, run, path) if typed is None else typed
+    if typed is None:
+        typed = await asyncio.to_thread(_now, desk, run, path)
+        base = digest(typed)
     record = await asyncio.to_thread(find, desk.store, run)
     return page(
-        request, "edit.html.j2", status=422 if error else 200, run=record, path=path, text=text, error=told(error)
-    )
+        request, "edit.html.j2", status=422 if error else 200, run=record, path=path, text=typed, base_text=base, error=told(error)
+    )  # fmt: skip
 
 
 async def make(request: Request) -> Response:
     """Make the run again with what was typed; where it does not fit, it is there again, with the reason."""
     desk, run, form = desk_of(request), request.path_params["run"], await form_of(request)
-    path, typed = form.word("path"), form.text("text")
+    path, typed, base = form.word("path"), form.text("text"), form.word("base")
     try:
         before = await asyncio.to_thread(_now, desk, run, path)
         text = typed.replace("\n", "\r\n") if "\r\n" in before else typed
+        if base != digest(before):
+            raise UsageError(
+                "the file was changed since this page was opened", place=path,
+                hint="open it again in another window, and bring both together there",
+            )  # fmt: skip
         if text == before:
             raise UsageError("nothing was changed", hint="change the text, or go back")
         begun = await asyncio.to_thread(processes.redo, desk, run, edit=(path, text), headless=form.on("headless"))
         return onward(request, begun, await processes.settled(begun, _PATIENCE))
     except CompanyError as error:
-        return await _page(request, path, typed, error)
+        return await _page(request, path, typed, base, error)
 
 
 ROUTES = [

@@ -238,6 +238,15 @@ def test_what_a_step_made_is_edited_and_the_run_made_again_from_it(page: object,
         page.goto(f"{address}runs/{again}/repo?path=docs/prd.md&view=plain")
         assert "say <b>all</b> loudly" in page.locator(".piece").inner_text()
         assert page.get_by_role("link", name="Edit", exact=True).count() == 1
+        stale = {"path": "main.py", "text": "x = 1\n", "base": "0" * 64}
+        told = httpx.post(
+            f"{address}runs/{run}/edit",
+            data=stale,
+            headers={"Origin": address.split("/")[0] + "//" + address.split("/")[2]},
+            timeout=30,
+        )
+        assert told.status_code == 422
+        assert "was changed since this page was opened" in told.text
         refused = httpx.get(f"{address}runs/{run}/edit?path=.git/config", timeout=30)
         assert refused.status_code == 404
         assert "has nothing of this name" in refused.text
