@@ -97,7 +97,10 @@ def test_a_model_puts_a_task_into_other_words_once(tmp_path: Path) -> None:
         assert status == 2
         assert "--vary-by goes with --vary paraphrase" in err
     asked = [json.loads(line) for line in (tmp_path / "workspace/bench/RESULTS.jsonl").read_text().splitlines()]
-    assert [row["variation"] for row in asked] == ["", "paraphrase by script:probe.yaml"]
+    assert {row["variation"] for row in asked} == {"", "paraphrase by script:probe.yaml"}
+    assert [path.name for path in (tmp_path / "workspace/bench").glob("*paraphrase*.svg")] == [
+        "set-dev-paraphrase-by-script-probe.yaml.svg"
+    ]
 
 
 def test_a_variation_that_there_is_not_is_an_error(tmp_path: Path) -> None:
