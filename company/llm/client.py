@@ -23,6 +23,7 @@ from company.credentials import secrets_of
 from company.endpoints import Rung
 from company.errors import DeadlineExceeded, EndpointError, ReplyError
 from company.llm.endpoint import Endpoint
+from company.llm.joining import is_circling
 from company.llm.rungs import RUNGS, UNSEEN, Arguments, Form, holds
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ RETRY_AFTER_CAP = 60.0
 _BACKOFF_SECONDS = 1.0
 _BACKOFF_CAP = 30.0
 _CHARS_PER_TOKEN = 4
+_LOOKED = 64
+"""Pieces of a reply after which it is looked at whether it goes round in circles."""
 _AFTER_SECONDS = 10.0
 """How long the token counts may come after a reply's end."""
 
@@ -250,7 +253,7 @@ class ChatModel:
             if rung != "tool" or holds(reply.text, request.schema):
                 ladder.worked(rung)
         else:
-            what = "holds no reply to its schema" if rung == "schema" else "does not see to it that the tool is called"
+            what = "holds no reply to its schema" if rung != "tool" else "does not see to it that the tool is called"
             ladder.down(rung, f"{self.name}: the endpoint {what}", self._notice)
 
     def _tell_pause(self, seconds: float) -> None:
@@ -273,6 +276,9 @@ class ChatModel:
                         given += [more] if more else []
                         if on_tokens:
                             on_tokens(len(pieces) + len(given), piece + more)
+                        if not (len(pieces) + len(given)) % _LOOKED and is_circling("".join(given or pieces)):
+                            finish = "length"  # it would go on so until it is cut
+                            break
                     if ended := chunk.response_metadata.get("finish_reason"):
                         finish = "length" if "length" in (finish, ended) else ended
                         after.reschedule(clock() + _AFTER_SECONDS)

@@ -57,7 +57,7 @@ class Cuts:
             reason = (
                 "Your reply said the same again and again until it was cut. Answer again: each thing once, and stop."
             )
-            raise ReplyError(f"{fact}, going round in circles", raw=once, reason=reason)
+            raise ReplyError("the reply was cut, going round in circles", raw=once, reason=reason)
         try:
             if ask.needs_all and files.keys() & set(ask.expects):
                 return await self._others(ask, files, request)

@@ -23,6 +23,8 @@ _DATA = frozenset({"json", "toml"})
 _TURNS = 3
 """Equal pieces in a row, at the end of a text, that are a circle; of short pieces as many as make `_ROUND` lines."""
 _ROUND = 9
+_CIRCLING = 2000
+"""Characters of the same again, some 600 tokens: more than a table of equal lines in a program of this size has."""
 _LONG_LINE = 400
 """Characters of a line that is looked at for a circle in itself."""
 _SURE = 3
@@ -111,6 +113,11 @@ def without_circle(text: str) -> str:
         if turns >= _TURNS and turns * period >= _ROUND:
             return "\n".join(lines[: kept[len(kept) - period * (turns - 1)][0]])
     return ""
+
+
+def is_circling(text: str) -> bool:
+    """Whether a reply that is being written has said the same for so long that nothing else is to be expected of it."""
+    return len(text) >= _CIRCLING and (once := without_circle(text)) != "" and len(text) - len(once) >= _CIRCLING
 
 
 def joins(cut: Cut, text: str) -> Iterator[Cut]:

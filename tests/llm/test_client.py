@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -398,7 +399,7 @@ def test_body_is_bounded(fault: fs.Behaviour) -> None:
     "fault",
     [
         pytest.param(fs.huge, id="one-line"),
-        pytest.param(fs.drip(fs.event(fs.piece("again " * 2000)), 0.001), id="events"),
+        pytest.param(fs.drip(fs.event(fs.piece(" ".join(map(str, range(3000))))), 0.001), id="events"),
         pytest.param(fs.drip(b": " + b"c" * 60_000 + b"\n\n", 0.001), id="comments"),
         pytest.param(fs.drip(b"data: " + b" " * 60_000 + b"\n\n", 0.001), id="blank-events"),
     ],
@@ -640,3 +641,32 @@ def test_check_of_a_broken_endpoint() -> None:
     assert not report.ok
     assert [(f.name, f.ok) for f in report.findings] == [("reply", False)]
     assert "OPENAI_API_KEY" in report.findings[0].detail
+
+
+def test_a_reply_that_goes_round_in_circles_is_not_read_to_its_end() -> None:
+    sent = []
+
+    async def circling(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        writer.write(fs.head() + fs.event(fs.piece("### PATH\n")))
+        with suppress(ConnectionError):
+            for number in range(100_000):
+                sent.append(number)
+                writer.write(fs.event(fs.piece("words.py\n")))
+                await writer.drain()
+                await asyncio.sleep(0)
+
+    outcome = play(circling, deadline_seconds=60.0)
+    reply = outcome.reply
+    assert reply, outcome.error
+    assert outcome.tries == 1
+    assert reply.finish_reason == "length"
+    assert reply.estimated
+    assert 2000 < len(reply.text) < 6000
+    assert len(sent) < 100_000, "nobody reads on, so it is not written on"
+
+
+def test_equal_lines_that_come_to_an_end_are_read_whole() -> None:
+    text = "TABLE = [\n" + "    (0, 0, 0),\n" * 120 + "]\n"
+    reply = play(fs.says(text), deadline_seconds=60.0).reply
+    assert reply
+    assert reply.text == text
