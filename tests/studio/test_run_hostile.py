@@ -56,7 +56,12 @@ def test_hostile_artifacts_are_text(page: object, hostile: tuple[str, Path]) -> 
         for each in page.locator("main details").all():
             each.evaluate("each => { each.open = true; }")
         assert page.evaluate("window.evil") is None
-        assert page.locator("main script, main img, main style, #panel svg:not(.diagram), .diagram :not(defs, marker, path, rect, text), main [onload], main [onerror]").count() == 0
+        assert (
+            page.locator(
+                "main script, main img, main style, #panel svg:not(.diagram), .diagram :not(defs, marker, path, rect, text), main [onload], main [onerror]"
+            ).count()
+            == 0
+        )
         links = page.eval_on_selector_all("main a", "all => all.map(each => String(each.getAttribute('href')))")
         assert not [link for link in links if not link.startswith(("runs/", "new?like=", "compare?a="))]
         text = page.inner_text("main")
