@@ -163,8 +163,8 @@ def test_an_edit_that_cannot_be_read_is_an_error(
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
-        (".company/run.json", "give another text for it, or leave it as it is"),
-        (".company/artifacts/verify.test.json", "give another text for it, or leave it as it is"),
+        (".company/run.json", "edit the requirement or the procedure instead"),
+        (".company/artifacts/verify.test.json", "edit what it is about instead"),
         (".company/requirement.md", ""),
     ],
 )
