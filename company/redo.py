@@ -233,6 +233,7 @@ def _changed(
         for path, new in plain.items()
         if not (new and path in left and left[path].sha == new.sha)
     }
+    tracked = branches.tree(repository, "HEAD") if given else {}
     for path, content in given.items():
         if path in work.entries:
             raise UsageError(
@@ -242,6 +243,12 @@ def _changed(
             )
         if (at_path := now.get(path)) and at_path.mode not in REGULAR:
             raise UsageError(f"it is {KINDS[at_path.mode]}, and no text can be given for it", place=path)
+        standing = repository.tree.read(path) if path not in tracked else None
+        if (standing and standing[0] != content) or (path not in tracked and repository.tree.target(path) is not None):
+            raise UsageError(
+                "something that git does not track lies there, and would be written over", place=path,
+                hint="move it away, or leave this file out",
+            )  # fmt: skip
         files.pop(path, None)
         before = left.get(path)
         if not (before and before.mode in REGULAR and branches.contents(repository, {path: before})[path] == content):

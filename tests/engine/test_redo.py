@@ -132,6 +132,17 @@ def test_a_file_that_is_given_counts_as_an_edit_and_the_working_tree_stays(tmp_p
     )
 
 
+def test_a_file_that_is_given_writes_over_nothing_that_git_does_not_track(tmp_path: Path, first: Outcome) -> None:
+    mine = first.repo / "notes.txt"
+    mine.write_text("precious\n")
+    with pytest.raises(UsageError, match="git does not track lies there"):
+        redo(tmp_path, first.run, edits={"notes.txt": b"given\n"})
+    assert mine.read_text() == "precious\n"
+    assert git(first.repo, "branch", "--list").split() == ["*", "main"]
+    assert redo(tmp_path, first.run, [], edits={"notes.txt": b"precious\n"}).accepted
+    assert mine.read_text() == "precious\n"
+
+
 def test_a_file_that_is_given_and_changed_is_refused(tmp_path: Path, first: Outcome) -> None:
     (first.repo / "shout.py").write_text("changed = 1\n")
     with pytest.raises(UsageError, match="was changed in the working tree too"):
