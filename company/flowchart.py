@@ -31,7 +31,10 @@ def picture(text: str) -> str:
         return ""
     nodes, pairs = chart
     order, back = _order(nodes, pairs)
-    parts = {name: boxed(name, "part", [Text(line, "who" if number else "name") for number, line in enumerate(nodes[name])]) for name in order}  # fmt: skip
+    texts = {
+        name: [Text(first, "name"), *(Text(line, "who") for line in rest)] for name, (first, *rest) in nodes.items()
+    }
+    parts = {name: boxed(name, "part", texts[name]) for name in order}
     edges = [Edge(one, other, back=(one, other) in back) for one, other in pairs]
     whole = arranged(parts, edges).moved(PAD, PAD)
     names = ", ".join(lines[0] for lines in nodes.values())
@@ -75,7 +78,7 @@ def parsed(text: str) -> tuple[dict[str, list[str]], list[tuple[str, str]]] | No
 
 def _lines(said: str) -> list[str]:
     """A node's text; ``#34;`` is a letter by its number."""
-    return [re.sub(r"#(\d{1,6});", _letter, line).strip() for line in _BREAK.split(said)] or [""]
+    return [re.sub(r"#(\d{1,6});", _letter, line).strip() for line in _BREAK.split(said)]
 
 
 def _letter(found: re.Match[str]) -> str:

@@ -290,7 +290,8 @@ def _unwrapped(block: Block) -> list[Block]:
     """
     if block.language in PYTHON and (opening := first_fence(block.body)) and opening[2] in PYTHON:
         code = block.body[opening[0] + 1 :]
-        if not parses("\n".join(block.body)) and parses("\n".join(code)) and _DEFINED.search("\n".join(code)):
+        source = "\n".join(code)
+        if not parses("\n".join(block.body)) and parses(source) and _DEFINED.search(source):
             head = split_files(Block(block.language, block.body[: opening[0]], block.path))[0]
             return [Block(opening[2], code, head.path, block.mentioned, block.closed, block.row)]
     if block.language not in MARKDOWN or block.path.endswith((".md", ".markdown")):

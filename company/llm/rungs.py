@@ -28,14 +28,12 @@ class Form(NamedTuple):
 
 def by_schema(request: Request) -> Form:
     """The decoder is held to the schema; the model itself never sees it."""
-    form = {"name": _name(request), "strict": True, "schema": request.schema}
-    return Form(request.messages, {"response_format": {"type": "json_schema", "json_schema": form}})
+    return _held(request, request.schema)
 
 
 def by_shape(request: Request) -> Form:
     """The same without bounds of texts, lists and numbers: strict mode of some services refuses a schema that has any."""
-    form = {"name": _name(request), "strict": True, "schema": _unbounded(request.schema)}
-    return Form(request.messages, {"response_format": {"type": "json_schema", "json_schema": form}})
+    return _held(request, _unbounded(request.schema))
 
 
 def by_tool(request: Request) -> Form:
@@ -110,6 +108,11 @@ def holds(text: str, schema: Mapping[str, Any]) -> bool:
     except ReplyError:
         return False
     return True
+
+
+def _held(request: Request, schema: Any) -> Form:
+    form = {"name": _name(request), "strict": True, "schema": schema}
+    return Form(request.messages, {"response_format": {"type": "json_schema", "json_schema": form}})
 
 
 _BOUNDS = frozenset({

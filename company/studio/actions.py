@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 _OPEN = ("failed", "limited", "interrupted")
 """What can be gone on with."""
-_PATIENCE = 10.0
-"""Seconds for which a button waits for what it began."""
 
 
 def shown(desk: Desk, run: str) -> dict[str, Any]:
@@ -114,7 +112,7 @@ async def act(request: Request) -> Response:
             await asyncio.to_thread(processes.stop, desk, run, at_once=what == "stop_at_once")
             return RedirectResponse(f"{request.scope['root_path']}/{path_to('runs', run)}", 303)
         begun = await asyncio.to_thread(_begin, desk, run, what, form)
-        return onward(request, begun, await processes.settled(begun, _PATIENCE))
+        return onward(request, begun, await processes.settled(begun))
     except CompanyError as error:
         return await _page(request, run, error)
 

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-_PATIENCE = 10.0
-"""Seconds for which a form waits for its run."""
-
 
 def _now(desk: Desk, run: str, path: str) -> str:
     """What the file holds.
@@ -74,7 +71,7 @@ async def make(request: Request) -> Response:
         if text == before:
             raise UsageError("nothing was changed", hint="change the text, or go back")
         begun = await asyncio.to_thread(processes.redo, desk, run, edit=(path, text), headless=form.on("headless"))
-        return onward(request, begun, await processes.settled(begun, _PATIENCE))
+        return onward(request, begun, await processes.settled(begun))
     except CompanyError as error:
         return await _page(request, path, typed, base, error)
 

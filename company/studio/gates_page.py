@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from company.records import RunRecord
     from company.studio.feeds import Feed, Parts
 
-_PATIENCE = 10.0
-"""Seconds for which an answer waits for the run that goes on with it."""
-
 
 @dataclass(frozen=True)
 class Text:
@@ -217,7 +214,7 @@ async def answer(request: Request) -> Response:
         if not answers:
             raise UsageError("nothing was decided", hint="choose where a gate leads")
         begun = await asyncio.to_thread(processes.resume, desk, run, answers=answers)
-        return onward(request, begun, await processes.settled(begun, _PATIENCE))
+        return onward(request, begun, await processes.settled(begun))
     except CompanyError as error:
         return await _page(request, form, error)
 

@@ -37,6 +37,8 @@ _SHOWN = 16_000
 """Bytes of the end of an output that are read."""
 _REMEMBERED = 200
 """Commands of which the studio still knows how they began."""
+_SETTLES = 10.0
+"""Seconds for which a form waits for the run that it began; after that the page that waits is shown."""
 _DOUBLE = 3.0
 """Seconds in which the same command once more is a double click."""
 _ONE = threading.Lock()
@@ -249,13 +251,13 @@ def redo(
     return _begin(desk, "redo", words, (record.run,), edit[1] if edit else "", f"redo {record.run}")
 
 
-async def settled(begun: Begun, seconds: float = 10.0) -> str:
+async def settled(begun: Begun) -> str:
     """The run's id as soon as it is known; empty where it takes longer, as where a model is fetched first.
 
     Raises:
         CompanyError: as `Begun.look`.
     """
-    end = time.monotonic() + seconds
+    end = time.monotonic() + _SETTLES
     while not (run := await asyncio.to_thread(begun.look)) and time.monotonic() < end:  # noqa: ASYNC110
         await asyncio.sleep(0.1)  # its journal tells it, in which nothing wakes us
     return run

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from company.cli_runs import named, where
-from company.events import line as entry
+from company.events import line as journal_line
 from company.handout import gather, written
 from company.html import style
 from company.records import record_of
@@ -226,7 +226,7 @@ def journal(request: Request) -> Response:
     """Everything that was recorded, as it is: one JSON object a line."""
     desk = desk_of(request)
     run = record_of(desk.store, request.path_params["run"]).run
-    text = b"".join(entry(event) + b"\n" for event in desk.store.events(run))
+    text = b"".join(journal_line(event) + b"\n" for event in desk.store.events(run))
     return to_keep(text, "application/x-ndjson", f"{run}.jsonl")
 
 

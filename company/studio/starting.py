@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from company.studio.feeds import Feed, Parts
 
 UNITS = ("calls", "tokens", "minutes", "usd")
-_PATIENCE = 10.0
-"""Seconds for which a form waits for its run; after that the page that waits is shown."""
 _DEFAULT = "waterfall"
 
 
@@ -176,7 +174,7 @@ async def begin(request: Request) -> Response:
     try:
         begun = await asyncio.to_thread(processes.start, desk, _whole(typed))
         begun.typed = typed
-        run = await processes.settled(begun, _PATIENCE)
+        run = await processes.settled(begun)
     except CompanyError as error:
         return await _form(request, typed, error)
     return onward(request, begun, run)

@@ -104,8 +104,8 @@ def test_a_rival_that_does_not_end_is_stopped_and_what_it_left_counts(tmp_path: 
     (home / ".venv/bin/python").symlink_to(Path(sys.executable).resolve())
     (home / "WareHouse").mkdir()
     (home / "run.py").write_text(
-        "import os, time\nos.makedirs('/work/WareHouse/project_1')\n"
-        "open('/work/WareHouse/project_1/a.py', 'w').write('x = 1\\n')\ntime.sleep(60)\n"
+        f"import os, time\nos.makedirs('{run.WORK}/WareHouse/project_1')\n"
+        f"open('{run.WORK}/WareHouse/project_1/a.py', 'w').write('x = 1\\n')\ntime.sleep(60)\n"
     )
     found = run.measure("chatdev", home, "", "http://127.0.0.1:9/v1", "", "small", out, 0.05, None)
     assert (found["ended"], found["exit_status"], found["files"], found["calls"]) == ("timeout", None, 1, 0)
