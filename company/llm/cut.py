@@ -70,7 +70,7 @@ class Cuts:
         missing = tuple(path for path in ask.expects if path not in whole)
         say = (
             f"Your reply was cut. {_listed(whole)} came whole and will be kept: do not give it again. Give now only "
-            f"{_listed(missing)}, whole: for each file the line `### PATH`, as `### {missing[0]}`, and one fenced block."
+            f"{_listed(missing)}, whole: for each file the line `### ` with its path, as `### {missing[0]}`, and one fenced block."
         )
         asked = replace(ask.follow(Message("assistant", _written(whole)), Message("user", say)), expects=missing)
         reply = await self._more(asked, request)
