@@ -1,6 +1,6 @@
 """A Mermaid flowchart → its picture: what a design's document draws, and what models commonly write; the rest stays text.
 
-Only nodes and plain edges are known; a chart with anything else (labels at edges, edges back to their own node, subgraphs, styles)
+Only nodes and plain arrows are known; a chart with anything else (labels at edges, other lines, edges back to their own node, subgraphs, styles)
 has no picture, so that no picture leaves anything out. Where things go: `sop/layout.py`. Who shows it: `html.py`, whose sheet has the rules.
 """
 
@@ -19,7 +19,7 @@ _HEAD = re.compile(r"(?:flowchart|graph)(?:\s+(?:LR|RL|TD|TB|BT))?\s*;?")
 _NODE = re.compile(
     r"([A-Za-z_]\w*)(?:\[\"([^\"\]]*)\"\]|\[([^\"\[\]]*)\]|\(\"([^\"]*)\"\)|\(([^\"()]*)\)|\{([^\"{}]*)\})?"
 )
-_ARROW = re.compile(r"\s*(?:-->|---|-\.->|==>)\s*(?!\|)")
+_ARROW = re.compile(r"\s*-->\s*(?!\|)")
 _BREAK = re.compile(r"<br\s*/?>|\\n")
 _WORDS = frozenset({"end", "subgraph", "class", "classDef", "style", "linkStyle", "click", "direction"})
 

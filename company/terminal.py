@@ -41,10 +41,10 @@ def console_on_stderr() -> Console:
 
 
 def duration(seconds: float) -> str:
-    """``8 s``, ``3 min 05 s``, ``1 h 02 min``."""
+    """``0.3 s``, ``8 s``, ``3 min 05 s``, ``1 h 02 min``."""
     whole = int(seconds)
     if whole < 60:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.1f} s" if 0.05 <= seconds < 0.95 else f"{seconds:.0f} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"

@@ -94,6 +94,7 @@ def test_foreign_text_is_one_clean_line() -> None:
 
 
 def test_durations() -> None:
+    assert [duration(seconds) for seconds in (0, 0.04, 0.3, 0.94, 0.96)] == ["0 s", "0 s", "0.3 s", "0.9 s", "1 s"]
     assert [duration(seconds) for seconds in (8.4, 185, 3725)] == ["8 s", "3 min 05 s", "1 h 02 min"]
 
 

@@ -31,7 +31,7 @@ def test_a_design_is_drawn_with_its_files_parts_and_imports() -> None:
 
 
 def test_nodes_come_after_what_leads_to_them_and_a_cycle_is_drawn() -> None:
-    drawn = picture("graph TD;\n  B[second] --> C(third);\n  A --> B\n  C --> A\n  C-.->D{last?}")
+    drawn = picture("graph TD;\n  B[second] --> C(third);\n  A --> B\n  C --> A\n  C-->D{last?}")
     assert set(texts(drawn)) == {"A", "second", "third", "last?"}
     assert drawn.count('class="line back"') == 1
     assert drawn.count('class="line"') == 3
@@ -44,7 +44,7 @@ def test_nodes_come_after_what_leads_to_them_and_a_cycle_is_drawn() -> None:
     [
         "", "sequenceDiagram\n A->>B: hi", "graph TD\n A -->|yes| B", "graph TD\n A -- yes --> B", "graph TD\n subgraph one\n A --> B\n end",
         "graph TD\n A --> B:::hot", "graph TD\n A[one --> B", "graph TD\n style A fill:#f00", "graph TD\n A & B --> C", "graph TD",
-        "graph TD\n A --> A", "graph TD\n A" + " --> A --> B" * 2000,
+        "graph TD\n A --> A", "graph TD\n A --- B", "graph TD\n A -.-> B", "graph TD\n A ==> B", "graph TD\n A" + " --> A --> B" * 2000,
         "graph TD\n click A href \"javascript:alert(1)\"", "flowchart XY\n A --> B",
         "graph TD\n" + "\n".join(f" n{n} --> n{n + 1}" for n in range(40)),
     ],
