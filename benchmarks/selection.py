@@ -1,9 +1,10 @@
 """How a program is best chosen of several: strategies tried on recorded candidates, with no model, on the `dev` half alone.
 
-    python benchmarks/selection.py --set humaneval --data DIR [--checks FILE] [--order SEEDS] FILE …
+    python benchmarks/selection.py --set humaneval --data DIR [--checks FILE] [--sop NAME] [--orders N] FILE …
 
-A line of FILE: ``task``, ``sample`` (0 is the first), ``files`` ([[path, text], …]), as `cascade.py replies` writes them. A line of `--checks`: ``task``,
-``checks`` (as the artifact Checks has them), what QA answered. What the hidden judge says of each program, and what each does with the
+A line of FILE: ``task``, ``sample`` (0 is the first), ``files`` ([[path, text], …]), as `cascade.py replies` writes them; or a row of `company bench`, whose run
+is looked into: every program that a role wrote is a candidate, and QA's checks are its checks. A line of `--checks`: ``task``, ``checks`` (as the artifact
+Checks has them), what QA answered. A procedure that stops drawing early leaves pools that say nothing of later draws. What the hidden judge says of each program, and what each does with the
 inputs, is kept beside the first FILE. Strategies are the product's own rules (`company/selection.py`).
 """
 
@@ -26,14 +27,16 @@ from company.bench.datasets import load
 from company.bench.judging import judge
 from company.bench.statistics import wilson
 from company.bench.tasks import Task, chosen
-from company.cache import digest
+from company.cache import Objects, digest
 from company.llm.qa import examples_in
 from company.sandbox import Sandbox, choose
-from company.sandbox.behaviour import Seen
+from company.sandbox.behaviour import Probe, Seen
 from company.selection import Examined, examine, selected
+from company.state import unpack
+from company.store import Folder
 
 Program = list[SourceFile]
-FORMAT = 1
+FORMAT = 2
 """Of what is kept: raised when programs are examined in another way."""
 
 
@@ -138,6 +141,36 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             continue
 
 
+def of_run(row: dict[str, Any]) -> tuple[list[dict[str, Any]], Checks | None]:
+    """The candidates in a run of `company bench`, in the order in which they were written, and QA's checks."""
+    home = Path(row["workspace"]) / ".company"
+    objects, checks = Objects(Folder(home)), None
+    lines: list[dict[str, Any]] = []
+    for event in read_lines(home / "runs" / row["run"] / "events.jsonl"):
+        for ref in event["values"].values() if event["event"] == "step_finished" else ():
+            value = unpack(objects, ref)
+            if isinstance(value, Checks):
+                checks = value
+            elif isinstance(value, list) and value and all(isinstance(file, SourceFile) for file in value):
+                files = [[file.path, file.content] for file in value]
+                lines.append({"task": row["task"], "sample": len(lines), "files": files})
+    return lines, checks
+
+
+def read_rows(file: Path, sop: str) -> tuple[list[dict[str, Any]], dict[str, Checks]]:
+    """The candidates of a file, and QA's checks of the runs that it names."""
+    lines: list[dict[str, Any]] = []
+    guesses: dict[str, Checks] = {}
+    for line in read_lines(file):
+        if "workspace" not in line:
+            lines.append(line)
+        elif line["sop"] == sop and line["split"] == "dev":
+            made, checks = of_run(line)
+            lines += made
+            guesses |= {line["task"]: checks} if checks else {}
+    return lines, guesses
+
+
 async def gather(
     tasks: Sequence[Task], lines: Sequence[dict[str, Any]], guesses: dict[str, Checks], home: Path
 ) -> list[Drawn]:
@@ -164,10 +197,21 @@ async def gather(
             with home.open("a") as file:
                 file.write(json.dumps(line) + "\n")
         seen = [[Seen(*one) for one in each] for each in line["seen"]]
-        found.append(Drawn(task.name, programs, line["right"], Examined([], line["kinds"], seen)))
+        found.append(
+            Drawn(
+                task.name,
+                programs,
+                line["right"],
+                Examined([_probe(*one) for one in line["probes"]], line["kinds"], seen),
+            )
+        )
         sys.stderr.write(f"\r{len(found)} tasks")
     sys.stderr.write("\n")
     return found
+
+
+def _probe(setup: str, expression: str, expected: str | None, commands: list[list[str]], status: int) -> Probe:
+    return Probe(setup, expression, expected, tuple((command, stdin) for command, stdin in commands), status)
 
 
 def _texts(programs: Sequence[Program]) -> list[list[tuple[str, str]]]:
@@ -183,7 +227,14 @@ async def _examined(
             verdicts[mark] = (await judge(sandbox, task, {path: text.encode() for path, text in texts})).passed
     made = await examine(sandbox, programs, [checks], task.requirement, 300.0)
     right = [verdicts[digest(texts)] for texts in _texts(programs)]
-    return {"key": key, "task": task.name, "right": right, "kinds": made.kinds, "seen": made.seen}
+    return {
+        "key": key,
+        "task": task.name,
+        "right": right,
+        "probes": made.probes,
+        "kinds": made.kinds,
+        "seen": made.seen,
+    }
 
 
 # --- telling ----------------------------------------------------------------------------------------
@@ -235,16 +286,19 @@ def main() -> None:
     parser.add_argument("--set", required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--checks", type=Path)
+    parser.add_argument(
+        "--sop", default="adaptive_consistency", help="of rows of `company bench`, whose runs are meant"
+    )
     parser.add_argument("--orders", type=int, default=20)
     parser.add_argument("files", type=Path, nargs="+")
     given = parser.parse_args()
     name, tasks = load(given.set, given.data, lambda text: None)
-    lines = [line for file in given.files for line in read_lines(file)]
-    guesses = (
-        {line["task"]: Checks.model_validate({"checks": line["checks"]}) for line in read_lines(given.checks)}
-        if given.checks
-        else {}
-    )
+    read = [read_rows(file, given.sop) for file in given.files]
+    lines, guesses = [line for some, _ in read for line in some], {k: v for _, some in read for k, v in some.items()}
+    if given.checks:
+        guesses |= {
+            line["task"]: Checks.model_validate({"checks": line["checks"]}) for line in read_lines(given.checks)
+        }
     home = given.files[0].with_name(f"{given.files[0].name}.{name}.examined")
     found = asyncio.run(gather(chosen(tasks, "dev", None), lines, guesses, home))
     if not found:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from modelled import Endpoint, endpoint
+from scripts_of import load as script
 from tiny import ANSWERS, make
 
 from company.bench import rows
@@ -78,6 +79,24 @@ def test_no_line_of_a_judge_reaches_a_model_or_a_role_s_tools(form: str, tmp_pat
     for text in (*prompts, *(path.read_text("utf-8", "replace") for path in kept)):
         assert "xq" not in text
         assert not any(line in text for line in secret)
+
+
+def test_the_lab_of_strategies_reads_what_a_run_drew(tmp_path: Path, model: Endpoint) -> None:
+    measured, _ = bench(tmp_path, "humaneval", model, ("zero_shot", "adaptive_consistency"))
+    asyncio.run(measured.run())
+    lab, file = script("selection"), tmp_path / "RESULTS.jsonl"
+    file.write_text(file.read_text().replace('"split": "test"', '"split": "dev"'))  # the tiny task is of either half
+    lines, guesses = lab.read_rows(file, "adaptive_consistency")
+    assert [line["sample"] for line in lines] == [*range(len(lines))]
+    assert len(lines) >= 3
+    assert {text for line in lines for _, text in line["files"]} == {ANSWERS["humaneval"][1]}
+    assert [each.calls for each in guesses["Tiny/0"].checks]
+    assert len(lab.read_rows(file, "zero_shot")[0]) == 1
+    task = load("humaneval", make(tmp_path, "humaneval")[1], lambda text: None)[1][0]
+    for _ in range(2):  # made, and read again
+        (drawn,) = asyncio.run(lab.gather([task], lines, guesses, tmp_path / "examined"))
+        assert drawn.right == [True] * len(lines)
+        assert drawn.choice()[0].agreeing == len(lines)
 
 
 def test_a_row_says_what_the_run_came_to_and_a_second_call_pays_nothing(tmp_path: Path, model: Endpoint) -> None:
