@@ -77,18 +77,15 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
         else:
             values = await _with_retries(site, state, context, scope, child, ident, files)
     except StepFailed as error:
-        if not (around and around.is_cascade and step is around.body[0]):
+        if not (onward := _without(site, state, error)):
             raise
-        best = state["values"].get(f"{around.path}@best/{step.path}")
-        if state["rounds"][around.path] == around.max and best is None:
-            raise  # nothing is left to go on with; a resumed run asks the last model anew
-        context.journal.emit("notice", text=f"{step.path}: {error.message}; the next model is asked")
+        context.journal.emit("notice", text=f"{step.path}: {error.message}; {onward}")
         values = {step.path: None}
     made = context.made.pop(ident, None)
     if edit:
         values = {**values, **edit.values}
         await commit_again(context, f"{ident}@edit", edit.made, {})
-    elif made_of and not kept and not context.dry:
+    elif made_of and not kept and not context.dry and values[step.path] is not None:
         model, _ = context.tokens.get(ident, ("", 0))
         tokens, cost = context.worth.get(ident, (0, 0.0))
         entry = {
@@ -106,6 +103,18 @@ async def perform(site: Site, state: RunState, context: RunContext, child: Child
         saved = {"kept_from": kept["run"], "saved_tokens": kept["tokens"], "saved_usd": kept.get("usd")}
     context.journal.emit("step_finished", **where, id=ident, values=values, seconds=seconds, **saved)
     return {"values": values}
+
+
+def _without(site: Site, state: RunState, error: StepFailed) -> str:
+    """How the rounds around a step that gave nothing go on; empty where it ends the run."""
+    step, around = site.step, site.blocks[-1].owner
+    if around and around.is_cascade and step is around.body[0]:
+        best = state["values"].get(f"{around.path}@best/{step.path}")
+        is_last = state["rounds"][around.path] == around.max and best is None
+        return "" if is_last else "the next model is asked"  # a resumed run asks the last one anew
+    if around and around.kind == "loop" and step.kind == "role" and step.when and not isinstance(error, Refused):
+        return "this round goes on without it"
+    return ""
 
 
 async def _files_seen(step: Step, context: RunContext, scope: Scope) -> dict[str, bytes]:

@@ -243,6 +243,36 @@ def test_programs_are_drawn_until_they_agree(
     assert ('+ "!"' in (outcome.repo / "shout.py").read_text()) == accepted
 
 
+def test_a_draft_that_never_came_is_a_round_without_one(tmp_path: Path) -> None:
+    script = [
+        {"step": "tests", "reply": CHECKS},
+        {"step": "first", "reply": f"### shout.py\n{RIGHT}"},
+        *[{"step": "vote.draft", "round": 2, "reply": "I am sorry."}] * 3,
+        *[{"step": "vote.draft", "round": number, "reply": f"### shout.py\n{RIGHT}"} for number in (3, 4)],
+    ]
+    outcome = start(tmp_path, "adaptive_consistency", script, requirement=REQUIREMENT)
+    assert (outcome.accepted, outcome.calls) == (True, len(script))
+    told = [event["text"] for event in events(tmp_path) if event["event"] == "notice"]
+    assert (
+        "vote.draft: no usable reply after 3 tries: the reply is no code: there is no code in it; this round goes on without it"
+        in told
+    )
+    assert [text.partition(" on ")[0] for text in told if "candidates" in text][-1].endswith("3 of 3 candidates agree")
+    finished = {event["id"]: event["values"] for event in events(tmp_path) if event["event"] == "step_finished"}
+    assert finished["vote.draft#2"] == {"vote.draft": None}
+
+
+def test_mending_that_never_came_leaves_the_program_and_the_next_round_tries_again(tmp_path: Path) -> None:
+    script = [
+        {"step": "tests", "reply": CHECKS},
+        {"step": "code", "reply": f"### shout.py\n{WRONG}"},
+        *[{"step": "verify.fix", "round": 2, "reply": "I am sorry."}] * 3,
+        {"step": "verify.fix", "round": 3, "reply": RIGHT},
+    ]
+    outcome = start(tmp_path, "test_first", script, requirement=REQUIREMENT)
+    assert (outcome.accepted, outcome.calls) == (True, len(script))
+
+
 def test_a_function_that_the_requirement_shows_and_the_code_lacks_is_asked_for_by_itself(tmp_path: Path) -> None:
     script = [
         {"step": "tests", "reply": CHECKS},
