@@ -36,6 +36,8 @@ from company.state import unpack
 from company.store import Folder
 
 Program = list[SourceFile]
+SHARE = 0.85
+"""Of the candidates, more must do the same in `sops/adaptive_consistency.yaml`."""
 FORMAT = 2
 """Of what is kept: raised when programs are examined in another way."""
 
@@ -96,23 +98,23 @@ def agreed(drawn: Drawn) -> Chosen:
     return Chosen(drawn.choice()[1], len(drawn.programs))
 
 
-def until(agreeing: int) -> Callable[[Drawn], Chosen]:
-    """Drawn until so many agree and are the most, as `sops/adaptive_consistency.yaml` does."""
+def until(agreeing: int, share: float = 0.5) -> Callable[[Drawn], Chosen]:
+    """Drawn until so many agree and are more than a share; `sops/adaptive_consistency.yaml` has 3 and 0.85."""
 
     def adaptive(drawn: Drawn) -> Chosen:
         right = False
         for count in range(1, len(drawn.programs) + 1):
             made, right = drawn.first(count).choice()
-            if is_enough(made, agreeing):
+            if is_enough(made, agreeing, share):
                 return Chosen(right, count)
         return Chosen(right, len(drawn.programs))
 
     return adaptive
 
 
-def is_enough(made: Selection, agreeing: int) -> bool:
+def is_enough(made: Selection, agreeing: int, share: float = 0.5) -> bool:
     """Whether a selection would be accepted."""
-    return made.holds and made.agreeing >= agreeing and made.share > 0.5
+    return made.holds and made.agreeing >= agreeing and made.share > share
 
 
 def oracle(drawn: Drawn) -> Chosen:
@@ -125,6 +127,7 @@ STRATEGIES: dict[str, Callable[[Drawn], Chosen]] = {
     "first whose examples hold": holding,
     "selected of all": agreed,
     **{f"until {count} agree": until(count) for count in (2, 3, 4, 5)},
+    "until 3 and 85% agree": until(3, SHARE),
     "oracle": oracle,
 }
 
@@ -266,13 +269,15 @@ def table(found: Sequence[Drawn], orders: int) -> Iterator[str]:
         if has:
             held = [drawn.right[0] for drawn in some if drawn.holds(0)]
             yield _row("the first candidate's examples hold", len(some), held)
+        picked = [drawn.choice() for drawn in some]
         for count in range(1, 7):
-            picked = [drawn.choice() for drawn in some]
             yield _row(
                 f"{about}: {count} agree, more than half",
                 len(some),
                 [right for made, right in picked if is_enough(made, count)],
             )
+        accepted = [right for made, right in picked if is_enough(made, 3, SHARE)]
+        yield _row(f"{about}: 3 agree, more than {SHARE:.0%}", len(some), accepted)
 
 
 def _row(name: str, tasks: int, accepted: Sequence[bool]) -> str:

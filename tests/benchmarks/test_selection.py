@@ -36,6 +36,7 @@ def test_strategies_on_what_was_recorded(tmp_path: Path) -> None:
         "until 3 agree": (True, 5),
         "until 4 agree": (True, 5),
         "until 5 agree": (True, 5),
+        "until 3 and 85% agree": (True, 5),
         "oracle": (True, 5),
     }
     text = "\n".join(lab.table([drawn], 2))
