@@ -149,8 +149,10 @@ def of_run(row: dict[str, Any]) -> tuple[list[dict[str, Any]], Checks | None]:
     home = Path(row["workspace"]) / ".company"
     objects, checks = Objects(Folder(home)), None
     lines: list[dict[str, Any]] = []
-    for event in read_lines(home / "runs" / row["run"] / "events.jsonl"):
-        for ref in event["values"].values() if event["event"] == "step_finished" else ():
+    events = list(read_lines(home / "runs" / row["run"] / "events.jsonl"))
+    roles = {event["id"] for event in events if event["event"] == "step_started" and event["kind"] == "role"}
+    for event in events:
+        for ref in event["values"].values() if event["event"] == "step_finished" and event["id"] in roles else ():
             value = unpack(objects, ref)
             if isinstance(value, Checks):
                 checks = value
