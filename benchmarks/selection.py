@@ -127,7 +127,7 @@ STRATEGIES: dict[str, Callable[[Drawn], Chosen]] = {
     "first whose examples hold": holding,
     "selected of all": agreed,
     **{f"until {count} agree": until(count) for count in (2, 3, 4, 5)},
-    "until 3 and 85% agree": until(3, SHARE),
+    f"until 3 and {SHARE:.0%} agree": until(3, SHARE),
     "oracle": oracle,
 }
 

@@ -334,7 +334,7 @@ def test_the_list_says_what_room_each_run_takes(folder: Path, capsys: pytest.Cap
         r"also kept: prompts \d+ kB, replies \d+ kB, objects \d+ kB, steps \d+ kB, state database \d+ kB\n", shown.err
     )
     runs(workspace=folder / "ws")
-    assert re.search(r"delivered +\d+ kB +out .* [\d.]+ s +A module", capsys.readouterr().out)
+    assert re.search(r"delivered +\d+ kB +out .* (0\.)?\d s +A module", capsys.readouterr().out)
 
 
 def test_nothing_is_deleted_without_a_yes_nor_by_any_other_command(
