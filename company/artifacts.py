@@ -7,9 +7,9 @@ How a reply becomes one of these: `llm/structured.py`. How one becomes files of 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 ShortText = Annotated[str, Field(min_length=1, max_length=160)]
 LongText = Annotated[str, Field(min_length=1, max_length=500)]
@@ -33,6 +33,13 @@ class Artifact(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     is_code: ClassVar[bool] = False
     """Whether a model is asked for fenced blocks instead of JSON."""
+
+    def fitted(self, **fields: Any) -> Self | None:
+        """With other values in some fields; None where they break the bounds, for it could not be read back from where it is kept."""
+        try:
+            return type(self).model_validate({**dict(self), **fields})
+        except ValidationError:
+            return None
 
 
 class Requirement(Artifact):

@@ -15,6 +15,7 @@ from zlib import crc32
 
 from company.artifacts import FileSpec, Part, Patch, SourceFile, TestRun, flat
 from company.commits import commit
+from company.errors import StepFailed
 from company.ingredients import again, asked_of
 from company.keys import holds_together
 from company.llm.client import Message, StepLabel
@@ -45,8 +46,7 @@ async def work(site: Site, state: RunState, context: RunContext, scope: Scope, s
     step = site.step
     role, _ = who_works(step, scope)
     if step.sample > 1:
-        answers = [_answer(site, state, context, scope, salt, number) for number in range(step.sample)]
-        result: Any = await together(answers)
+        result: Any = await _samples(site, state, context, scope, salt)
     else:
         result = await _answer(site, state, context, scope, salt, 0)
     values: dict[str, str | None] = {step.path: pack(context.objects, result)}
@@ -58,6 +58,25 @@ async def work(site: Site, state: RunState, context: RunContext, scope: Scope, s
     if not step.cascade:  # its loop commits the answer that is taken
         await commit(site, state, context, changed, role)
     return values
+
+
+async def _samples(site: Site, state: RunState, context: RunContext, scope: Scope, salt: int) -> list[Any]:
+    """The answers of a step that samples: those that came of it, where one or more did."""
+
+    async def one(number: int) -> tuple[Any, StepFailed | None]:
+        try:
+            return await _answer(site, state, context, scope, salt, number), None
+        except StepFailed as error:
+            return None, error
+
+    step = site.step
+    answers = await together([one(number) for number in range(step.sample)])
+    faults = [fault for _, fault in answers if fault]
+    if len(faults) == len(answers):
+        raise faults[0]
+    for fault in faults:
+        context.journal.emit("notice", text=f"{step.path}: {fault.message}; it goes on with the other samples")
+    return [value for value, fault in answers if not fault]
 
 
 async def _answer(site: Site, state: RunState, context: RunContext, scope: Scope, salt: int, sample: int) -> Any:

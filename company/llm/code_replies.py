@@ -30,6 +30,8 @@ _HOLDS_FENCES = frozenset({"md", "markdown", "rst", "txt"})
 _DEFINITION = re.compile(r"^(?:async def|def|class) (\w+)", re.MULTILINE)
 _DEFINES = 10
 """Variables that a function or class weighs as much as."""
+_PLACEHOLDER = "/path/to/"
+"""What models write where they are to name a file and have no name."""
 _MAY_BE_EMPTY = ("__init__.py", "py.typed", ".gitkeep")
 _NO_FILES = frozenset(
     [
@@ -196,7 +198,7 @@ def _may_be_file(part: Block) -> bool:
 
 def _settle(path: str, expected: Sequence[str]) -> str:
     """A path as models write it, in normal form, and the expected one where it is meant."""
-    plain = path.replace("\\", "/").removeprefix("./")
+    plain = path.replace("\\", "/").removeprefix("./").removeprefix(_PLACEHOLDER)
     if plain in expected:
         return plain
     alike = [one for one in expected if one.endswith("/" + plain) or plain.endswith("/" + one)]

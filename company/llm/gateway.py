@@ -67,6 +67,11 @@ class Ask:
         """The same conversation, gone on with."""
         return replace(self, messages=(*self.messages, *messages))
 
+    def with_more(self, text: str) -> Ask:
+        """The same question with a paragraph more at its end."""
+        last = self.messages[-1]
+        return replace(self, messages=(*self.messages[:-1], last._replace(content=f"{last.content}\n\n{text}")))
+
     def under(self, schema: dict[str, Any], name: str) -> Ask:
         """The same question, its answer held to a schema."""
         return replace(self, schema=schema, schema_name=name)
@@ -165,7 +170,7 @@ class Gateway:
             ReplyError: no reply was usable; the last fault.
         """
         warmth = self._temperature if ask.temperature is None else ask.temperature
-        attempt_ask = ask
+        attempt_ask, before = ask, ""
         cuts = Cuts(self._again)
         for tries in range(REPAIRS + 1):
             attempt = next(attempts)
@@ -183,8 +188,11 @@ class Gateway:
                 fault = error
                 self._emit("reply_rejected", ask, label, key=key, reason=error.message)
                 said = error.raw if len(error.raw) <= _SHOWN else error.raw[:_SHOWN] + "\n…"
-                repair = [Message("user", error.reason)]
-                attempt_ask = ask.follow(*([Message("assistant", said)] if said.strip() else []), *repair)
+                if said.strip() and said != before:
+                    attempt_ask = ask.follow(Message("assistant", said), Message("user", error.reason))
+                else:  # nothing to show, or it repeats what it is shown: asked anew, warmer
+                    attempt_ask = ask.with_more(error.reason)
+                before = said
             else:
                 self._emit("reply_accepted", ask, label, key=key)
                 return answer

@@ -172,7 +172,7 @@ def _as_checks(answer: _Answer, requirement: str) -> list[Check]:
     usages = usages_in(requirement)
     calls = list(as_session(answer.calls))
     session = [
-        command.model_copy(update={"stdout": stated_output(command.command, command.stdout, usages) or command.stdout})
+        command.fitted(stdout=stated_output(command.command, command.stdout, usages) or command.stdout) or command
         for command in answer.commands
     ]
     return [*calls, *([Check(title="a session", quote="", calls=[], commands=session)] if session else [])]

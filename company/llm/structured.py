@@ -285,12 +285,9 @@ def _as_written(answer: _PartAnswer, signatures: Mapping[str, str], requirement:
         raise ReplyError(f"`{answer.signature}` is no signature: {error.msg}", raw=text, reason=reason) from error
     part = Part(signature=signature, purpose=answer.purpose, quote="")
     given = signatures.get(part.name, "")
-    if (
-        given
-        and part.is_function
-        and parameters_of(part) != parameters_of(part.model_copy(update={"signature": given}))
-    ):
-        part = part.model_copy(update={"signature": given})
+    written = part.fitted(signature=given) if given and part.is_function else None
+    if written and parameters_of(part) != parameters_of(written):
+        part = written
     return part.model_copy(update={"quote": words_about(part.name, requirement)[:600]})
 
 

@@ -192,6 +192,31 @@ def test_samples_may_be_gone_through(talk: Path) -> None:
     assert (outcome.status, outcome.reason) == ("delivered", "")
 
 
+@pytest.mark.parametrize(("replies", "left"), [([MAIN, *["no"] * 6], 1), (["no"] * 9, 0)])
+def test_samples_that_never_came_are_left_out_unless_none_did(talk: Path, replies: list[Any], left: int) -> None:
+    (talk / "prompts/shared/count.md.j2").write_text("{{ drafts | length }}\n")
+    text = steps(
+        "drafts: {role: writer, prompt: say, in: {about: requirement}, out: [SourceFile], sample: 3}",
+        "many: {role: writer, prompt: count, in: drafts, out: str}",
+        "main: {role: writer, prompt: say, in: {about: many}, out: [SourceFile]}",
+    )
+    script = [*({"step": "drafts", "reply": reply} for reply in replies)]
+    outcome = start(
+        talk, text, [*script, {"step": "many", "reply": "x"}, {"step": "main", "reply": MAIN}], user_dir=talk
+    )
+    told = [event["text"] for event in events(talk) if event["event"] == "notice"]
+    lost = [line for line in told if line.endswith("it goes on with the other samples")]
+    if left:
+        assert (outcome.status, outcome.reason, len(lost)) == ("delivered", "", 3 - left)
+        finished = next(
+            event for event in events(talk) if event["event"] == "step_finished" and event["id"] == "drafts#1"
+        )
+        assert finished["values"]["drafts"]
+    else:
+        assert (outcome.status, lost) == ("failed", [])
+        assert "step drafts#1: no usable reply after 3 tries" in outcome.reason
+
+
 def test_what_a_person_writes_must_have_the_type_of_the_step(talk: Path) -> None:
     text = steps(
         "pick: {role: checker, prompt: say, in: {about: requirement}, out: 'one_of(writer, checker)'}",

@@ -18,7 +18,7 @@ from company.endpoints import Rung
 from company.errors import LimitReached, ReplyError, StepFailed, UsageError
 from company.events import Journal, read
 from company.llm.budget import Budget
-from company.llm.client import ChatModel, Message, Model, StepLabel
+from company.llm.client import ChatModel, Message, Model, Reply, Request, StepLabel
 from company.llm.endpoint import Endpoint
 from company.llm.gateway import Ask, Gateway
 from company.llm.replies import parse_list, schema_for
@@ -177,6 +177,34 @@ def test_a_script_with_three_bad_replies_says_what_was_bad(tmp_path: Path) -> No
     assert isinstance(error, StepFailed)
     assert error.message == "no usable reply after 3 tries: the reply is no Plan: there is no JSON in it"
     assert any("asked field by field" in event.get("text", "") for event in events)
+
+
+def test_who_repeats_a_refused_reply_is_asked_anew_without_it(tmp_path: Path) -> None:
+    talks: list[tuple[Message, ...]] = []
+    replies = script("same", "same", "other")
+
+    class Heard:
+        name, identity, context = replies.name, replies.identity, replies.context
+
+        async def complete(self, request: Request, on_tokens: Any = None) -> Reply:
+            talks.append(request.messages)
+            return await replies.complete(request, on_tokens)
+
+        async def close(self) -> None: ...
+
+    def read(text: str) -> str:
+        if text != "other":
+            raise ReplyError("not that", raw=text, reason="Not that.")
+        return text
+
+    answer, _ = asked(tmp_path, Heard(), use=lambda gateway: gateway.ask(ASK, read))
+    assert answer == "other"
+    first, second, third = talks
+    assert [(each.role, each.content) for each in second[len(first) :]] == [
+        ("assistant", "same"),
+        ("user", "Not that."),
+    ]
+    assert [(each.role, each.content) for each in third] == [("user", f"{WHOLE}\n\nNot that.")]
 
 
 def test_a_script_that_ends_among_the_fields_names_the_call(tmp_path: Path) -> None:

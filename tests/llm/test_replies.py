@@ -337,6 +337,16 @@ def test_expected_file_in_a_package_is_known_by_its_name() -> None:
     assert files(f"### cli.py\n```python\n{A}```", "one/cli.py", "two/cli.py") == {"cli.py": A}
 
 
+def test_a_placeholder_for_a_folder_is_none() -> None:
+    assert files(f"### /path/to/area.py\n```python\n{A}```", "shapes.py") == {
+        "shapes.py": A
+    }  # the only one that is meant
+    assert files(f"### /path/to/area.py\n```python\n{A}```", "shapes.py", "cli.py") == {"area.py": A}
+    with pytest.raises(ReplyError) as caught:
+        files(f"### /home/area.py\n```python\n{A}```", "shapes.py")
+    assert caught.value.message == "the reply is no code: the path `/home/area.py` leads out"
+
+
 DOCSTRING = '''\
 def f():
     """Example.

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from company.artifacts import Call, Check, Checks, Command, Design, FileSpec, Part
+from company.artifacts import Call, Check, Checks, Command, Design, FileSpec, Part, to_json
 from company.examples import calls_in, commands_in, is_program, placeholders_in, started_file, stated_output, usages_in
 from company.llm.qa import as_session
 from company.testgen import from_checks, from_design, parameters_of, usable_checks
@@ -244,6 +244,16 @@ def test_a_module_is_started_through_its_main() -> None:
 
 def check(**more: object) -> Check:
     return Check.model_validate({"title": "T", "quote": "", "calls": [], "commands": [], **more})
+
+
+def test_a_text_that_is_too_long_with_its_quotes_leaves_its_check_out() -> None:
+    call = Call(imports="from a import b", expression="b(1)", expected="it's " * 60)
+    kept, reasons = usable_checks(Checks(checks=[check(calls=[call])]), {"a.py"})
+    assert (kept, reasons) == ([], ["T: what `b(1)` must give is no Python value, and too long for a text"])
+    longest = call.model_copy(update={"expected": "x" * 298})
+    kept, _ = usable_checks(Checks(checks=[check(calls=[longest])]), {"a.py"})
+    assert [Check.model_validate(to_json(one)) for one in kept] == kept  # it can be read from where it is kept
+    assert kept[0].calls[0].expected == repr("x" * 298)
 
 
 def test_made_tests_are_python_and_know_which_decide() -> None:
