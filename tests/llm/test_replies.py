@@ -343,7 +343,7 @@ def test_a_placeholder_for_a_folder_is_none() -> None:
     }  # the only one that is meant
     assert files(f"### /path/to/area.py\n```python\n{A}```", "shapes.py", "cli.py") == {"area.py": A}
     with pytest.raises(ReplyError) as caught:
-        files(f"### /home/area.py\n```python\n{A}```", "shapes.py")
+        files(f"### /home/area.py\n```python\n{A}```", "shapes.py", "cli.py")
     assert caught.value.message == "the reply is no code: the path `/home/area.py` leads out"
 
 
