@@ -179,9 +179,9 @@ def test_a_script_with_three_bad_replies_says_what_was_bad(tmp_path: Path) -> No
     assert any("asked field by field" in event.get("text", "") for event in events)
 
 
-def test_who_repeats_a_refused_reply_is_asked_anew_without_it(tmp_path: Path) -> None:
+def test_after_the_same_fault_twice_it_is_asked_anew_without_the_reply(tmp_path: Path) -> None:
     talks: list[tuple[Message, ...]] = []
-    replies = script("same", "same", "other")
+    replies = script("wrong", "wrong too", "other")
 
     class Heard:
         name, identity, context = replies.name, replies.identity, replies.context
@@ -201,7 +201,7 @@ def test_who_repeats_a_refused_reply_is_asked_anew_without_it(tmp_path: Path) ->
     assert answer == "other"
     first, second, third = talks
     assert [(each.role, each.content) for each in second[len(first) :]] == [
-        ("assistant", "same"),
+        ("assistant", "wrong"),
         ("user", "Not that."),
     ]
     assert [(each.role, each.content) for each in third] == [("user", f"{WHOLE}\n\nNot that.")]
