@@ -74,8 +74,9 @@ async def _samples(site: Site, state: RunState, context: RunContext, scope: Scop
     faults = [fault for _, fault in answers if fault]
     if len(faults) == len(answers):
         raise faults[0]
-    for fault in faults:
-        context.journal.emit("notice", text=f"{step.path}: {fault.message}; it goes on with the other samples")
+    if faults:
+        lost = f"{len(faults)} of {step.sample} samples never came"
+        context.journal.emit("notice", text=f"{step_id(site, state)}: {lost} ({faults[0].message}); it goes on without")
     return [value for value, fault in answers if not fault]
 
 

@@ -198,9 +198,7 @@ def _may_be_file(part: Block) -> bool:
 
 def _settle(path: str, expected: Sequence[str]) -> str:
     """A path as models write it, in normal form, and the expected one where it is meant."""
-    plain = path.replace("\\", "/").removeprefix("./")
-    if plain.startswith(_PLACEHOLDER):
-        plain = plain.rpartition("/")[2]
+    plain = path.replace("\\", "/").removeprefix("./").removeprefix(_PLACEHOLDER)
     if plain in expected:
         return plain
     alike = [one for one in expected if one.endswith("/" + plain) or plain.endswith("/" + one)]

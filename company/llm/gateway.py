@@ -188,11 +188,11 @@ class Gateway:
                 fault = error
                 self._emit("reply_rejected", ask, label, key=key, reason=error.message)
                 said = error.raw if len(error.raw) <= _SHOWN else error.raw[:_SHOWN] + "\n…"
-                if said.strip() and error.message != before:
+                if said.strip() and error.reason != before:
                     attempt_ask = ask.follow(Message("assistant", said), Message("user", error.reason))
                 else:  # nothing to show, or showing it brought the same fault again: asked anew, warmer
-                    attempt_ask = ask.with_more(error.reason)
-                before = error.message
+                    attempt_ask = ask.with_more(f"An earlier answer was refused: {error.reason}")
+                before = error.reason
             else:
                 self._emit("reply_accepted", ask, label, key=key)
                 return answer

@@ -24,6 +24,8 @@ MOST_EXAMPLES = 8
 """Checks that are taken from the requirement's own examples."""
 MOST_CHECKS = 5
 """Checks that QA is asked for."""
+_MOST_CALLS, _MOST_COMMANDS = 8, 12
+"""That are taken, where a server does not hold the model to what it was asked for."""
 Notice = Callable[[str], None]
 
 
@@ -51,8 +53,10 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
     dropped: list[str] = []
 
     def read(text: str) -> list[Check]:
-        asked = _as_checks(parse_document(text, _Answer, "list of calls and commands for Checks"), requirement)
-        kept, dropped[:] = usable_checks(Checks(checks=asked), modules, parts)
+        answer = parse_document(text, _Answer, "list of calls and commands for Checks")
+        kept, dropped[:] = usable_checks(Checks(checks=_as_checks(answer, requirement)), modules, parts)
+        if len(answer.calls) > _MOST_CALLS or len(answer.commands) > _MOST_COMMANDS:
+            dropped.append(f"those after {_MOST_CALLS} calls and {_MOST_COMMANDS} commands")
         if not kept:
             reasons = "\n".join(f"- {reason}" for reason in dropped[:6] or ["there is none"])
             raise ReplyError("no check can be run", raw=text, reason=f"No check can be run:\n{reasons}")
@@ -170,11 +174,13 @@ def _schema(requirement: str, owners: Mapping[str, str]) -> dict[str, Any]:
 
 def _as_checks(answer: _Answer, requirement: str) -> list[Check]:
     usages = usages_in(requirement)
-    calls = list(as_session(answer.calls))
-    session = [
-        command.fitted(stdout=stated_output(command.command, command.stdout, usages) or command.stdout) or command
-        for command in answer.commands
-    ]
+    calls = list(as_session(answer.calls[:_MOST_CALLS]))
+    session: list[Command] = []
+    for command in answer.commands[:_MOST_COMMANDS]:
+        stated = stated_output(command.command, command.stdout, usages)
+        if not (filled := command.fitted(stdout=stated or command.stdout)):
+            break  # what follows it may depend on it
+        session.append(filled)
     return [*calls, *([Check(title="a session", quote="", calls=[], commands=session)] if session else [])]
 
 

@@ -97,7 +97,7 @@ class Step:
     tool_calls: int = 0
     """Most calls of tools."""
     sample: int = 1
-    """Number of answers; with more than 1 the result is their list."""
+    """Number of answers; with more than 1 the result is the list of those that came."""
     command: str | None = None
     used: str = ""
     """The procedure that a `use` runs."""

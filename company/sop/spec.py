@@ -138,7 +138,7 @@ class RoleStep(WorkSpec):
     tool_calls: int = Field(5, ge=1, le=50)
     """With `tools`: most calls of them."""
     sample: int = Field(1, ge=1, le=32)
-    """Number of answers; with more than 1, the result is their list."""
+    """Number of answers; with more than 1, the result is the list of those that came."""
     cascade: Annotated[list[ModelName], Field(min_length=1, max_length=8)] | None = None
     """Models, one asked after another until `accept` is content; the same one may stand there more than once."""
     accept: Annotated[Any, WithJsonSchema(_ACCEPT)] = None

@@ -179,6 +179,20 @@ def test_a_script_with_three_bad_replies_says_what_was_bad(tmp_path: Path) -> No
     assert any("asked field by field" in event.get("text", "") for event in events)
 
 
+def test_more_checks_than_are_asked_for_are_taken_up_to_a_bound(tmp_path: Path) -> None:
+    calls = [{"imports": "from a import b", "expression": f"b({at})", "expected": str(at)} for at in range(30)]
+    command = {"command": "python a.py", "stdin": "", "stdout": "1", "exit_status": 0}
+    told: list[str] = []
+    given = {"requirement": "A program a.py with a function b(x)."}
+    checks, _ = asked(
+        tmp_path,
+        script({"calls": calls, "commands": [command] * 30}),
+        use=lambda gateway: obtain(gateway, ASK, ArtifactType("Checks"), given, told.append),
+    )
+    assert [len(one.calls) or len(one.commands) for one in checks.checks] == [*[1] * 8, 12]
+    assert told == ["a check was left out: those after 8 calls and 12 commands"]
+
+
 def test_after_the_same_fault_twice_it_is_asked_anew_without_the_reply(tmp_path: Path) -> None:
     talks: list[tuple[Message, ...]] = []
     replies = script("wrong", "wrong too", "other")
@@ -204,7 +218,9 @@ def test_after_the_same_fault_twice_it_is_asked_anew_without_the_reply(tmp_path:
         ("assistant", "wrong"),
         ("user", "Not that."),
     ]
-    assert [(each.role, each.content) for each in third] == [("user", f"{WHOLE}\n\nNot that.")]
+    assert [(each.role, each.content) for each in third] == [
+        ("user", f"{WHOLE}\n\nAn earlier answer was refused: Not that.")
+    ]
 
 
 def test_a_script_that_ends_among_the_fields_names_the_call(tmp_path: Path) -> None:

@@ -342,6 +342,8 @@ def test_a_placeholder_for_a_folder_is_none() -> None:
         "shapes.py": A
     }  # the only one that is meant
     assert files(f"### /path/to/area.py\n```python\n{A}```", "shapes.py", "cli.py") == {"area.py": A}
+    two = "\n".join(f"### /path/to/{name}/cart.py\n```python\n{A}```" for name in ("shop", "blog"))
+    assert files(two) == files(two, "shop/cart.py", "blog/cart.py") == {"shop/cart.py": A, "blog/cart.py": A}
     with pytest.raises(ReplyError) as caught:
         files(f"### /home/area.py\n```python\n{A}```", "shapes.py", "cli.py")
     assert caught.value.message == "the reply is no code: the path `/home/area.py` leads out"
