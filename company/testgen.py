@@ -70,13 +70,9 @@ def usable_checks(
     reasons: list[str] = []
     for check in checks.checks:
         calls, commands = [], []
-        for asked in check.calls:
-            call = _with_literal(asked)
-            if call is None:
-                problem = f"what `{asked.expression}` must give is no Python value, and too long for a text"
-            else:
-                problem = _call_problem(call, modules, check.setup) or _type_problem(call, parts)
-            if call is None or problem:
+        for call in map(_with_literal, check.calls):
+            problem = _call_problem(call, modules, check.setup) or _type_problem(call, parts)
+            if problem:
                 reasons.append(f"{check.title}: {problem}")
             else:
                 calls.append(call)
@@ -93,15 +89,17 @@ def usable_checks(
     return kept, reasons
 
 
-def _with_literal(call: Call) -> Call | None:
-    """The call with its value as Python writes it: a model often leaves the quotes of a text out. None: with them it is too long."""
+def _with_literal(call: Call) -> Call:
+    """The call with its value as Python writes it, if that fits: a model often leaves the quotes of a text out."""
     expected = call.expected.strip()
     if _error_name(expected) or is_literal(expected):
         return call
-    return call.fitted(expected=repr(expected))
+    return call.fitted(expected=repr(expected)) or call
 
 
 def _call_problem(call: Call, modules: Collection[str], setup: str) -> str:
+    if not _error_name(call.expected) and not is_literal(call.expected.strip()):
+        return f"what `{call.expression}` must give is no Python value, and too long for a text"
     try:
         imported = ast.parse(call.imports.strip()).body
         expression = ast.parse(call.expression.strip(), mode="eval").body

@@ -134,11 +134,9 @@ class _Pieces:
         if self._made:
             given = json.dumps(self._made, ensure_ascii=False, indent=1)
             lines.insert(1, f"This is given already, and the rest must agree with it:\n{given}")
-        *before, last = self._ask.messages
-        said = last._replace(content=f"{last.content}\n\n" + "\n".join(lines))
         if self._definitions:
             schema = {**schema, "$defs": self._definitions}
-        asked = replace(self._ask, messages=(*before, said), field=place).under(schema, self._ask.schema_name)
+        asked = replace(self._ask.told("\n".join(lines)), field=place).under(schema, self._ask.schema_name)
         return await self._once(asked, read)
 
     def _followed(self, part: Schema) -> Schema:

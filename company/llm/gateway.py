@@ -67,10 +67,12 @@ class Ask:
         """The same conversation, gone on with."""
         return replace(self, messages=(*self.messages, *messages))
 
-    def with_more(self, text: str) -> Ask:
-        """The same question with a paragraph more at its end."""
-        last = self.messages[-1]
-        return replace(self, messages=(*self.messages[:-1], last._replace(content=f"{last.content}\n\n{text}")))
+    def told(self, text: str) -> Ask:
+        """The conversation with something more said to the model; many chat templates take no two user messages in a row."""
+        *before, last = self.messages
+        if last.role == "user":
+            return replace(self, messages=(*before, Message("user", f"{last.content}\n\n{text}")))
+        return self.follow(Message("user", text))
 
     def under(self, schema: dict[str, Any], name: str) -> Ask:
         """The same question, its answer held to a schema."""
@@ -191,7 +193,7 @@ class Gateway:
                 if said.strip() and error.reason != before:
                     attempt_ask = ask.follow(Message("assistant", said), Message("user", error.reason))
                 else:  # nothing to show, or showing it brought the same fault again: asked anew, warmer
-                    attempt_ask = ask.with_more(f"An earlier answer was refused: {error.reason}")
+                    attempt_ask = ask.told(f"An earlier answer was refused: {error.reason}")
                 before = error.reason
             else:
                 self._emit("reply_accepted", ask, label, key=key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from company.cache import digest
@@ -85,7 +85,7 @@ async def use_tools(
     if not tools or most < 1:
         return ask
     granted = {tool.name: tool for tool in tools}
-    talk = _told(ask, _introduction(tools, most))
+    talk = ask.told(_introduction(tools, most))
     last: Call | None = None
     for number in range(1, most + 1):
         if _full(gateway, talk):
@@ -97,14 +97,14 @@ async def use_tools(
         if call.tool == DONE:
             break
         if call.tool in BUILT_IN and last and (call.tool, call.arguments) == (last.tool, last.arguments):
-            talk = _told(talk, "This is the call that was just made: its result is above, and would be the same again.")
+            talk = talk.told("This is the call that was just made: its result is above, and would be the same again.")
             break  # a small model that asks the same twice goes on asking it
         output = await _performed(granted[call.tool], call, ask, number, bench, kept, note)
         shown = f"{call.tool} gave:\n\n{cut(output.text, _bound(gateway, talk, most - number + 1))}"
         last = call
         left = most - number
-        talk = _told(talk, f"{shown}\n\n{f'Calls left: {left}.' if left else 'No calls are left.'}")
-    return _told(talk, _FINAL)
+        talk = talk.told(f"{shown}\n\n{f'Calls left: {left}.' if left else 'No calls are left.'}")
+    return talk.told(_FINAL)
 
 
 async def _performed(tool: Tool, call: Call, ask: Ask, number: int, bench: Workbench, kept: Kept, note: Note) -> Output:
@@ -162,14 +162,6 @@ def _introduction(tools: Sequence[Tool], most: int) -> str:
             "for that afterwards.",
         ]
     )
-
-
-def _told(ask: Ask, text: str) -> Ask:
-    """The conversation with something more said to the model; many chat templates take no two user messages in a row."""
-    *before, last = ask.messages
-    if last.role == "user":
-        return replace(ask, messages=(*before, Message("user", f"{last.content}\n\n{text}")))
-    return ask.follow(Message("user", text))
 
 
 def _bound(gateway: Gateway, talk: Ask, calls: int) -> int:
