@@ -56,8 +56,8 @@ def test_what_is_asked_holds_no_test(name: str, tmp_path: Path) -> None:
     told: list[str] = []
     called, (task,) = load(found, data, told.append)
     assert (called, task.dataset) == (name, name)
-    assert "xq" not in task.requirement
-    assert "xq" in "".join(task.judge.files.values())
+    assert "judge_only" not in task.requirement
+    assert "judge_only" in "".join(task.judge.files.values())
     assert DATASETS[name].licence in told[0]
 
 
@@ -85,8 +85,8 @@ def test_the_problem_that_is_misjudged_gets_its_original_test_or_is_left_out(
     assert "HumanEval/32 is left out" in told[-1]
     write(tmp_path / "HumanEval.jsonl.gz", json.dumps(HUMANEVAL | {"task_id": "HumanEval/32"}))
     found = {task.name: task.judge.files["test_judge.py"] for task in load("humaneval+", plus, quiet)[1]}
-    assert "xq_first" in found["HumanEval/32"]
-    assert "xq_first" not in found["HumanEval/31"]
+    assert "judge_only_first" in found["HumanEval/32"]
+    assert "judge_only_first" not in found["HumanEval/31"]
 
 
 def wheel(folder: Path, content: bytes) -> None:

@@ -59,9 +59,9 @@ def hidden(folder: Path, form: str) -> set[str]:
     """The lines that only the judge of a tiny set has."""
     name, data = make(folder, form)
     files = [text for task in load(name, data, lambda text: None)[1] for text in task.judge.files.values()]
-    lines = {line.strip() for text in files for line in text.splitlines() if "xq" in line}
+    lines = {line.strip() for text in files for line in text.splitlines() if "judge_only" in line}
     assert lines
-    return lines | ({"return n + n  # xq example"} if form == "exercism" else set())
+    return lines | ({"return n + n  # judge_only example"} if form == "exercism" else set())
 
 
 @pytest.mark.parametrize("form", ANSWERS)
@@ -77,7 +77,7 @@ def test_no_line_of_a_judge_reaches_a_model_or_a_role_s_tools(form: str, tmp_pat
     kept = [path for path in (tmp_path / "workspace").rglob("*") if path.is_file() and ".git" not in path.parts]
     assert any(path.name == ANSWERS[form][0] for path in kept)
     for text in (*prompts, *(path.read_text("utf-8", "replace") for path in kept)):
-        assert "xq" not in text
+        assert "judge_only" not in text
         assert not any(line in text for line in secret)
 
 

@@ -1,4 +1,7 @@
-"""Data sets of one or two problems in every format, with answers right and wrong. Lines that only a judge has hold `xq`."""
+"""Data sets of one or two problems in every format, with answers right and wrong. Lines that only a judge has hold `judge_only`.
+
+A long word: two letters also come by chance in a hash or a compressed value of what a run keeps.
+"""
 
 import json
 from pathlib import Path
@@ -8,13 +11,13 @@ HUMANEVAL = {
     "prompt": 'def twice(n: int) -> int:\n    """The double of n.\n    >>> twice(1)\n    2\n    """\n',
     "entry_point": "twice",
     "canonical_solution": "    return 2 * n\n",
-    "test": "def check(candidate):\n    xq_first = candidate(21)\n    assert xq_first == 42\n    assert candidate(-3) == twice(-3) == -6, 'xq sign'\n",
+    "test": "def check(candidate):\n    judge_only_first = candidate(21)\n    assert judge_only_first == 42\n    assert candidate(-3) == twice(-3) == -6, 'judge_only sign'\n",
 }
 PLUS = HUMANEVAL | {
     "test": (
         "\n\nimport numpy as np\n\ndef check(candidate):\n"
-        "    for xq_in, xq_out in [(21, 42.0), (7, 14.0)]:\n"
-        "        assert np.allclose(candidate(xq_in), xq_out, rtol=1e-07, atol=1e-6)\n"
+        "    for judge_only_in, judge_only_out in [(21, 42.0), (7, 14.0)]:\n"
+        "        assert np.allclose(candidate(judge_only_in), judge_only_out, rtol=1e-07, atol=1e-6)\n"
     )
 }
 MBPP = {
@@ -22,9 +25,11 @@ MBPP = {
     "prompt": "Write a function to double a number.",
     "code": "import math\ndef twice(n):\n    return 2 * n",
     "test_imports": [],
-    "test_list": ["assert twice(21) == 42 # xq", "assert twice(math.floor(2.5)) == 4 # xq"],
+    "test_list": ["assert twice(21) == 42 # judge_only", "assert twice(math.floor(2.5)) == 4 # judge_only"],
 }
-MBPP_PLUS = MBPP | {"test": "import numpy as np\nfor xq_n in range(9):\n    assert twice(xq_n) == 2 * xq_n\n"}
+MBPP_PLUS = MBPP | {
+    "test": "import numpy as np\nfor judge_only_n in range(9):\n    assert twice(judge_only_n) == 2 * judge_only_n\n"
+}
 CLASSEVAL = {
     "task_id": "Tiny_0",
     "skeleton": 'class Counter:\n    def add(self, n):\n        """Add n and return the sum so far."""\n',
@@ -32,8 +37,8 @@ CLASSEVAL = {
     "class_name": "Counter",
     "test": (
         "import unittest\n\nclass CounterTestAdd(unittest.TestCase):\n    def test_one(self):\n"
-        "        self.assertEqual(Counter().add(41), 41, 'xq')\n\n    def test_two(self):\n"
-        "        xq_made = Counter()\n        xq_made.add(41)\n        self.assertEqual(xq_made.add(1), 42)\n"
+        "        self.assertEqual(Counter().add(41), 41, 'judge_only')\n\n    def test_two(self):\n"
+        "        judge_only_made = Counter()\n        judge_only_made.add(41)\n        self.assertEqual(judge_only_made.add(1), 42)\n"
     ),
 }
 TWICE = "def twice(n):\n    return 2 * n\n"
@@ -53,8 +58,8 @@ ANSWERS = {
 CHECK = """import sys
 token = sys.stdin.readline().strip()
 from solution import twice
-xq_right = [twice(n) == 2 * n for n in (1, 20, 300, 4000)]
-print(token, sum(xq_right) / 4)
+judge_only_right = [twice(n) == 2 * n for n in (1, 20, 300, 4000)]
+print(token, sum(judge_only_right) / 4)
 """
 
 
@@ -78,9 +83,9 @@ def make(folder: Path, form: str) -> tuple[str, Path | None]:
         write(place / "two_fold.py", "def twice(n):\n    pass\n")
         write(place / "two_fold_test.py", (
             "import unittest\n\nfrom two_fold import twice\n\n\nclass TwoFoldTest(unittest.TestCase):\n"
-            "    def test_it(self):\n        self.assertEqual(twice(21), 42, 'xq')\n"
+            "    def test_it(self):\n        self.assertEqual(twice(21), 42, 'judge_only')\n"
         ))  # fmt: skip
-        write(place / ".meta/example.py", "def twice(n):\n    return n + n  # xq example\n")
+        write(place / ".meta/example.py", "def twice(n):\n    return n + n  # judge_only example\n")
         files = {"solution": ["two_fold.py"], "test": ["two_fold_test.py"], "example": [".meta/example.py"]}
         write(place / ".meta/config.json", json.dumps({"files": files}))
         return form, folder / "track"
@@ -88,8 +93,8 @@ def make(folder: Path, form: str) -> tuple[str, Path | None]:
         write(folder / "set/twice/requirement.txt", "A program twice.py that prints the double of its argument.\n")
         write(folder / "set/twice/acceptance.py", (
             "from accept import Check, program\n\n"
-            "CHECKS = [\n    Check('xq one', (program('twice.py', '21', stdout='42'),)),\n"
-            "    Check('xq two', (program('twice.py', '-1', stdout='-2'),)),\n]\n"
+            "CHECKS = [\n    Check('judge_only one', (program('twice.py', '21', stdout='42'),)),\n"
+            "    Check('judge_only two', (program('twice.py', '-1', stdout='-2'),)),\n]\n"
         ))  # fmt: skip
         return form, folder / "set"
     task = folder / "set/double"
@@ -101,6 +106,6 @@ def make(folder: Path, form: str) -> tuple[str, Path | None]:
         write(task / "given/notes.txt", "There is nothing yet.\n")
         write(
             task / "judge/test_twice.py",
-            "from solution import twice\n\n\ndef test_xq():\n    xq = twice(21)\n    assert xq == 42\n",
+            "from solution import twice\n\n\ndef test_judge_only():\n    judge_only = twice(21)\n    assert judge_only == 42\n",
         )
     return str(folder / "set"), None
