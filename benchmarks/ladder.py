@@ -1,8 +1,9 @@
 """Which replies end as valid artifacts, on each rung of the ladder: python benchmarks/ladder.py ask … / table FILE …
 
 `ask` puts the questions of the shipped procedures about many requirements to a model, through the product's own gateway on one
-rung, or in one of two other ways: `plain`, LangChain's `with_structured_output` once, and `text`, JSON between tags in free text
-that is asked for anew, with the same words, up to six times (the way of MetaGPT's action nodes). `table` folds what they left.
+rung (those for code on the first alone: they are the same on each), or in one of two other ways: `plain`, LangChain's
+`with_structured_output` once, and `text`, JSON between tags in free text that is asked for anew, with the same words, up to six
+times (the way of MetaGPT's action nodes). `table` folds what they left.
 """
 
 from __future__ import annotations
@@ -243,8 +244,8 @@ async def questions(asker: Asker, requirement: str, kept: Mapping[str, Any]) -> 
     values: dict[str, Any] = {}
 
     async def put(name: str, given: Mapping[str, Any]) -> None:
-        if asker.arm in OTHERS and name not in _DOCUMENTS:
-            return
+        if asker.arm != "schema" and name not in _DOCUMENTS:
+            return  # code is asked for in the same words on every rung
         kind = next(kind for kind in KINDS if kind.name == name)
         text = _CHANGE if kind.procedure == "feature" else requirement
         line, value = await asker.ask(kind, {"requirement": text, **given})
