@@ -10,6 +10,7 @@ import builtins
 import doctest
 import re
 import shlex
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -45,6 +46,7 @@ _SHOULD_BE = re.compile(
 )
 _PROMPT = re.compile(r"^([ \t]*)>>> .*(?:\n(?![ \t]*\n)\1.*)*", re.MULTILINE)
 """A session, to the blank line or the line further out that ends it, such as the fence after a docstring."""
+_ASSERT = re.compile(r"^[ \t]*(?:[-*] )?[`]*(assert\b[^\n]*)", re.MULTILINE)
 _RAISES = re.compile(r"[`'\"]*\s*(?:should |must |will )?raises? (?:an? )?[`]*(\w*(?:Error|Exception))", re.IGNORECASE)
 _COMMAND = re.compile(r"([`\"])(python3? [^`\"\n]{1,160}?)\1|`(python3? [^`\n]{1,160})`")
 _PRINTS = re.compile(
@@ -78,7 +80,8 @@ def started_file(requirement: str) -> str:
 
 
 def calls_in(requirement: str, modules: Mapping[str, str], plain: Collection[str] = ()) -> list[Check]:
-    """Calls with their stated results: ``slug("A b")`` returns ``"a-b"``, and what a Python session shows after ``>>>``.
+    """Calls with their stated results: ``slug("A b")`` returns ``"a-b"``, what lines ``assert`` say, and what a Python
+    session shows after ``>>>``.
 
     Args:
         modules: name of a function or class → the module that defines it.
@@ -104,6 +107,9 @@ def calls_in(requirement: str, modules: Mapping[str, str], plain: Collection[str
             break
     for pair in pairs_in(requirement, modules):
         found.setdefault((pair.expression, pair.expected), _example(pair, requirement, modules))
+    known = {ast.unparse(ast.parse(expression)) for expression, _ in found}
+    for check in _asserted(requirement, modules):
+        found.update({} if check.calls[0].expression in known else {(check.title, check.quote): check})
     return [*found.values(), *_shown(requirement, modules, plain)]
 
 
@@ -113,6 +119,50 @@ def _example(pair: Pair, requirement: str, modules: Mapping[str, str]) -> Check:
     )
     quote = " ".join(requirement[pair.place : pair.place + 200].split())
     return Check(title=f"example of {pair.name}", quote=quote, calls=[call], commands=[])
+
+
+def _asserted(requirement: str, modules: Mapping[str, str]) -> Iterator[Check]:
+    """What lines ``assert …`` of the text say: a call and its literal, or something that must be true."""
+    for match in _ASSERT.finditer(requirement):
+        statement = _statement(requirement[match.start(1) :])
+        test = statement.test if statement else None
+        names = [node for node in ast.walk(test) if isinstance(node, ast.Name)] if test else []
+        bound = {node.id for node in names if not isinstance(node.ctx, ast.Load)} | set(dir(builtins))
+        used = dict.fromkeys(node.id for node in names if node.id not in bound)
+        own = [name for name in used if name in modules]
+        others = used.keys() - set(own)
+        if not test or not own or not others <= sys.stdlib_module_names:
+            continue
+        expression, expected = test, "True"
+        if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq) and len(test.ops) == 1:
+            if is_literal(test.comparators[0]):
+                expression, expected = test.left, ast.unparse(test.comparators[0])
+        elif not isinstance(test, ast.Compare) and not (isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)):
+            expression = ast.Call(ast.Name("bool"), [test], [])
+        try:
+            source = ast.unparse(expression)
+        except RecursionError:
+            continue
+        if max(len(source), len(expected)) > LONGEST:
+            continue
+        needed = [f"from {modules[name]} import {name}" for name in own]
+        yield Check(
+            title=f"example of {own[0]}"[:100], quote=" ".join(match[0].split())[:200], commands=[],
+            setup="\n".join([*needed[1:], *(f"import {name}" for name in sorted(others))]),
+            calls=[Call(imports=needed[0], expression=source, expected=expected)],
+        )  # fmt: skip
+
+
+def _statement(text: str) -> ast.Assert | None:
+    """The assert that a text begins with, of as many lines as it takes."""
+    lines = text.split("\n")[:20]
+    for count in range(1, len(lines) + 1):
+        try:
+            (first,) = ast.parse("\n".join(lines[:count]).strip().rstrip("`")).body
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
+            continue
+        return first if isinstance(first, ast.Assert) else None
+    return None
 
 
 def _shown(requirement: str, modules: Mapping[str, str], plain: Collection[str]) -> Iterator[Check]:

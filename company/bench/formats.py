@@ -77,13 +77,16 @@ def _prelude(prompt: str, name: str) -> str:
 
 
 def mbpp(dataset: str, records: Iterable[Record]) -> Iterator[Task]:
-    """The text and the function's head are shown, never a test, though the set's authors show one; its asserts judge.
+    """The text, the function's head and the first assert are shown, as the set's authors show asserts; the others judge.
 
-    A `test` of a record, which MBPP+ has, judges instead of them.
+    A `test` of a record, which MBPP+ has, judges instead of them (one of its many inputs is the shown one). A single assert
+    is not shown: it judges.
     """
     for record in records:
         code, imports, asserts = record["code"], [*record.get("test_imports", ())], [*record["test_list"]]
         names, more = _called(code, imports, asserts)
+        shown, asserts = (asserts[:1], asserts[1:]) if len(asserts) > 1 else ([], asserts)
+        example = "".join(f"\nExample:\n\n{_python(each)}" for each in shown)
         heads = "\n".join(_heads(code, names))
         text = (record.get("prompt") or record["text"]).strip()
         if record.get("test"):
@@ -98,7 +101,7 @@ def mbpp(dataset: str, records: Iterable[Record]) -> Iterator[Task]:
         yield Task(
             dataset=dataset,
             name=str(record["task_id"]),
-            requirement=f"A module {MODULE} with this function:\n\n{_python(heads)}\n{text}\n",
+            requirement=f"A module {MODULE} with this function:\n\n{_python(heads)}\n{text}\n{example}",
             needs=MODULE,
             judge=_judge(*imports, *more, f"from solution import {', '.join(names)}", "", "", *body),
         )

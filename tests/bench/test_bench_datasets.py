@@ -14,6 +14,7 @@ from company.bench.datasets import DATASETS, load
 from company.bench.looks import look
 from company.bench.tasks import Judge, Task, chosen
 from company.errors import UsageError
+from company.examples import calls_in
 
 
 def quiet(text: str) -> None:
@@ -70,6 +71,19 @@ def test_only_the_head_of_the_function_is_shown_of_mbpp(tmp_path: Path) -> None:
     assert "def twice(n, /, m=2):\n" in task.requirement
     assert "other" not in task.requirement
     assert "return" not in task.requirement
+
+
+@pytest.mark.parametrize(("asserts", "shown", "judged"), [(3, True, 2), (1, False, 1)])
+def test_the_first_assert_of_mbpp_is_an_example_and_does_not_judge(
+    asserts: int, shown: bool, judged: int, tmp_path: Path
+) -> None:
+    write(tmp_path / "set.json", json.dumps([MBPP | {"test_list": MBPP["test_list"][:asserts]}]))
+    (task,) = load("mbpp", tmp_path / "set.json", quiet)[1]
+    (judge,) = task.judge.files.values()
+    assert ("Example:\n\n```python\nassert twice(1) == 2\n```\n" in task.requirement) is shown
+    assert ("assert twice(1) == 2" in judge) is not shown
+    assert judge.count("def test_") == judged
+    assert [check.calls[0].expected for check in calls_in(task.requirement, {"twice": "solution"})] == ["2"] * shown
 
 
 def test_the_problem_that_is_misjudged_gets_its_original_test_or_is_left_out(

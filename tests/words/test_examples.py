@@ -360,3 +360,29 @@ def test_a_session_ends_with_the_docstring_that_it_stands_in_and_not_with_the_fe
     text = 'Write a.py:\n\n```python\ndef f(n):\n    """Twice n.\n    >>> f(2)\n    4\n    """\n```\n'
     (check,) = calls_in(text, {"f": "a"})
     assert [(call.expression, call.expected) for call in check.calls] == [("f(2)", "4")]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("assert slug('A b') == 'a-b', 'lower'", [("", "slug('A b')", "'a-b'")]),
+        ("It holds:\n- `assert set(slug(3)) == set([3])`\n", [("", "set(slug(3)) == set([3])", "True")]),
+        ("assert not slug(0)\nassert slug([\n    1,\n])", [("", "not slug(0)", "True"), ("", "bool(slug([1]))", "True")]),
+        (
+            "assert math.isclose(slug(1), 2.5, rel_tol=0.1)",
+            [("import math", "bool(math.isclose(slug(1), 2.5, rel_tol=0.1))", "True")],
+        ),
+        (f"assert slug(1) == {list(range(70))}", [("", "slug(1)", f"{list(range(70))}")]),
+        ("assert Box(slug(1)).n == 2", [("from pkg.slugs import slug", "Box(slug(1)).n", "2")]),
+        ("assert all(slug(n) == n for n in range(3))", [("", "bool(all((slug(n) == n for n in range(3))))", "True")]),
+        (f"assert slug({'-' * 900}1)", []),
+        (f"assert slug({'1' * 400})", []),
+        ("assert that slug(3) is well", []),
+        ("assert slug(rows) == 3", []),
+        ("assert other(3) == 3", []),
+        ("assert slug(", []),
+    ],
+)
+def test_lines_that_assert(text: str, found: list[tuple[str, str, str]]) -> None:
+    checks = calls_in(text, {"slug": "pkg.slugs", "Box": "pkg.boxes"})
+    assert [(check.setup, check.calls[0].expression, check.calls[0].expected) for check in checks] == found
