@@ -25,7 +25,11 @@ MBPP = {
     "prompt": "Write a function to double a number.",
     "code": "import math\ndef twice(n):\n    return 2 * n",
     "test_imports": [],
-    "test_list": ["assert twice(1) == 2", "assert twice(21) == 42 # judge_only", "assert twice(math.floor(2.5)) == 4 # judge_only"],
+    "test_list": [
+        "assert twice(1) == 2",
+        "assert twice(21) == 42 # judge_only",
+        "assert twice(math.floor(2.5)) == 4 # judge_only",
+    ],
 }
 MBPP_PLUS = MBPP | {
     "test": "import numpy as np\nfor judge_only_n in range(9):\n    assert twice(judge_only_n) == 2 * judge_only_n\n"

@@ -367,7 +367,10 @@ def test_a_session_ends_with_the_docstring_that_it_stands_in_and_not_with_the_fe
     [
         ("assert slug('A b') == 'a-b', 'lower'", [("", "slug('A b')", "'a-b'")]),
         ("It holds:\n- `assert set(slug(3)) == set([3])`\n", [("", "set(slug(3)) == set([3])", "True")]),
-        ("assert not slug(0)\nassert slug([\n    1,\n])", [("", "not slug(0)", "True"), ("", "bool(slug([1]))", "True")]),
+        (
+            "assert not slug(0)\nassert slug([\n    1,\n])",
+            [("", "not slug(0)", "True"), ("", "bool(slug([1]))", "True")],
+        ),
         (
             "assert math.isclose(slug(1), 2.5, rel_tol=0.1)",
             [("import math", "bool(math.isclose(slug(1), 2.5, rel_tol=0.1))", "True")],
