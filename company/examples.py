@@ -129,9 +129,10 @@ def _asserted(requirement: str, modules: Mapping[str, str]) -> Iterator[Check]:
         names = [node for node in ast.walk(test) if isinstance(node, ast.Name)] if test else []
         bound = {node.id for node in names if not isinstance(node.ctx, ast.Load)} | set(dir(builtins))
         used = dict.fromkeys(node.id for node in names if node.id not in bound)
-        own = [name for name in used if name in modules]
+        python = sys.stdlib_module_names & {name for name in used if modules.get(name, name) == name}
+        own = [name for name in used if name in modules and name not in python]
         others = used.keys() - set(own)
-        if not test or not own or not others <= sys.stdlib_module_names:
+        if not test or not own or others != python:
             continue
         expression, expected = test, "True"
         if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq) and len(test.ops) == 1:

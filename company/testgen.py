@@ -21,6 +21,8 @@ from company.literals import is_literal
 CHECKS_PATH = "tests/test_requirement.py"
 INTERFACE_PATH = "tests/test_interface.py"
 
+_LOOSE = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Lambda, ast.IfExp, ast.NamedExpr)
+"""Expressions that `==` would read otherwise than as one side."""
 _HEAD = '''"""{about}"""
 
 {imports}
@@ -277,7 +279,8 @@ def _calls(name: str, check: Check) -> str:
         if error:
             lines += [f"    with pytest.raises({error}):", f"        {expression}"]
         else:
-            lines.append(f"    assert {expression} == {call.expected.strip()}")
+            loose = isinstance(ast.parse(expression, mode="eval").body, _LOOSE)
+            lines.append(f"    assert {f'({expression})' if loose else expression} == {call.expected.strip()}")
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,9 @@
 """What a requirement's own words give by rule, and the tests that are made of it."""
 
 import ast
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -389,3 +392,22 @@ def test_a_session_ends_with_the_docstring_that_it_stands_in_and_not_with_the_fe
 def test_lines_that_assert(text: str, found: list[tuple[str, str, str]]) -> None:
     checks = calls_in(text, {"slug": "pkg.slugs", "Box": "pkg.boxes"})
     assert [(check.setup, check.calls[0].expression, check.calls[0].expected) for check in checks] == found
+
+
+def test_what_must_be_true_is_tested_as_one_side_and_decides(tmp_path: Path) -> None:
+    text = (
+        "assert set(slug(3)) == set([3])\nassert not slug(0)\n"
+        "assert math.isclose(slug(1)[0], 1.01, rel_tol=0.1)\nassert slug is not None"
+    )
+    checks = calls_in(text, {"slug": "slug"})
+    tests = from_checks(Checks(checks=checks), text)
+    assert (len(checks), tests.stated, tests.optional) == (4, 4, ())
+    (tmp_path / tests.path).parent.mkdir(parents=True)
+    (tmp_path / tests.path).write_text(tests.text)
+    for body, said in (("[n] if n else []", "4 passed"), ("(n + 7, n)", "3 failed, 1 passed")):
+        (tmp_path / "slug.py").write_text(f"def slug(n):\n    return {body}\n")
+        done = subprocess.run(
+            [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", "."],
+            cwd=tmp_path, env={"PYTHONPATH": "."}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert said in done.stdout
