@@ -6,6 +6,7 @@ They ask nobody what comes of them: programs written independently are compared 
 from __future__ import annotations
 
 import ast
+import builtins
 import contextlib
 import itertools
 import random
@@ -82,7 +83,7 @@ def from_heads(files: Iterable[SourceFile], most: int) -> list[Input]:
 def _changed(setup: str, expression: str) -> Iterator[Input]:
     """An input with one argument changed, each in turn; in the statements before it where it has none itself."""
     try:
-        trees = (ast.parse(expression, mode="eval"), ast.parse(setup))
+        trees = (_subject(ast.parse(expression, mode="eval")), ast.parse(setup))
     except SyntaxError:
         return
     for tree in trees:
@@ -102,6 +103,17 @@ def _changed(setup: str, expression: str) -> Iterator[Input]:
                     yield ast.unparse(tree), expression
                 getattr(owner, name)[at] = old
         return
+
+
+def _subject(tree: ast.Expression) -> ast.Expression:
+    """Of a comparison the call that it is about: most answers fail it alike, and would seem to agree."""
+    made = tree.body
+    compares = isinstance(made, ast.Compare | ast.BoolOp | ast.UnaryOp)
+    if compares or (isinstance(made, ast.Call) and ast.unparse(made.func) == "bool"):
+        for node in ast.walk(made):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not hasattr(builtins, node.func.id):
+                return ast.Expression(node)
+    return tree
 
 
 _NOTHING = object()

@@ -1,6 +1,7 @@
 """The examples that a requirement's own words give, found by rule: what a call returns, what a command prints.
 
-They are the checks that decide: no model has had a chance to get them wrong. Who adds others: `llm/structured.py`.
+They are the checks that decide: no model has had a chance to get them wrong. Lines `assert`: `asserts.py`. Who adds others:
+`llm/structured.py`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import builtins
 import doctest
 import re
 import shlex
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from company.artifacts import Call, Check, Command
-from company.literals import CALL, call_ends, is_literal, literal_at
+from company.asserts import asserted_in
+from company.literals import CALL, LONGEST, call_ends, is_literal, literal_at
 from company.pairs import Pair, pairs_in
 
 _GIVES = re.compile(
@@ -46,7 +47,8 @@ _SHOULD_BE = re.compile(
 )
 _PROMPT = re.compile(r"^([ \t]*)>>> .*(?:\n(?![ \t]*\n)\1.*)*", re.MULTILINE)
 """A session, to the blank line or the line further out that ends it, such as the fence after a docstring."""
-_ASSERT = re.compile(r"^[ \t]*(?:[-*] )?[`]*(assert\b[^\n]*)", re.MULTILINE)
+_MODULE = re.compile(r"[A-Za-z_][\w.]*")
+"""What a check can import from."""
 _RAISES = re.compile(r"[`'\"]*\s*(?:should |must |will )?raises? (?:an? )?[`]*(\w*(?:Error|Exception))", re.IGNORECASE)
 _COMMAND = re.compile(r"([`\"])(python3? [^`\"\n]{1,160}?)\1|`(python3? [^`\n]{1,160})`")
 _PRINTS = re.compile(
@@ -62,8 +64,6 @@ _OTHER_USE = re.compile(
 _VALUE = r"('[^'\n]{1,40}'|[A-Za-z0-9_.:/@+-]{1,20})"
 _PLACEHOLDER = re.compile(r"\b[A-Z][A-Z_]{2,}\b|<\w+>|\[\w+\]")
 _BRACKETED = re.compile(r"<\w+>|\[\w+\]")
-LONGEST = 300
-"""Characters of an expression, or of its value, that can be a check."""
 
 
 def is_program(requirement: str) -> bool:
@@ -88,16 +88,19 @@ def calls_in(requirement: str, modules: Mapping[str, str], plain: Collection[str
         plain: classes that are made without arguments. A session that begins with an object of nobody is about one of
             those, if the text names one alone: people leave out how they got it.
     """
+    modules = {name: module for name, module in modules.items() if _MODULE.fullmatch(module)}
     found: dict[tuple[str, str], Check] = {}
+    asserted = list(asserted_in(requirement, modules))
     for match in CALL.finditer(requirement):
         name = match[1]
-        if name not in modules:
+        if name not in modules or any(each.start <= match.start() < each.end for each in asserted):
             continue
         for end in call_ends(requirement, match.end() - 1):
             text = requirement[match.start() : end]
             if not _is_concrete(text):
                 continue
             expected = _stated(requirement[end:])
+            text = ast.unparse(ast.parse(text)) if "\n" in text else text
             if expected and expected != text:
                 call = Call(imports=f"from {modules[name]} import {name}", expression=text, expected=expected)
                 found[text, expected] = Check(
@@ -107,9 +110,10 @@ def calls_in(requirement: str, modules: Mapping[str, str], plain: Collection[str
             break
     for pair in pairs_in(requirement, modules):
         found.setdefault((pair.expression, pair.expected), _example(pair, requirement, modules))
-    known = {ast.unparse(ast.parse(expression)) for expression, _ in found}
-    for check in _asserted(requirement, modules):
-        found.update({} if check.calls[0].expression in known else {(check.title, check.quote): check})
+    for each in asserted:
+        if each.check and not _SHOULD_BE.search(requirement[each.start : each.end].partition("#")[2]):
+            (call,) = each.check.calls
+            found.setdefault((call.expression, call.expected), each.check)
     return [*found.values(), *_shown(requirement, modules, plain)]
 
 
@@ -119,51 +123,6 @@ def _example(pair: Pair, requirement: str, modules: Mapping[str, str]) -> Check:
     )
     quote = " ".join(requirement[pair.place : pair.place + 200].split())
     return Check(title=f"example of {pair.name}", quote=quote, calls=[call], commands=[])
-
-
-def _asserted(requirement: str, modules: Mapping[str, str]) -> Iterator[Check]:
-    """What lines ``assert …`` of the text say: a call and its literal, or something that must be true."""
-    for match in _ASSERT.finditer(requirement):
-        statement = _statement(requirement[match.start(1) :])
-        test = statement.test if statement else None
-        names = [node for node in ast.walk(test) if isinstance(node, ast.Name)] if test else []
-        bound = {node.id for node in names if not isinstance(node.ctx, ast.Load)} | set(dir(builtins))
-        used = dict.fromkeys(node.id for node in names if node.id not in bound)
-        python = sys.stdlib_module_names & {name for name in used if modules.get(name, name) == name}
-        own = [name for name in used if name in modules and name not in python]
-        others = used.keys() - set(own)
-        if not test or not own or others != python:
-            continue
-        expression, expected = test, "True"
-        if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq) and len(test.ops) == 1:
-            if is_literal(test.comparators[0]):
-                expression, expected = test.left, ast.unparse(test.comparators[0])
-        elif not isinstance(test, ast.Compare) and not (isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)):
-            expression = ast.Call(ast.Name("bool"), [test], [])
-        try:
-            source = ast.unparse(expression)
-        except RecursionError:
-            continue
-        if max(len(source), len(expected)) > LONGEST:
-            continue
-        needed = [f"from {modules[name]} import {name}" for name in own]
-        yield Check(
-            title=f"example of {own[0]}"[:100], quote=" ".join(match[0].split())[:200], commands=[],
-            setup="\n".join([*needed[1:], *(f"import {name}" for name in sorted(others))]),
-            calls=[Call(imports=needed[0], expression=source, expected=expected)],
-        )  # fmt: skip
-
-
-def _statement(text: str) -> ast.Assert | None:
-    """The assert that a text begins with, of as many lines as it takes."""
-    lines = text.split("\n")[:20]
-    for count in range(1, len(lines) + 1):
-        try:
-            (first,) = ast.parse("\n".join(lines[:count]).strip().rstrip("`")).body
-        except (SyntaxError, ValueError, MemoryError, RecursionError):
-            continue
-        return first if isinstance(first, ast.Assert) else None
-    return None
 
 
 def _shown(requirement: str, modules: Mapping[str, str], plain: Collection[str]) -> Iterator[Check]:

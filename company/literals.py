@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 CALL = re.compile(r"(?<![\w.])([A-Za-z_]\w*)\(")
+LONGEST = 300
+"""Characters of an expression, or of its value, that can be a check."""
 _WORDS = {"true": "True", "false": "False", "null": "None"}
 """How other languages, and hurried people, write Python's constants."""
 _WORD = re.compile(r"(true|false|null)\b")
@@ -58,6 +60,8 @@ def literal_at(rest: str) -> Value:
         candidate = rest[:end].strip()
         if not candidate or (end < len(rest) and (rest[end].isalnum() or rest[end] == "_")):
             continue
+        if best.text and candidate.partition("#")[0].rstrip() == best.text:
+            continue  # a comment
         if candidate[-1:] in ".,;" or re.search(r"\s(and|or|while|but)$", candidate):
             continue
         try:

@@ -109,6 +109,8 @@ def _call_problem(call: Call, modules: Collection[str], setup: str) -> str:
     except SyntaxError:
         return f"`{call.imports}` or `{call.expression}` is no Python"
     nodes = [node for tree in (before, expression) for node in ast.walk(tree)]
+    if any(isinstance(node, ast.Await | ast.Yield | ast.YieldFrom) for node in nodes):
+        return f"`{call.expression}` waits or yields, which only a function can"
     used = {node.id for node in nodes if isinstance(node, ast.Name)}
     names, error = _imported(imported), _error_name(call.expected)
     if not names & (used | {error}):
@@ -275,12 +277,13 @@ def _calls(name: str, check: Check) -> str:
     lines.append("")
     for call in check.calls:
         error = _error_name(call.expected)
-        expression = " ".join(call.expression.split()) if "\n" in call.expression else call.expression.strip()
+        tree = ast.parse(call.expression.strip(), mode="eval").body
+        expression = ast.unparse(tree)
         if error:
             lines += [f"    with pytest.raises({error}):", f"        {expression}"]
         else:
-            loose = isinstance(ast.parse(expression, mode="eval").body, _LOOSE)
-            lines.append(f"    assert {f'({expression})' if loose else expression} == {call.expected.strip()}")
+            side = f"({expression})" if isinstance(tree, _LOOSE) else expression
+            lines.append(f"    assert {side} == {call.expected.strip()}")
     return "\n".join(lines) + "\n"
 
 

@@ -73,6 +73,13 @@ def test_inputs_are_derived_near_ones_first() -> None:
     assert derived([("import a", "a.f(")], 2) == []
 
 
+@pytest.mark.parametrize(
+    "expression", ["set(f(3)) == set([4])", "bool(math.isclose(f(3), 9.5))", "not f(3)", "abs(f(3) - 2.5) < 0.1"]
+)
+def test_of_a_comparison_the_call_is_what_is_tried_otherwise(expression: str) -> None:
+    assert derived([("from a import f", expression)], 2) == [("from a import f", "f(4)"), ("from a import f", "f(6)")]
+
+
 def checks(*calls: tuple[str, str]) -> Checks:
     made = [Call(imports="from a import f", expression=expression, expected=value) for expression, value in calls]
     return Checks(checks=[Check(title=one.expression, quote="", calls=[one], commands=[]) for one in made])

@@ -380,7 +380,26 @@ def test_a_session_ends_with_the_docstring_that_it_stands_in_and_not_with_the_fe
         ),
         (f"assert slug(1) == {list(range(70))}", [("", "slug(1)", f"{list(range(70))}")]),
         ("assert Box(slug(1)).n == 2", [("from pkg.slugs import slug", "Box(slug(1)).n", "2")]),
-        ("assert all(slug(n) == n for n in range(3))", [("", "bool(all((slug(n) == n for n in range(3))))", "True")]),
+        (
+            "assert (\n    slug(1) < 3\n)\nassert (\n    slug(2) < 3\n)",
+            [("", "slug(1) < 3", "True"), ("", "slug(2) < 3", "True")],
+        ),
+        ("assert not slug(1) == 3", [("", "not slug(1) == 3", "True")]),
+        ("assert slug('a') == 'a'.upper()", [("", "slug('a') == 'a'.upper()", "True")]),
+        ("assert slug(1) is None\n- assert slug(1) is None", [("", "slug(1) is None", "True")]),
+        ("assert 3 == slug(1)  # the third", [("", "slug(1)", "3")]),
+        ("assert isinstance(slug(1), (int, str))", [("", "bool(isinstance(slug(1), (int, str)))", "True")]),
+        ("1. `assert slug(1) == 2`", [("", "slug(1)", "2")]),
+        ("slug([1,  # one\n   2]) == 3", [("", "slug([1, 2])", "3")]),
+        ("assert sorted(slug(1)) == [2]  # should be [3]", []),
+        ("numbers = [1]\nassert slug(numbers) == 6\ninput = 3\nassert slug(input) == 3", []),
+        ("slug = slug()\nassert slug.pop(3) == 1", []),
+        ("assert all(slug(n) == n for n in range(3))", []),
+        ("assert await slug(2) == 4", []),
+        ("assert (yield slug(2)) == 3", []),
+        ("assert (slug(1) == 2, 'a tuple')", []),
+        ("assert slug\nassert slug is not None\nassert callable(slug)\nassert slug() == 1", []),
+        ("assert slug(1) == 2; assert slug(2) == 3", []),
         (f"assert slug({'-' * 900}1)", []),
         (f"assert slug({'1' * 400})", []),
         ("assert that slug(3) is well", []),
@@ -397,7 +416,7 @@ def test_lines_that_assert(text: str, found: list[tuple[str, str, str]]) -> None
 def test_what_must_be_true_is_tested_as_one_side_and_decides(tmp_path: Path) -> None:
     text = (
         "assert set(slug(3)) == set([3])\nassert not slug(0)\n"
-        "assert math.isclose(slug(1)[0], 1.01, rel_tol=0.1)\nassert slug is not None"
+        "assert math.isclose(slug(1)[0], 1.01, rel_tol=0.1)\nassert slug(3)"
     )
     checks = calls_in(text, {"slug": "slug"})
     tests = from_checks(Checks(checks=checks), text)
@@ -411,3 +430,41 @@ def test_what_must_be_true_is_tested_as_one_side_and_decides(tmp_path: Path) -> 
             cwd=tmp_path, env={"PYTHONPATH": "."}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert said in done.stdout
+
+
+@pytest.mark.parametrize("module", ["2048", "über", ""])
+def test_a_module_that_cannot_be_imported_has_no_examples(module: str) -> None:
+    assert calls_in("assert slug(1) == 2\nslug(2) returns 3", {"slug": module}) == []
+
+
+def test_a_comment_is_no_part_of_an_input() -> None:
+    assert calls_in("def f(n):\n\nInput: n = 5  # five\nOutput: 10\n", {"f": "a"}) == []
+
+
+def test_what_the_program_calls_as_python_does_is_its_own() -> None:
+    (check,) = calls_in("assert sum(parse('1+2')) == 3", {"sum": "lang", "parse": "lang"})
+    assert {check.calls[0].imports, check.setup} == {"from lang import sum", "from lang import parse"}
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected", "line"),
+    [
+        ("f(3), f(4)", "(6, 8)", "assert (f(3), f(4)) == (6, 8)"),
+        ("f(3)  # doubled", "6", "assert f(3) == 6"),
+        ("f(3) > 2  # big", "True", "assert (f(3) > 2) == True"),
+        ("f(3) == 6", "6", "assert f(3) == 6"),
+        ("f(3) == 6", "True", "assert (f(3) == 6) == True"),
+        ("f([1,  # one\n 2])", "3", "assert f([1, 2]) == 3"),
+    ],
+)
+def test_what_qa_compares_is_one_side_of_the_test(expression: str, expected: str, line: str) -> None:
+    call = Call(imports="from a import f", expression=expression, expected=expected)
+    kept, _ = usable_checks(Checks(checks=list(as_session([call]))), ())
+    assert f"    {line}\n" in from_checks(Checks(checks=kept), "").text
+
+
+def test_a_check_that_waits_is_left_out() -> None:
+    call = Call(imports="from a import f", expression="await f(3)", expected="6")
+    kept, reasons = usable_checks(Checks(checks=[check(calls=[call])]), ())
+    assert (kept, len(reasons)) == ([], 1)
+    assert "waits or yields" in reasons[0]
