@@ -20,7 +20,7 @@ _INFO_PATH = re.compile(rf"(?:^|[\s:=\"'({{])({PATH})(?=$|[\s\"')}}:,])")
 _LANGUAGE = re.compile(r"^\{?\.?([A-Za-z][\w+#-]*)")
 _COMMENT_PATH = re.compile(
     r"^(?:#+|//+|/\*+|<!--|;+|--+)[\s\-=*#~]*"
-    rf"(?:(?:file|file ?name|filepath|path|module)\s*[:=]\s*)?[`'\"*]*({PATH})[`'\"*]*"
+    rf"(?:(?:file|file ?name|filepath|path|module)(?:\s*[:=]\s*|\s+))?[`'\"*]*({PATH})[`'\"*]*"
     r"(?:\s*\((?:new|updated|changed|modified|complete|full|unchanged)[^)]*\))?[\s\-=*#~:]*(?:\*/|-->)?$",
     re.IGNORECASE,
 )

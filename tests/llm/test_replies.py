@@ -263,6 +263,9 @@ def two(first: str, second: str) -> str:
         ),
         pytest.param(f"```python\n# pkg/a.py\n{A}\n# pkg/b.py\n{B}```\n", id="one-block"),
         pytest.param(f"```python\n# file: pkg/a.py\n\n{A}\n\n# === pkg/b.py ===\n\n{B}\n```\n", id="one-block-rules"),
+        pytest.param(
+            f"```python\n### module pkg/a.py\n\n{A}\n\n### module pkg/b.py\n\n{B}\n```\n", id="one-block-modules"
+        ),
         pytest.param(f"### pkg/a.py\n```python\n# pkg/a.py\n{A}\n# pkg/b.py\n{B}```\n", id="one-block-heading"),
         pytest.param(f"# pkg/a.py\n{A}\n# pkg/b.py\n{B}", id="no-fence"),
         pytest.param(f"~~~python pkg/a.py\n{A}~~~\n~~~~ pkg/b.py\n{B}~~~~\n", id="tildes"),
