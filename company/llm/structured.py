@@ -120,8 +120,16 @@ async def _code(gateway: Gateway, ask: Ask, out: Type, given: Mapping[str, Any],
     if item == ArtifactType("Patch"):
         return await patch(gateway, ask, given, notice)
 
+    missing = expected
+
     def read(text: str) -> Any:
+        nonlocal missing
         files = safe(parse_code(text, expected=expected, single=single), text)
+        if missing and not {file.path for file in files} & {*missing}:
+            names = " and ".join(f"`{path}`" for path in missing)
+            missing = ()  # said once: a file that the words name need not be one that is to be written
+            reason = f"There is no {names} in your reply. Give the whole code again, each file under the path that is asked for."
+            raise ReplyError(f"the reply has no {names}", raw=text, reason=reason)
         if item == ArtifactType("TestFile"):
             made: list[Any] = [TestFile(path=file.path, content=file.content) for file in files]
         else:

@@ -157,6 +157,22 @@ def test_a_patch_of_one_function_leaves_the_others(own: Path) -> None:
     assert (outcome.repo / "shout.py").read_text() == first.replace(HALF, GOOD) + "\n"
 
 
+@pytest.mark.parametrize(
+    "again", [RIGHT, code(GOOD, "loud.py") + "\n" + code(GOOD, "noise.py")], ids=["mended", "meant"]
+)
+def test_a_program_without_the_file_that_is_asked_for_is_told_once(again: str, tmp_path: Path) -> None:
+    other = code(GOOD, "loud.py") + "\n" + code("from loud import shout\n\nprint(shout('a'))", "main.py")
+    script = [
+        {"step": "code", "attempt": 1, "reply": other},
+        {"step": "code", "attempt": 2, "reply": again},
+    ]
+    outcome = start(tmp_path, "zero_shot", script)
+    assert (outcome.status, outcome.replies) == ("delivered", {"first": 0, "repaired": 1, "failed": 0})
+    rejected = [event["reason"] for event in events(tmp_path) if event["event"] == "reply_rejected"]
+    assert rejected == ["the reply has no `shout.py`"]
+    assert (outcome.repo / "shout.py").is_file() is (again == RIGHT)
+
+
 def test_a_reply_that_is_no_use_is_told_why_and_asked_again(tmp_path: Path) -> None:
     script = [
         {"step": "code", "attempt": 1, "reply": "I cannot do that."},
