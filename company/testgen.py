@@ -114,7 +114,9 @@ def _call_problem(call: Call, modules: Collection[str], setup: str) -> str:
     used = {node.id for node in nodes if isinstance(node, ast.Name)}
     names, error = _imported(imported), _error_name(call.expected)
     if not names & (used | {error}):
-        return f"`{call.expression}` uses nothing of `{call.imports}`"
+        strange = min(used - {*dir(builtins)}, default="")
+        which = f" uses `{strange}`, which nothing defines, and" if strange else ""
+        return f"`{call.expression}`{which} uses nothing of `{call.imports}`: a call begins with `{min(names, default='')}(`"
     bound = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
     bound |= {node.arg for node in nodes if isinstance(node, ast.arg)} | _imported(nodes) | names | {*dir(builtins)}
     if unknown := used - bound:

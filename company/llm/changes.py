@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from company.artifacts import Change, ChangePlan, Codebase, Patch, SourceFile, flat
-from company.errors import ReplyError, UnsafePath
+from company.errors import ReplyError, StepFailed, UnsafePath
 from company.lint import with_imports
 from company.llm.code_replies import CodeFile, parse_code
 from company.llm.edits import applied, edits_in, patched
-from company.llm.gateway import REPAIRS, Ask, Gateway
+from company.llm.gateway import Ask, Gateway
 from company.llm.names import is_test
 from company.llm.qa import Notice
 from company.llm.replies import parse_document, schema_for
@@ -31,19 +31,6 @@ async def patch(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: No
     wanted = f"{given.get('requirement', '')}\n{change.what if change else ''}"
     known = {file.path: file.content for file in files}
     ask = replace(ask, needs_all=change is not None)
-    left = REPAIRS
-
-    def read(text: str) -> Patch:
-        nonlocal left
-        left -= 1
-        try:
-            return Patch(files=changes(text))
-        except ReplyError as error:
-            if left >= 0 or not files:
-                raise
-            notice(f"{ask.ident}: {error.message}; the files stay as they were")
-            named = [file for file in files if file.path in ask.expects]
-            return Patch(files=named or files)
 
     def changes(text: str) -> list[SourceFile]:
         if edits := edits_in(text, [path for path in ask.expects if path in known]):
@@ -53,7 +40,13 @@ async def patch(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: No
         new = [SourceFile(path=file.path, content=mended(file)) for file in replied]
         return patched(text, files, [_at_home(settled(file, ask.expects), files, text) for file in new], wanted)
 
-    return await gateway.ask(ask, read)
+    try:
+        return await gateway.ask(ask, lambda text: Patch(files=changes(text)))
+    except StepFailed as error:
+        if not files or not isinstance(error.__cause__, ReplyError):
+            raise
+        notice(f"{ask.ident}: {error.message}; the files stay as they were")
+        return Patch(files=[file for file in files if file.path in ask.expects] or files)
 
 
 def _at_home(file: SourceFile, files: Sequence[SourceFile], text: str) -> SourceFile:

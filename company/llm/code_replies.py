@@ -261,6 +261,8 @@ def _adopt(files: dict[str, CodeFile], nameless: list[Block], expected: Sequence
             files[path] = file
     if len(expected) == 1 and expected[0] not in files:
         strangers = [path for path in files if path.endswith(".py") and not is_test(path)]
+        if len(strangers) > 1:  # one that defines something, and others that show how it is used
+            strangers = [path for path in strangers if _DEFINITION.search(files[path].content)]
         if expected[0].endswith(".py") and len(strangers) == 1:
             files[expected[0]] = CodeFile(expected[0], files.pop(strangers[0]).content)
 

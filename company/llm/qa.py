@@ -58,7 +58,8 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
         if len(answer.calls) > _MOST_CALLS or len(answer.commands) > _MOST_COMMANDS:
             dropped.append(f"those after {_MOST_CALLS} calls and {_MOST_COMMANDS} commands")
         if not kept:
-            reasons = "\n".join(f"- {reason}" for reason in dropped[:6] or ["there is none"])
+            idle = [f"`{call.expression}` calls nothing" for call in answer.calls] or ["there is none"]
+            reasons = "\n".join(f"- {reason}" for reason in (dropped or idle)[:6])
             raise ReplyError("no check can be run", raw=text, reason=f"No check can be run:\n{reasons}")
         return kept
 

@@ -161,7 +161,7 @@ def test_a_patch_of_one_function_leaves_the_others(own: Path) -> None:
     "again", [RIGHT, code(GOOD, "loud.py") + "\n" + code(GOOD, "noise.py")], ids=["mended", "meant"]
 )
 def test_a_program_without_the_file_that_is_asked_for_is_told_once(again: str, tmp_path: Path) -> None:
-    other = code(GOOD, "loud.py") + "\n" + code("from loud import shout\n\nprint(shout('a'))", "main.py")
+    other = code(GOOD, "loud.py") + "\n" + code("def main():\n    print('a')", "main.py")
     script = [
         {"step": "code", "attempt": 1, "reply": other},
         {"step": "code", "attempt": 2, "reply": again},

@@ -72,6 +72,22 @@ def script(*replies: Any) -> ScriptedModel:
     return ScriptedModel([ScriptEntry(reply=reply) for reply in replies])
 
 
+class Heard:
+    """A script that keeps what it was asked."""
+
+    def __init__(self, replies: ScriptedModel) -> None:
+        self._replies = replies
+        self.name, self.identity, self.context = replies.name, replies.identity, replies.context
+        self.talks: list[tuple[Message, ...]] = []
+
+    async def complete(self, request: Request, on_tokens: Any = None) -> Reply:
+        self.talks.append(request.messages)
+        return await self._replies.complete(request, on_tokens)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
 class Simple:
     """A model that answers one small thing, and never a whole document: behind a server, by any rung."""
 
@@ -193,27 +209,35 @@ def test_more_checks_than_are_asked_for_are_taken_up_to_a_bound(tmp_path: Path) 
     assert told == ["a check was left out: those after 8 calls and 12 commands"]
 
 
+@pytest.mark.parametrize(
+    ("expression", "reason"),
+    [
+        ("r = 5", "`r = 5` calls nothing"),
+        ("box.add(1)", "`box.add(1)` uses `box`, which nothing defines, and uses nothing of `from a import b`: a call begins with `b(`"),
+        ("max(1, 2)", "`max(1, 2)` uses nothing of `from a import b`: a call begins with `b(`"),
+    ],
+)  # fmt: skip
+def test_qa_is_told_what_each_check_lacks(expression: str, reason: str, tmp_path: Path) -> None:
+    given = {"requirement": "A module a.py with a function b(x)."}
+    idle = {"calls": [{"imports": "from a import b", "expression": expression, "expected": "5"}], "commands": []}
+    good = {"calls": [{"imports": "from a import b", "expression": "b(1)", "expected": "5"}], "commands": []}
+    model = Heard(script(idle, good))
+    checks, _ = asked(tmp_path, model, use=lambda gateway: obtain(gateway, ASK, ArtifactType("Checks"), given, print))
+    assert [call.expression for check in checks.checks for call in check.calls] == ["b(1)"]
+    assert reason in model.talks[1][-1].content
+
+
 def test_after_the_same_fault_twice_it_is_asked_anew_without_the_reply(tmp_path: Path) -> None:
-    talks: list[tuple[Message, ...]] = []
-    replies = script("wrong", "wrong too", "other")
-
-    class Heard:
-        name, identity, context = replies.name, replies.identity, replies.context
-
-        async def complete(self, request: Request, on_tokens: Any = None) -> Reply:
-            talks.append(request.messages)
-            return await replies.complete(request, on_tokens)
-
-        async def close(self) -> None: ...
+    model = Heard(script("wrong", "wrong too", "other"))
 
     def read(text: str) -> str:
         if text != "other":
             raise ReplyError("not that", raw=text, reason="Not that.")
         return text
 
-    answer, _ = asked(tmp_path, Heard(), use=lambda gateway: gateway.ask(ASK, read))
+    answer, _ = asked(tmp_path, model, use=lambda gateway: gateway.ask(ASK, read))
     assert answer == "other"
-    first, second, third = talks
+    first, second, third = model.talks
     assert [(each.role, each.content) for each in second[len(first) :]] == [
         ("assistant", "wrong"),
         ("user", "Not that."),

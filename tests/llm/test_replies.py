@@ -596,3 +596,10 @@ def test_artifacts_are_read_back_from_their_own_json() -> None:
 def test_a_method_as_it_stands_in_its_class_is_moved_to_the_margin() -> None:
     (file,) = parse_code("```python\n    def size(self):\n        return 1\n```", expected=("a.py",), single=True)
     assert file.content == "def size(self):\n    return 1\n"
+
+
+def test_the_one_file_that_defines_something_is_the_one_that_is_asked_for() -> None:
+    reply = "```python\n### loud.py\n\ndef shout(text):\n    return text\n\n### main.py\n\nprint('a')\n```"
+    assert {file.path for file in parse_code(reply, expected=("shout.py",))} == {"shout.py", "main.py"}
+    other = reply.replace("print('a')", "def main():\n    print('a')")
+    assert {file.path for file in parse_code(other, expected=("shout.py",))} == {"loud.py", "main.py"}
