@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from company.artifacts import Call, Check
-from company.literals import LONGEST, is_literal
+from company.literals import LONGEST, is_call_of, is_literal, sides_of
 
 _ASSERT = re.compile(r"^[ \t]*(?:[-*] |\d+[.)] )?[`]*(assert\b[^\n]*)", re.MULTILINE)
 _MOST_LINES = 20
@@ -82,22 +82,20 @@ def _check(test: ast.expr, modules: Mapping[str, str]) -> Check | None:
     if not needed or isinstance(test, ast.Tuple):
         return None
     subject, expected = test, "True"
-    if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
-        sides = (test.left, test.comparators[0])
+    if sides := sides_of(test):
         for side, value in (sides, sides[::-1]):
             if is_literal(value) and not is_literal(side):
                 subject, expected = side, ast.unparse(value)
     elif not isinstance(test, ast.Compare) and not (isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)):
         subject = ast.Call(ast.Name("bool"), [test], [])
     try:
-        source = ast.unparse(subject)
+        source, quote = ast.unparse(subject), f"assert {ast.unparse(test)}"[:200]
     except RecursionError:
         return None
     if max(len(source), len(expected)) > LONGEST:
         return None
     name = needed[0].rpartition(" ")[2]
     call = Call(imports=needed[0], expression=source, expected=expected)
-    quote = f"assert {ast.unparse(test)}"[:200]
     return Check(title=f"example of {name}"[:100], quote=quote, calls=[call], commands=[], setup="\n".join(needed[1:]))
 
 
@@ -109,7 +107,7 @@ def _imports(test: ast.expr, modules: Mapping[str, str]) -> list[str]:
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     called = {id(call.func): call for call in calls}
     asked = {
-        id(argument) for call in calls if ast.unparse(call.func) == "isinstance"
+        id(argument) for call in calls if is_call_of(call, "isinstance")
         for whole in call.args[1:] for argument in ast.walk(whole)
     }  # fmt: skip
     of_math = {id(node.value) for node in nodes if isinstance(node, ast.Attribute) and hasattr(math, node.attr)}

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from company.artifacts import Check, SourceFile
+from company.literals import is_call_of
 
 Input = tuple[str, str]
 """Statements, the import among them, and an expression."""
@@ -109,7 +110,7 @@ def _subject(tree: ast.Expression) -> ast.Expression:
     """Of a comparison the call that it is about: most answers fail it alike, and would seem to agree."""
     made = tree.body
     compares = isinstance(made, ast.Compare | ast.BoolOp | ast.UnaryOp)
-    if compares or (isinstance(made, ast.Call) and ast.unparse(made.func) == "bool"):
+    if compares or is_call_of(made, "bool"):
         for node in ast.walk(made):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not hasattr(builtins, node.func.id):
                 return ast.Expression(node)

@@ -50,6 +50,18 @@ def is_literal(node: ast.expr | str) -> bool:
     return True
 
 
+def sides_of(node: ast.expr) -> tuple[ast.expr, ast.expr] | None:
+    """The two sides of ``a == b``; None of anything else."""
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq):
+        return node.left, node.comparators[0]
+    return None
+
+
+def is_call_of(node: ast.expr, name: str) -> bool:
+    """Whether an expression calls what stands under a plain name."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+
+
 def literal_at(rest: str) -> Value:
     """The literal at the beginning of a text; of a sum that is worked out, ``19 - 5 - 6 = 8``, what it comes to."""
     lead = len(rest) - len(rest.lstrip(" "))

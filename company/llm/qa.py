@@ -14,6 +14,7 @@ from company.artifacts import Artifact, Call, Check, Checks, Command, Design, So
 from company.errors import ReplyError, StepFailed
 from company.examples import calls_in, command_pattern, commands_in, is_program, started_file, stated_output, usages_in
 from company.interfaces import classes_in, functions_in, section_of
+from company.literals import sides_of
 from company.llm.gateway import Ask, Gateway
 from company.llm.names import names_in
 from company.llm.replies import parse_document, schema_for
@@ -214,7 +215,7 @@ def _one_side(call: Call) -> Call:
         value = ast.unparse(ast.parse(call.expected.strip(), mode="eval"))
     except SyntaxError:
         return call
-    compares = isinstance(made, ast.Compare) and len(made.ops) == 1 and isinstance(made.ops[0], ast.Eq)
-    if not compares or not isinstance(made, ast.Compare) or ast.unparse(made.comparators[0]) != value:
+    sides = sides_of(made)
+    if not sides or ast.unparse(sides[1]) != value:
         return call
-    return call.model_copy(update={"expression": ast.unparse(made.left)})
+    return call.model_copy(update={"expression": ast.unparse(sides[0])})

@@ -402,6 +402,7 @@ def test_a_session_ends_with_the_docstring_that_it_stands_in_and_not_with_the_fe
         ("assert slug(1) == 2; assert slug(2) == 3", []),
         (f"assert slug({'-' * 900}1)", []),
         (f"assert slug({'1' * 400})", []),
+        (f"assert slug(1){'(1)' * 380} == 2", []),
         ("assert that slug(3) is well", []),
         ("assert slug(rows) == 3", []),
         ("assert other(3) == 3", []),
