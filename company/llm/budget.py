@@ -6,6 +6,7 @@ Who claims: `gateway.py`. The limits: a procedure's and its roles' `limits:`, th
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,10 +17,13 @@ from company.errors import LimitReached
 from company.sop.procedure import UNITS
 
 if TYPE_CHECKING:
+    from company.llm.client import Request
     from company.settings import Price
 
 RUN = ""
 """The account that every call counts in."""
+_FRAME_TOKENS = 16
+"""At most what a server adds to each message, and to the schema."""
 
 
 def usd(price: Price | None, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> float | None:
@@ -29,6 +33,14 @@ def usd(price: Price | None, prompt_tokens: int, completion_tokens: int, cached_
     cached = price.input if price.cached is None else price.cached
     paid = (prompt_tokens - cached_tokens) * price.input + cached_tokens * cached
     return (paid + completion_tokens * price.output) / 1e6
+
+
+def most_prompt_tokens(request: Request, context: int | None) -> int:
+    """More tokens than a prompt can have: none is shorter than a byte."""
+    schema = [json.dumps(request.schema)] if request.schema else []
+    texts = [*(message.content for message in request.messages), *schema]
+    most = sum(len(text.encode("utf-8", "surrogatepass")) + _FRAME_TOKENS for text in texts)
+    return most if context is None else min(most, context)
 
 
 def added(one: float | None, two: float | None) -> float | None:

@@ -13,13 +13,17 @@ from typing import Any
 
 from company.artifacts import Change, ChangePlan, Codebase, Patch, SourceFile, flat
 from company.errors import ReplyError, StepFailed, UnsafePath
+from company.excerpts import excerpt
 from company.lint import with_imports
+from company.llm.client import Message
 from company.llm.code_replies import CodeFile, parse_code
+from company.llm.docstrings import bare
 from company.llm.edits import applied, edits_in, patched
 from company.llm.gateway import Ask, Gateway
 from company.llm.names import is_test
 from company.llm.qa import Notice
 from company.llm.replies import parse_document, schema_for
+from company.markdown import fenced
 from company.paths import safe_path
 
 
@@ -40,13 +44,31 @@ async def patch(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: No
         new = [SourceFile(path=file.path, content=mended(file)) for file in replied]
         return patched(text, files, [_at_home(settled(file, ask.expects), files, text) for file in new], wanted)
 
+    short = _in_short(ask, change, known.get(change.path, "")) if change else None
     try:
-        return await gateway.ask(ask, lambda text: Patch(files=changes(text)))
+        return await gateway.ask(ask, lambda text: Patch(files=changes(text)), short)
     except StepFailed as error:
         if not files or not isinstance(error.__cause__, ReplyError):
             raise
         notice(f"{ask.ident}: {error.message}; the files stay as they were")
         return Patch(files=[file for file in files if file.path in ask.expects] or files)
+
+
+def _in_short(ask: Ask, change: Change, content: str) -> Ask | None:
+    """A change of Python as its bare task, beside nothing but the definitions that it is about.
+
+    The 0.5B model, which copies its file when it sees the whole question, makes the change then.
+    """
+    if not content.strip() or not change.path.endswith(".py"):
+        return None
+    shown, names = bare(content, change.what)
+    wanted = f"the changed `{names[0]}`" if len(names) == 1 else "the functions that change or are new, each complete"
+    block = fenced(change.path, excerpt(change.path, shown, change.what))
+    text = (
+        f"This is in `{change.path}` now:\n\n{block}\n\nTask: {change.what}\n\nGive one ```python block with {wanted}."
+    )
+    system = [message for message in ask.messages if message.role == "system"]
+    return replace(ask, messages=(*system, Message("user", text)))
 
 
 def _at_home(file: SourceFile, files: Sequence[SourceFile], text: str) -> SourceFile:

@@ -19,7 +19,7 @@ def keeping_members(old: str, new: str) -> str:
     for node in reversed(ast.parse(new).body):
         if isinstance(node, ast.ClassDef) and node.name in classes:
             whole = merged_class(old, classes[node.name], new, node)
-            lines[_first(node) - 1 : node.end_lineno] = whole.split("\n")
+            lines[first_line(node) - 1 : node.end_lineno] = whole.split("\n")
     return "\n".join(lines)
 
 
@@ -67,7 +67,7 @@ def _merged(
 ) -> str:
     """A class with these definitions of `new` in the place of its own or at its end, and with the fields among `others`."""
     ours = {_key(node): node for node in before.body if isinstance(node, Definition)}
-    first = _first(before)
+    first = first_line(before)
     lines = old.split("\n")[first - 1 : before.end_lineno]
     column = before.body[0].col_offset
     known = {ast.unparse(node) for node in before.body}
@@ -78,11 +78,13 @@ def _merged(
     for name, node in reversed(ours.items()):
         if name in given and ast.unparse(node) != ast.unparse(given[name]):
             # a method that is given alone leaves its decorators out
-            begin = _first(node) if given[name].decorator_list else node.lineno
+            begin = first_line(node) if given[name].decorator_list else node.lineno
             lines[begin - first : (node.end_lineno or node.lineno) - first + 1] = _moved(new, given[name], column)
     if fields:
         at = next(node for node in before.body if not is_docstring(node))
-        lines[_first(at) - first : _first(at) - first] = [line for node in fields for line in _moved(new, node, column)]
+        lines[first_line(at) - first : first_line(at) - first] = [
+            line for node in fields for line in _moved(new, node, column)
+        ]
     for node in added:
         lines += ["", *_moved(new, node, column)]
     return "\n".join(lines)
@@ -105,7 +107,7 @@ def _moved(code: str, node: ast.stmt, column: int) -> list[str]:
     strings = [
         each for each in ast.walk(node) if isinstance(each, ast.Constant | ast.JoinedStr) and id(each) not in docs
     ]
-    first = _first(node)
+    first = first_line(node)
     inside = {line - first for each in strings for line in range(each.lineno + 1, (each.end_lineno or each.lineno) + 1)}
     by = column - node.col_offset
     return [
@@ -132,10 +134,11 @@ def is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _first(node: ast.stmt) -> int:
+def first_line(node: ast.stmt) -> int:
+    """The number of a statement's first line, its decorators' among them."""
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(decorator.lineno for decorator in decorators)])
 
 
 def source(code: str, node: ast.stmt) -> str:
-    return "\n".join(code.split("\n")[_first(node) - 1 : node.end_lineno]).rstrip()
+    return "\n".join(code.split("\n")[first_line(node) - 1 : node.end_lineno]).rstrip()

@@ -17,6 +17,7 @@ from company.assemble import bound, graft
 from company.errors import ReplyError
 from company.excerpts import WHOLE
 from company.llm.classes import Definition, Function, is_docstring, is_stub, merged_class, source
+from company.llm.docstrings import with_docstrings
 from company.llm.fences import PATH, without_thoughts
 
 _SEARCH = re.compile(r"^\s*<{5,9}\s*(?:SEARCH|ORIGINAL|HEAD|OLD)?\b.*$")
@@ -261,6 +262,7 @@ def patched(text: str, files: Sequence[SourceFile], given: Sequence[SourceFile],
     for file in given:
         old, new = known.get(file.path, ""), file.content
         if old.strip() and file.path.endswith(".py"):
+            new = new if "docstring" in wanted.lower() else with_docstrings(old, new)
             new = changed_module(file.path, old, new, wanted, text)
         elif old.strip():
             new = not_cut(file.path, old, new, text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import count
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from company.cache import Replies, digest
 from company.errors import CompanyError, Interrupted, LimitReached, ModelError, ReplyError, StepFailed, UsageError
 from company.events import Journal
-from company.llm.budget import Budget, usd
+from company.llm.budget import Budget, most_prompt_tokens, usd
 from company.llm.client import EmptyReply, Message, Model, Reply, Request, StepLabel
 from company.llm.cut import Cuts
 from company.llm.fields import by_field, is_shapeless
@@ -28,8 +28,6 @@ REPAIRS = 2
 WARMER = 0.3
 """Added to the temperature with each repair: at 0 a model tends to repeat itself, fault included."""
 _CHARS_PER_TOKEN = 3
-_FRAME_TOKENS = 16
-"""At most what a server adds to each message, and to the schema."""
 _SHORTEST_REPLY = 200
 _SHOWN = 6000
 """Characters of a bad reply that are shown to the model again."""
@@ -122,10 +120,10 @@ class Gateway:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def ask(self, ask: Ask, read: Callable[[str], T]) -> T:
+    async def ask(self, ask: Ask, read: Callable[[str], T], otherwise: Ask | None = None) -> T:
         """The answer as `read` takes it; a ReplyError of `read` is told to the model, `REPAIRS` times at most.
 
-        A document that does not come so is asked for field by field.
+        A document that does not come so is asked for field by field, then whatever does not come as `otherwise` asks for it.
 
         Raises:
             StepFailed: no usable answer.
@@ -137,20 +135,30 @@ class Gateway:
             return await self._tries(ask, read, attempts)
         except ReplyError as error:
             fault = error
+
+        async def pieces(attempts: Iterator[int]) -> T:
+            text = json.dumps(await by_field(ask, partial(self._tries, attempts=attempts)), ensure_ascii=False)
+            answer = read(text)
+            self._emit("reply_accepted", ask, ask.label._replace(attempt=next(attempts) - 1), key=digest([text]))
+            return answer
+
+        ways: list[tuple[str, Callable[[Iterator[int]], Awaitable[T]]]] = []
         if self._can_split(ask, fault):
-            self._journal.emit("notice", text=f"{ask.ident}: no usable reply {how}; asked field by field")
+            ways.append(("field by field", pieces))
+        if otherwise and self._has_room(otherwise, REPAIRS + 1):
+            ways.append(("in another form", partial(self._tries, otherwise, read)))
+        for way, put in ways:
+            self._journal.emit("notice", text=f"{ask.ident}: no usable reply {how}; asked {way}")
+            begun = next(attempts)
+            attempts = count(begun)
             try:
-                text = json.dumps(await by_field(ask, partial(self._tries, attempts=attempts)), ensure_ascii=False)
-                answer = read(text)
+                return await put(attempts)
             except ReplyError as error:
-                fault, how = error, f"{how}, nor field by field"
+                fault, how = error, f"{how}, nor {way}"
             except UsageError:
-                if next(attempts) > REPAIRS + 3:
+                if next(attempts) > begun + 1:
                     raise
-                # A script or a recording that ends with the document's own replies: what they were is what matters.
-            else:
-                self._emit("reply_accepted", ask, ask.label._replace(attempt=next(attempts) - 1), key=digest([text]))
-                return answer
+                break  # a script or a recording ends with the first form's replies: what those were is what matters
         raise StepFailed(
             f"no usable reply {how}: {fault.message}",
             hint="`company resume` tries again; a larger model, or a step with a smaller task, helps",
@@ -160,10 +168,12 @@ class Gateway:
         """Whether pieces may help: the last reply had not the document's shape, and no limit is near that they would reach."""
         if not ask.schema or "properties" not in ask.schema or not is_shapeless(fault.raw, ask.schema):
             return False
-        fields = len(ask.schema["properties"]) + 1
+        return self._has_room(ask, len(ask.schema["properties"]) + 1)
+
+    def _has_room(self, ask: Ask, calls: int) -> bool:
+        """Whether no limit is near that so many questions like this one would reach."""
         prompt = sum(len(message.content) for message in ask.messages) // _CHARS_PER_TOKEN
-        name = self._model(ask.model).name
-        return self.budget.has_room(name, ask.ident, ask.label.role, fields, fields * prompt)
+        return self.budget.has_room(self._model(ask.model).name, ask.ident, ask.label.role, calls, calls * prompt)
 
     async def _tries(self, ask: Ask, read: Callable[[str], T], attempts: Iterator[int]) -> T:
         """The answer to one question, repairs included.
@@ -300,7 +310,7 @@ class Gateway:
         label = request.label
         try:
             claim = await self.budget.claim(
-                model.name, ask.ident, label.role, _most_prompt_tokens(request, model.context), request.max_tokens
+                model.name, ask.ident, label.role, most_prompt_tokens(request, model.context), request.max_tokens
             )
         except LimitReached as error:
             self._limit = self._limit or error
@@ -389,14 +399,6 @@ def _key(model: Model, request: Request) -> str:
 
 _ASKED = ("messages", "schema", "temperature", "max_tokens", "seed")
 """What makes a request the same as another."""
-
-
-def _most_prompt_tokens(request: Request, context: int | None) -> int:
-    """More tokens than a prompt can have: none is shorter than a byte."""
-    schema = [json.dumps(request.schema)] if request.schema else []
-    texts = [*(message.content for message in request.messages), *schema]
-    most = sum(len(text.encode("utf-8", "surrogatepass")) + _FRAME_TOKENS for text in texts)
-    return most if context is None else min(most, context)
 
 
 def _usage(model: Model, reply: Reply) -> dict[str, Any]:

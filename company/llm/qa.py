@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from company.artifacts import Artifact, Call, Check, Checks, Command, Design, SourceFile, flat
@@ -64,8 +65,11 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
             raise ReplyError("no check can be run", raw=text, reason=f"No check can be run:\n{reasons}")
         return kept
 
+    functions = [name for name in owners if is_named(name, requirement)]
+    schema = _schema(requirement, owners, functions)
+    narrow = _narrowed(schema, functions or [*owners])
     try:
-        found = await gateway.ask(ask.under(_schema(requirement, owners), "Checks"), read)
+        found = await gateway.ask(ask.under(schema, "Checks"), read, ask.under(narrow, "Checks") if narrow else None)
     except StepFailed as error:
         notice(f"QA wrote no check that can be run ({error.message}); the requirement's own examples are tested")
         return Checks(checks=examples)
@@ -150,10 +154,9 @@ def _each_once(checks: Sequence[Check]) -> list[Check]:
     return kept
 
 
-def _schema(requirement: str, owners: Mapping[str, str]) -> dict[str, Any]:
+def _schema(requirement: str, owners: Mapping[str, str], functions: Sequence[str]) -> dict[str, Any]:
     """Calls where the requirement names functions, commands where it names a program; both where it names both."""
     program = is_program(requirement)
-    functions = [name for name in owners if is_named(name, requirement)]
     schema = schema_for(_Answer)
     fields = schema["properties"]
     fields["calls"] |= {"minItems": 1, "maxItems": MOST_CHECKS} if functions or not program else {"maxItems": 0}
@@ -172,6 +175,27 @@ def _schema(requirement: str, owners: Mapping[str, str]) -> dict[str, Any]:
             "type": "string", "pattern": command_pattern(start, requirement), "maxLength": 200
         }  # fmt: skip
     return schema
+
+
+_TEXT = "'[^'\"\\\\\n]{0,40}'"
+_ATOM = f"[^'\"\\\\\n()]|{_TEXT}"
+_INSIDE = f"({_ATOM}|\\(({_ATOM}){{0,20}}\\)){{0,40}}"
+_BRACKETED = f"\\[{_INSIDE}\\]|\\({_INSIDE}\\)|\\{{{_INSIDE}\\}}"
+_VALUE = f"-?[0-9]{{1,12}}(\\.[0-9]{{1,8}})?|True|False|None|{_TEXT}|{_BRACKETED}|raises [A-Z][A-Za-z]{{2,30}}"
+"""A regular expression for the Python values that most calls have, and for errors."""
+
+
+def _narrowed(schema: dict[str, Any], names: Sequence[str]) -> dict[str, Any] | None:
+    """The schema with calls that are calls, of the functions or of a method of the classes; None where it asks for none."""
+    if not names or not schema["properties"]["calls"]["maxItems"]:
+        return None
+    call = f"\\({_INSIDE}\\)"
+    forms = [f"{name}{call}" + (f"\\.[a-z_]{{1,40}}{call}" if name[:1].isupper() else "") for name in names]
+    made = deepcopy(schema)
+    fields = made["properties"]["calls"]["items"]["properties"]
+    fields["expression"] = {"type": "string", "pattern": f"^({'|'.join(forms)})$"}
+    fields["expected"] = {"type": "string", "pattern": f"^({_VALUE})$"}
+    return made
 
 
 def _as_checks(answer: _Answer, requirement: str) -> list[Check]:
