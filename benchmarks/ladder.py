@@ -17,7 +17,7 @@ import re
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -234,11 +234,14 @@ def _like(node: dict[str, Any], whole: dict[str, Any]) -> Any:
     return {"boolean": False, "integer": 0, "number": 0.0}.get(node.get("type", ""), node.get("title", "…"))
 
 
-async def questions(asker: Asker, requirement: str, kept: Mapping[str, Any]) -> list[dict[str, Any]]:
+async def questions(
+    asker: Asker, requirement: str, kept: Mapping[str, Any], only: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """What became of each kind's question about one requirement.
 
     Args:
         kept: the values that the first arm got; they stand in for this arm's own, so that all arms are asked the same.
+        only: the kinds that are asked for; all, where there is none.
     """
     lines: list[dict[str, Any]] = []
     values: dict[str, Any] = {}
@@ -246,6 +249,8 @@ async def questions(asker: Asker, requirement: str, kept: Mapping[str, Any]) -> 
     async def put(name: str, given: Mapping[str, Any]) -> None:
         if asker.arm != "schema" and name not in _DOCUMENTS:
             return  # code is asked for in the same words on every rung
+        if only and name not in only:
+            return
         kind = next(kind for kind in KINDS if kind.name == name)
         text = _CHANGE if kind.procedure == "feature" else requirement
         line, value = await asker.ask(kind, {"requirement": text, **given})
@@ -330,7 +335,7 @@ async def ask_all(args: argparse.Namespace) -> None:
 
         async def one(name: str, text: str) -> None:
             async with free:
-                for line in await questions(asker, text, kept[name]):
+                for line in await questions(asker, text, kept[name], args.only):
                     file.write(json.dumps({"task": name, **line}, ensure_ascii=False) + "\n")
                     file.flush()
 
@@ -342,17 +347,17 @@ async def ask_all(args: argparse.Namespace) -> None:
 
 
 def stage_of(line: dict[str, Any]) -> str:
-    """How far a question had to go: ``first``, ``repair``, ``field`` or ``never``."""
+    """How far a question had to go: ``first``, ``repair``, ``other`` (in pieces, or another form) or ``never``."""
     if not line["valid"]:
         return "never"
     last = max((call["attempt"] for call in line["calls"]), default=1)
-    return "first" if last == 1 else "repair" if last <= 3 or line["arm"] in OTHERS else "field"
+    return "first" if last == 1 else "repair" if last <= 3 or line["arm"] in OTHERS else "other"
 
 
 def table(lines: list[dict[str, Any]]) -> str:
     """Markdown: one row for each model, way and type of artifact, and one for all types."""
     rows = [
-        "| model | way | artifact | questions | first try | repaired | field by field | never | calls | tokens in + out, median | seconds, median |"
+        "| model | way | artifact | questions | first try | repaired | in pieces or another form | never | calls | tokens in + out, median | seconds, median |"
     ]
     rows.append("|---|---|---|---|---|---|---|---|---|---|---|")
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
@@ -365,7 +370,7 @@ def table(lines: list[dict[str, Any]]) -> str:
         group = groups[model, arm, kind]
         stages = [stage_of(line) for line in group]
         shares = " | ".join(
-            f"{stages.count(stage) / len(stages):.1%}" for stage in ("first", "repair", "field", "never")
+            f"{stages.count(stage) / len(stages):.1%}" for stage in ("first", "repair", "other", "never")
         )
         calls = sum(len(line["calls"]) for line in group) / len(group)
         into = median(sum(call.get("prompt", 0) for call in line["calls"]) for line in group)
@@ -388,6 +393,9 @@ def main() -> None:
     ask.add_argument("--key", default="none")
     ask.add_argument("--arm", choices=[*RUNGS, *OTHERS], required=True)
     ask.add_argument("--inputs", nargs="*", default=[], help="what `schema` left, for the other ways")
+    ask.add_argument(
+        "--only", nargs="*", default=[], help="kinds of artifact; what they are asked with comes from `--inputs`"
+    )
     ask.add_argument("--limit", type=int, default=220)
     ask.add_argument("--shard", default="0/1")
     ask.add_argument("--parallel", type=int, default=4, help="requirements at the same time")
