@@ -33,10 +33,11 @@ from company.bench import tasks as bench
 from company.cache import Replies
 from company.errors import ModelError, StepFailed
 from company.events import Event, Journal
+from company.llm.ask import Ask
 from company.llm.budget import Budget
 from company.llm.client import Message, StepLabel
 from company.llm.endpoint import Endpoint
-from company.llm.gateway import Ask, Gateway
+from company.llm.gateway import Gateway
 from company.llm.providers import open_model
 from company.llm.structured import obtain
 from company.prompts import SYSTEM, Prompts

@@ -28,10 +28,11 @@ from company.artifacts import BUILT_IN, Codebase, SourceFile, to_json
 from company.cache import Replies
 from company.errors import CompanyError
 from company.events import Journal
+from company.llm.ask import Ask
 from company.llm.budget import Budget
 from company.llm.client import ChatModel, Message, OnTokens, Reply, Request, StepLabel
 from company.llm.endpoint import Endpoint
-from company.llm.gateway import Ask, Gateway
+from company.llm.gateway import Gateway
 from company.llm.recording import Recorder
 from company.llm.structured import obtain
 from company.prompts import SYSTEM, Prompts

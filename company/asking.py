@@ -18,8 +18,8 @@ from company.commits import commit
 from company.errors import StepFailed
 from company.ingredients import again, asked_of
 from company.keys import holds_together
+from company.llm.ask import Ask
 from company.llm.client import Message, StepLabel
-from company.llm.gateway import Ask
 from company.llm.parts import mend_part, write_parts
 from company.llm.structured import obtain
 from company.prompts import SYSTEM

@@ -20,9 +20,10 @@ from company.bench.wording import CannotVary, Material, lost
 from company.cache import Replies
 from company.errors import CompanyError, ReplyError, StepFailed
 from company.events import Journal
+from company.llm.ask import Ask
 from company.llm.budget import Budget
 from company.llm.client import Message, StepLabel
-from company.llm.gateway import Ask, Gateway
+from company.llm.gateway import Gateway
 from company.llm.providers import open_model
 from company.llm.structured import document
 from company.prompts import SYSTEM, Prompts

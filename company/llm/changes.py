@@ -15,11 +15,12 @@ from company.artifacts import Change, ChangePlan, Codebase, Patch, SourceFile, f
 from company.errors import ReplyError, StepFailed, UnsafePath
 from company.excerpts import excerpt
 from company.lint import with_imports
+from company.llm.ask import Ask
 from company.llm.client import Message
 from company.llm.code_replies import CodeFile, parse_code
 from company.llm.docstrings import bare
 from company.llm.edits import applied, edits_in, patched
-from company.llm.gateway import Ask, Gateway
+from company.llm.gateway import Gateway
 from company.llm.names import is_test
 from company.llm.qa import Notice
 from company.llm.replies import parse_document, schema_for

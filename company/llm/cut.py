@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from company.errors import ReplyError, StepFailed
+from company.llm.ask import Ask
 from company.llm.client import Message, Reply, Request
 from company.llm.code_replies import parse_code, whole_files
 from company.llm.edits import has_edits
 from company.llm.fences import in_thoughts
 from company.llm.joining import cut_of, joins, sound_files, without_circle
 from company.markdown import fenced
-
-if TYPE_CHECKING:
-    from company.llm.gateway import Ask
 
 MORE = 2
 """Calls that one question may have, beside its tries, for what was missing in replies that were cut."""

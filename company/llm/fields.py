@@ -9,15 +9,13 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from company.errors import ReplyError
+from company.llm.ask import Ask
 from company.llm.fences import blocks_of, without_thoughts
 from company.llm.replies import LIST_MAX, Misfit, parse_json
 from company.llm.shapes import Schema, closed, described, misfit
-
-if TYPE_CHECKING:
-    from company.llm.gateway import Ask
 
 MOST_QUESTIONS = 40
 """Pieces of one document that are asked for, repairs not counted."""
@@ -25,7 +23,7 @@ _DEEPEST = 4
 _QUOTES = ('""', "''", "``", "“”")
 _YES_NO = {"type": "boolean"}
 
-Once = Callable[["Ask", Callable[[str], Any]], Awaitable[Any]]
+Once = Callable[[Ask, Callable[[str], Any]], Awaitable[Any]]
 """Asks one question with its repairs; a ReplyError when it has no usable answer."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from functools import partial
 from itertools import count
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from company.cache import Replies, digest
 from company.errors import CompanyError, Interrupted, LimitReached, ModelError, ReplyError, StepFailed, UsageError
 from company.events import Journal
+from company.llm.ask import Ask
 from company.llm.budget import Budget, most_prompt_tokens, usd
 from company.llm.client import EmptyReply, Message, Model, Reply, Request, StepLabel
 from company.llm.cut import Cuts
@@ -37,44 +38,6 @@ _KEPT = (
 )  # fmt: skip
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One question. `schema` None asks for code or free text."""
-
-    label: StepLabel
-    messages: tuple[Message, ...]
-    schema: dict[str, Any] | None = None
-    schema_name: str = ""
-    expects: tuple[str, ...] = ()
-    needs_all: bool = True
-    """Whether a reply of code must hold every file that it expects; a patch gives those that change."""
-    defines: str = ""
-    model: str | None = None
-    """As the step says; None is the run's model."""
-    temperature: float | None = None
-    max_tokens: int | None = None
-    seed: int = 0
-    ident: str = ""
-    """Which execution of the step asks, for the journal."""
-    field: str = ""
-    """Which piece of a document is asked for alone; empty for all of it."""
-
-    def follow(self, *messages: Message) -> Ask:
-        """The same conversation, gone on with."""
-        return replace(self, messages=(*self.messages, *messages))
-
-    def told(self, text: str) -> Ask:
-        """The conversation with something more said to the model; many chat templates take no two user messages in a row."""
-        *before, last = self.messages
-        if last.role == "user":
-            return replace(self, messages=(*before, Message("user", f"{last.content}\n\n{text}")))
-        return self.follow(Message("user", text))
-
-    def under(self, schema: dict[str, Any], name: str) -> Ask:
-        """The same question, its answer held to a schema."""
-        return replace(self, schema=schema, schema_name=name)
 
 
 class Gateway:

@@ -22,9 +22,10 @@ from company.examples import placeholders_in
 from company.excerpts import excerpt
 from company.interfaces import words_about, words_about_main
 from company.lint import complaints, with_imports, with_values
+from company.llm.ask import Ask
 from company.llm.classes import keeping_members, with_method
 from company.llm.client import Message
-from company.llm.gateway import REPAIRS, Ask, Gateway
+from company.llm.gateway import REPAIRS, Gateway
 from company.llm.heads import absent
 from company.llm.replies import parse_code, parse_document, schema_for
 from company.markdown import fenced

@@ -16,7 +16,8 @@ from company.errors import ReplyError, StepFailed
 from company.examples import calls_in, command_pattern, commands_in, is_program, started_file, stated_output, usages_in
 from company.interfaces import classes_in, functions_in, section_of
 from company.literals import sides_of
-from company.llm.gateway import Ask, Gateway
+from company.llm.ask import Ask
+from company.llm.gateway import Gateway
 from company.llm.names import names_in
 from company.llm.replies import parse_document, schema_for
 from company.testgen import is_named, module_of, usable_checks

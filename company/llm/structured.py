@@ -37,9 +37,10 @@ from company.errors import ReplyError, StepFailed
 from company.examples import is_program, started_file
 from company.interfaces import classes_in, functions_in, section_of, words_about, words_about_main
 from company.literals import CALL
+from company.llm.ask import Ask
 from company.llm.changes import mended, patch, plan_of, safe, without_tests
 from company.llm.client import Message
-from company.llm.gateway import Ask, Gateway
+from company.llm.gateway import Gateway
 from company.llm.names import is_test
 from company.llm.qa import Notice, ask_for_checks
 from company.llm.replies import names_in, parse_code, parse_document, parse_list, schema_for

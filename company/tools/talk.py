@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from company.cache import digest
+from company.llm.ask import Ask
 from company.llm.client import Message
-from company.llm.gateway import Ask, Gateway
+from company.llm.gateway import Gateway
 from company.llm.replies import Misfit, parse_json
 from company.llm.shapes import closed, misfit, words
 from company.sop.tool_names import BUILT_IN

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from company.cache import Replies
 from company.errors import CompanyError, EndpointError, LimitReached
 from company.events import Journal, read
+from company.llm.ask import Ask
 from company.llm.budget import Budget, Spent, usd
 from company.llm.client import Message, OnTokens, Reply, Request, StepLabel
-from company.llm.gateway import Ask, Gateway
+from company.llm.gateway import Gateway
 from company.report import Report
 from company.settings import Price
 from company.store import Folder

@@ -12,10 +12,11 @@ import pytest
 from company.cache import Replies
 from company.errors import StepFailed
 from company.events import Journal
+from company.llm.ask import Ask
 from company.llm.budget import Budget
 from company.llm.client import Message, OnTokens, Reply, Request, StepLabel
 from company.llm.code_replies import parse_code, whole_files
-from company.llm.gateway import Ask, Gateway
+from company.llm.gateway import Gateway
 from company.llm.joining import cut_of, joins, sound_files, without_circle
 from company.llm.recording import Recorder, read_exchanges
 from company.store import Folder

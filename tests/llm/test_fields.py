@@ -17,10 +17,11 @@ from company.cache import Replies
 from company.endpoints import Rung
 from company.errors import LimitReached, ReplyError, StepFailed, UsageError
 from company.events import Journal, read
+from company.llm.ask import Ask
 from company.llm.budget import Budget
 from company.llm.client import ChatModel, Message, Model, Reply, Request, StepLabel
 from company.llm.endpoint import Endpoint
-from company.llm.gateway import Ask, Gateway
+from company.llm.gateway import Gateway
 from company.llm.replies import parse_list, schema_for
 from company.llm.rungs import RUNGS
 from company.llm.scripted import ScriptedModel, ScriptEntry

@@ -14,10 +14,10 @@ import pytest
 
 from company.artifacts import Change, Checks, Patch, SourceFile
 from company.errors import StepFailed, UsageError
+from company.llm.ask import Ask
 from company.llm.client import Message, StepLabel
 from company.llm.docstrings import bare, with_docstrings
 from company.llm.edits import patched
-from company.llm.gateway import Ask
 from company.llm.structured import obtain
 from company.sop.types import ArtifactType, ListOf, Type
 from tests.llm.test_fields import Heard, asked, script

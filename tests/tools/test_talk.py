@@ -14,9 +14,10 @@ import pytest
 from company.cache import Replies
 from company.errors import ReplyError, StepFailed
 from company.events import Journal, read
+from company.llm.ask import Ask
 from company.llm.budget import Budget
 from company.llm.client import Message, Model, OnTokens, Reply, Request, StepLabel
-from company.llm.gateway import Ask, Gateway
+from company.llm.gateway import Gateway
 from company.llm.scripted import DryModel, ScriptedModel, ScriptEntry
 from company.llm.shapes import closed
 from company.store import Folder
