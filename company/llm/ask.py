@@ -47,3 +47,8 @@ class Ask:
     def under(self, schema: dict[str, Any], name: str) -> Ask:
         """The same question, its answer held to a schema."""
         return replace(self, schema=schema, schema_name=name)
+
+    def alone(self, text: str) -> Ask:
+        """The same task in other words, and nothing of the talk but what the system says."""
+        system = [message for message in self.messages if message.role == "system"]
+        return replace(self, messages=(*system, Message("user", text)))

@@ -16,10 +16,9 @@ from company.errors import ReplyError, StepFailed, UnsafePath
 from company.excerpts import excerpt
 from company.lint import with_imports
 from company.llm.ask import Ask
-from company.llm.client import Message
 from company.llm.code_replies import CodeFile, parse_code
-from company.llm.docstrings import bare
-from company.llm.edits import applied, edits_in, patched
+from company.llm.docstrings import bare, is_python, with_docstrings
+from company.llm.edits import applied, changed_part, edits_in, patched
 from company.llm.gateway import Gateway
 from company.llm.names import is_test
 from company.llm.qa import Notice
@@ -45,9 +44,16 @@ async def patch(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: No
         new = [SourceFile(path=file.path, content=mended(file)) for file in replied]
         return patched(text, files, [_at_home(settled(file, ask.expects), files, text) for file in new], wanted)
 
+    def part(text: str) -> Patch:
+        assert change
+        found = without_tests(safe(parse_code(text, expected=(change.path,), single=True), text), text)
+        old = known[change.path]
+        made = changed_part(change.path, old, with_docstrings(old, mended(found[0])), text)
+        return Patch(files=[SourceFile(path=change.path, content=made)])
+
     short = _in_short(ask, change, known.get(change.path, "")) if change else None
     try:
-        return await gateway.ask(ask, lambda text: Patch(files=changes(text)), short)
+        return await gateway.ask(ask, lambda text: Patch(files=changes(text)), (short, part) if short else None)
     except StepFailed as error:
         if not files or not isinstance(error.__cause__, ReplyError):
             raise
@@ -56,11 +62,11 @@ async def patch(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: No
 
 
 def _in_short(ask: Ask, change: Change, content: str) -> Ask | None:
-    """A change of Python as its bare task, beside nothing but the definitions that it is about.
+    """A change of Python as its bare task, beside nothing but the definitions that it is about; None for what is none.
 
     The 0.5B model, which copies its file when it sees the whole question, makes the change then.
     """
-    if not content.strip() or not change.path.endswith(".py"):
+    if not content.strip() or not change.path.endswith(".py") or not is_python(content):
         return None
     shown, names = bare(content, change.what)
     wanted = f"the changed `{names[0]}`" if len(names) == 1 else "the functions that change or are new, each complete"
@@ -68,8 +74,7 @@ def _in_short(ask: Ask, change: Change, content: str) -> Ask | None:
     text = (
         f"This is in `{change.path}` now:\n\n{block}\n\nTask: {change.what}\n\nGive one ```python block with {wanted}."
     )
-    system = [message for message in ask.messages if message.role == "system"]
-    return replace(ask, messages=(*system, Message("user", text)))
+    return ask.alone(text)
 
 
 def _at_home(file: SourceFile, files: Sequence[SourceFile], text: str) -> SourceFile:

@@ -45,7 +45,7 @@ def with_method(old: str, new: str, owner: str, name: str) -> str:
             rest.append(source(new, node))
             continue
         members = [inner for inner in found if isinstance(inner, Definition) and not is_stub(inner)]
-        given |= {_key(each): each for each in members if each.name in (name, "__init__") or each.name not in known}
+        given |= {key_of(each): each for each in members if each.name in (name, "__init__") or each.name not in known}
     return "\n\n\n".join([*rest, _merged(old, before, new, given)]) + "\n"
 
 
@@ -56,8 +56,8 @@ def _is_method(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 def merged_class(old: str, before: ast.ClassDef, new: str, after: ast.ClassDef) -> str:
     """A class with the members that a reply gives; as the reply has it where that holds them all."""
-    given = {_key(node): node for node in after.body if isinstance(node, Definition) and not is_stub(node)}
-    if {_key(node) for node in before.body if isinstance(node, Definition)} <= given.keys():
+    given = {key_of(node): node for node in after.body if isinstance(node, Definition) and not is_stub(node)}
+    if {key_of(node) for node in before.body if isinstance(node, Definition)} <= given.keys():
         return source(new, after)
     return _merged(old, before, new, given, after.body)
 
@@ -66,7 +66,7 @@ def _merged(
     old: str, before: ast.ClassDef, new: str, given: Mapping[str, Definition], others: Sequence[ast.stmt] = ()
 ) -> str:
     """A class with these definitions of `new` in the place of its own or at its end, and with the fields among `others`."""
-    ours = {_key(node): node for node in before.body if isinstance(node, Definition)}
+    ours = {key_of(node): node for node in before.body if isinstance(node, Definition)}
     first = first_line(before)
     lines = old.split("\n")[first - 1 : before.end_lineno]
     column = before.body[0].col_offset
@@ -90,7 +90,7 @@ def _merged(
     return "\n".join(lines)
 
 
-def _key(node: Definition) -> str:
+def key_of(node: Definition) -> str:
     """What a member of a class is known by: a property's setter has the name of its getter."""
     more = [each.attr for each in node.decorator_list if isinstance(each, ast.Attribute)]
     return ".".join([node.name, *(name for name in more if name in ("setter", "deleter", "getter"))])

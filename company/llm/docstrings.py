@@ -7,60 +7,111 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from company.llm.classes import Definition, first_line, is_docstring
+from company.llm.classes import Definition, first_line, is_docstring, key_of
+from company.testgen import is_named
+
+_Plain = ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign
+"""What is shown beside the definitions that are: they may use it."""
 
 
 def bare(code: str, words: str) -> tuple[str, list[str]]:
     """A module without docstrings, and the names of those definitions that `words` name, or name a method of.
 
-    Where they name any, only those and the imports are left of it. Code that does not parse is given as it is.
+    Where they name any, only those, imports and constants are left of it. Code that does not parse is given as it is.
     """
-    try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError):
+    tree = _parsed(code)
+    if not tree:
         return code, []
     lines: list[str | None] = [*code.split("\n")]
     for _, node in _definitions(tree.body):
-        doc, place = node.body[0], "\n".join(code.split("\n")[node.body[0].lineno - 1 : node.body[0].end_lineno])
-        if is_docstring(doc) and place.strip() == (ast.get_source_segment(code, doc) or ""):
-            lines[doc.lineno - 1 : doc.end_lineno] = [None] * (place.count("\n") + 1)
+        if (alone := _docstring(code, node)) and node.lineno < alone[0]:
+            first, last = alone
+            indent = _indent(code, first)
+            lines[first - 1 : last] = [None] * (last - first + 1)
             if len(node.body) == 1:
-                lines[doc.lineno - 1] = " " * doc.col_offset + "pass"
+                lines[first - 1] = f"{indent}pass"
     tops = [node for node in tree.body if isinstance(node, Definition)]
-    named = [node for node in tops if any(_is_named(inner, words) for inner in (node, *node.body))]
-    kept = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom) or node in named]
+    reached = {id(inner) for node in tops for inner in (node, *node.body)}
+    meant = [node for node in ast.walk(tree) if isinstance(node, Definition) and _is_meant(node.name, words)]
+    named = [node for node in tops if any(inner in meant for inner in (node, *node.body))]
+    if any(id(node) not in reached for node in meant):
+        named = []  # one that is defined further in: nobody can say which part of the file is meant
+    kept = [node for node in tree.body if isinstance(node, _Plain) or node in named]
     shown = [lines[first_line(node) - 1 : node.end_lineno] for node in kept] if named else [lines]
     texts = ["\n".join(line for line in part if line is not None).strip("\n") for part in shown]
     return "\n\n\n".join(text for text in texts if text), [node.name for node in named]
 
 
 def with_docstrings(old: str, new: str) -> str:
-    """New code, in which the definitions that had a docstring and are given without one have it again."""
-    try:
-        before, after = ast.parse(old), ast.parse(new)
-    except (SyntaxError, ValueError):
+    """New code, in which the definitions that had a docstring and are given without one have it again.
+
+    Those that share a line with something else, or are defined twice, stay as they are given.
+    """
+    before, after = _parsed(old), _parsed(new)
+    if not before or not after:
         return new
-    known = {name: node.body[0] for name, node in _definitions(before.body) if is_docstring(node.body[0])}
+    known = {name: (old, place) for name, node in _once(before) if (place := _docstring(old, node))}
     lines = new.split("\n")
-    for name, node in reversed([*_definitions(after.body)]):
+    for name, node in reversed([*_once(after)]):
         first = node.body[0]
-        if name in known and not is_docstring(first) and not lines[first_line(first) - 1][: first.col_offset].strip():
-            doc = old.split("\n")[known[name].lineno - 1 : known[name].end_lineno]
-            by = first.col_offset - known[name].col_offset
-            moved = [" " * by + line if by > 0 else line[min(-by, len(line) - len(line.lstrip())) :] for line in doc]
-            lines[first_line(first) - 1 : first_line(first) - 1] = [line.rstrip() for line in moved]
-    return "\n".join(lines)
+        at = first_line(first)
+        if name not in known or is_docstring(first) or lines[at - 1][: first.col_offset].strip():
+            continue
+        text, (start, end) = known[name]
+        ours, theirs = _indent(text, start), _indent(new, at)
+        lines[at - 1 : at - 1] = [
+            theirs + line[len(ours) :] if line.startswith(ours) else line for line in text.split("\n")[start - 1 : end]
+        ]
+    made = "\n".join(lines)
+    return made if _parsed(made) else new
+
+
+def is_python(code: str) -> bool:
+    """Whether code parses, and is not too deep for that."""
+    return _parsed(code) is not None
+
+
+def _parsed(code: str) -> ast.Module | None:
+    try:
+        return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _docstring(code: str, node: Definition) -> tuple[int, int] | None:
+    """The first and the last line of a definition's docstring; None where it has none, or not on lines of its own."""
+    doc = node.body[0]
+    if not is_docstring(doc):
+        return None
+    last = doc.end_lineno or doc.lineno
+    place = "\n".join(code.split("\n")[doc.lineno - 1 : last])
+    return (doc.lineno, last) if place.strip() == ast.get_source_segment(code, doc) else None
+
+
+def _indent(code: str, line: int) -> str:
+    text = code.split("\n")[line - 1]
+    return text[: len(text) - len(text.lstrip())]
+
+
+def _once(tree: ast.Module) -> list[tuple[str, Definition]]:
+    """The definitions whose qualified name is no other's."""
+    found = [*_definitions(tree.body)]
+    names = Counter(name for name, _ in found)
+    return [(name, node) for name, node in found if names[name] == 1]
 
 
 def _definitions(body: Sequence[ast.stmt], owner: str = "") -> Iterator[tuple[str, Definition]]:
     """Qualified name and definition, of functions, classes and what those define, in the order of their lines."""
     for node in body:
         if isinstance(node, Definition):
-            yield owner + node.name, node
+            yield owner + key_of(node), node
             yield from _definitions(node.body, f"{owner}{node.name}.")
 
 
-def _is_named(node: ast.stmt, words: str) -> bool:
-    return isinstance(node, Definition) and bool(re.search(rf"\b{re.escape(node.name)}\b", words))
+def _is_meant(name: str, words: str) -> bool:
+    """Whether words name a definition: as code, or by a name that is no ordinary word."""
+    is_word = name.isalpha() and name.islower()
+    return is_named(name, words) or (not is_word and bool(re.search(rf"\b{re.escape(name)}\b", words)))

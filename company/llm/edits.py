@@ -17,7 +17,6 @@ from company.assemble import bound, graft
 from company.errors import ReplyError
 from company.excerpts import WHOLE
 from company.llm.classes import Definition, Function, is_docstring, is_stub, merged_class, source
-from company.llm.docstrings import with_docstrings
 from company.llm.fences import PATH, without_thoughts
 
 _SEARCH = re.compile(r"^\s*<{5,9}\s*(?:SEARCH|ORIGINAL|HEAD|OLD)?\b.*$")
@@ -196,9 +195,28 @@ def changed_module(path: str, old: str, new: str, wanted: str, text: str) -> str
     if is_changed_outside and "__name__" not in "".join(loose):
         way = "Give the change outside of functions as a block: `<<<<<<< SEARCH`, old lines, `=======`, new lines, `>>>>>>> REPLACE`."
         raise _bad(text, "it changes code outside of definitions and leaves out others", way)
+    return _grafted(path, old, before, new, after.body, text)
+
+
+def changed_part(path: str, old: str, new: str, text: str) -> str:
+    """A Python file, which parses, with the definitions of a reply that was shown a part of it and has to give that part.
+
+    What the reply does not hold stays; statements outside of its definitions are examples of their use.
+
+    Raises:
+        ReplyError: the reply does not parse, or changes nothing.
+    """
+    given = [
+        node for node in _parsed(path, new, text).body if isinstance(node, Definition | ast.Import | ast.ImportFrom)
+    ]
+    return _grafted(path, old, ast.parse(old), new, given, text)
+
+
+def _grafted(path: str, old: str, before: ast.Module, new: str, given: Sequence[ast.stmt], text: str) -> str:
+    """The old file with these statements of the new one, of its classes the members that they give."""
     definitions = {node.name: node for node in before.body if isinstance(node, Definition)}
     kept: list[str] = []
-    for node in after.body:
+    for node in given:
         known = definitions.get(node.name) if isinstance(node, Definition) else None
         if isinstance(node, ast.If) or (known and ast.unparse(known) == ast.unparse(node)):
             continue
@@ -262,7 +280,6 @@ def patched(text: str, files: Sequence[SourceFile], given: Sequence[SourceFile],
     for file in given:
         old, new = known.get(file.path, ""), file.content
         if old.strip() and file.path.endswith(".py"):
-            new = new if "docstring" in wanted.lower() else with_docstrings(old, new)
             new = changed_module(file.path, old, new, wanted, text)
         elif old.strip():
             new = not_cut(file.path, old, new, text)

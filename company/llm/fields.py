@@ -53,6 +53,26 @@ async def by_field(ask: Ask, once: Once) -> dict[str, Any]:
     return made
 
 
+def first_piece(ask: Ask) -> Ask:
+    """What `by_field` asks first."""
+
+    async def found(piece: Ask, read: Callable[[str], Any]) -> Any:
+        raise _Found(piece)
+
+    try:
+        by_field(ask, found).send(None)
+    except _Found as first:
+        return first.piece
+    except StopIteration:  # all of its fields are given
+        pass
+    return ask
+
+
+class _Found(Exception):  # none that is reported
+    def __init__(self, piece: Ask) -> None:
+        self.piece = piece
+
+
 class _Pieces:
     def __init__(self, ask: Ask, once: Once, made: dict[str, Any]) -> None:
         self._ask, self._once, self._made = ask, once, made

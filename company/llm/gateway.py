@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from company.cache import Replies, digest
 from company.errors import CompanyError, Interrupted, LimitReached, ModelError, ReplyError, StepFailed, UsageError
@@ -21,7 +21,7 @@ from company.llm.ask import Ask
 from company.llm.budget import Budget, most_prompt_tokens, usd
 from company.llm.client import EmptyReply, Message, Model, Reply, Request, StepLabel
 from company.llm.cut import Cuts
-from company.llm.fields import by_field, is_shapeless
+from company.llm.fields import by_field, first_piece, is_shapeless
 from company.llm.recording import Recorder
 
 REPAIRS = 2
@@ -83,10 +83,13 @@ class Gateway:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def ask(self, ask: Ask, read: Callable[[str], T], otherwise: Ask | None = None) -> T:
+    async def ask(
+        self, ask: Ask, read: Callable[[str], T], otherwise: tuple[Ask, Callable[[str], T]] | None = None
+    ) -> T:
         """The answer as `read` takes it; a ReplyError of `read` is told to the model, `REPAIRS` times at most.
 
-        A document that does not come so is asked for field by field, then whatever does not come as `otherwise` asks for it.
+        A document that does not come so is asked for field by field. What does not come so either is asked for as
+        `otherwise` says: in another form, and what comes then is read by what stands beside it.
 
         Raises:
             StepFailed: no usable answer.
@@ -105,19 +108,21 @@ class Gateway:
             self._emit("reply_accepted", ask, ask.label._replace(attempt=next(attempts) - 1), key=digest([text]))
             return answer
 
-        ways: list[tuple[str, Callable[[Iterator[int]], Awaitable[T]]]] = []
-        if self._can_split(ask, fault):
-            ways.append(("field by field", pieces))
-        if otherwise and self._has_room(otherwise, REPAIRS + 1):
-            ways.append(("in another form", partial(self._tries, otherwise, read)))
-        for way, put in ways:
-            self._journal.emit("notice", text=f"{ask.ident}: no usable reply {how}; asked {way}")
+        ways: list[_Way[T]] = []
+        if ask.schema and "properties" in ask.schema and is_shapeless(fault.raw, ask.schema):
+            ways.append(_Way("field by field", first_piece(ask), len(ask.schema["properties"]) + 1, pieces))
+        if otherwise:
+            ways.append(_Way("in another form", otherwise[0], REPAIRS + 1, partial(self._tries, *otherwise)))
+        for way in ways:
             begun = next(attempts)
             attempts = count(begun)
+            if not self._may_begin(way, begun):
+                continue
+            self._journal.emit("notice", text=f"{ask.ident}: no usable reply {how}; asked {way.name}")
             try:
-                return await put(attempts)
+                return await way.put(attempts)
             except ReplyError as error:
-                fault, how = error, f"{how}, nor {way}"
+                fault, how = error, f"{how}, nor {way.name}"
             except UsageError:
                 if next(attempts) > begun + 1:
                     raise
@@ -127,16 +132,17 @@ class Gateway:
             hint="`company resume` tries again; a larger model, or a step with a smaller task, helps",
         ) from fault
 
-    def _can_split(self, ask: Ask, fault: ReplyError) -> bool:
-        """Whether pieces may help: the last reply had not the document's shape, and no limit is near that they would reach."""
-        if not ask.schema or "properties" not in ask.schema or not is_shapeless(fault.raw, ask.schema):
-            return False
-        return self._has_room(ask, len(ask.schema["properties"]) + 1)
+    def _may_begin(self, way: _Way[T], attempt: int) -> bool:
+        """Whether no limit is near that so many questions would reach; or a run that was killed had begun it already."""
+        request = self._request(way.first, way.first.label._replace(attempt=attempt), self._warmth(way.first))
+        model = self._model(way.first.model)
+        if self._replies.get(_key(model, request)):
+            return True
+        prompt = sum(len(message.content) for message in request.messages) // _CHARS_PER_TOKEN
+        return self.budget.has_room(model.name, way.first.ident, request.label.role, way.calls, way.calls * prompt)
 
-    def _has_room(self, ask: Ask, calls: int) -> bool:
-        """Whether no limit is near that so many questions like this one would reach."""
-        prompt = sum(len(message.content) for message in ask.messages) // _CHARS_PER_TOKEN
-        return self.budget.has_room(self._model(ask.model).name, ask.ident, ask.label.role, calls, calls * prompt)
+    def _warmth(self, ask: Ask) -> float:
+        return self._temperature if ask.temperature is None else ask.temperature
 
     async def _tries(self, ask: Ask, read: Callable[[str], T], attempts: Iterator[int]) -> T:
         """The answer to one question, repairs included.
@@ -144,7 +150,7 @@ class Gateway:
         Raises:
             ReplyError: no reply was usable; the last fault.
         """
-        warmth = self._temperature if ask.temperature is None else ask.temperature
+        warmth = self._warmth(ask)
         attempt_ask, before = ask, ""
         cuts = Cuts(self._again)
         for tries in range(REPAIRS + 1):
@@ -158,14 +164,15 @@ class Gateway:
                 text = reply.text
                 if reply.finish_reason == "length":
                     text = await cuts.whole(attempt_ask, text, request)
-                answer = read(text)
+                answer = _read(read, text)
             except ReplyError as error:
                 fault = error
                 self._emit("reply_rejected", ask, label, key=key, reason=error.message)
                 said = error.raw if len(error.raw) <= _SHOWN else error.raw[:_SHOWN] + "\n…"
-                if said.strip() and error.reason != before:
-                    attempt_ask = ask.follow(Message("assistant", said), Message("user", error.reason))
-                else:  # nothing to show, or showing it brought the same fault again: asked anew, warmer
+                shown = ask.follow(Message("assistant", said), Message("user", error.reason))
+                if said.strip() and error.reason != before and self._fits(shown, len(said)):
+                    attempt_ask = shown
+                else:  # nothing to show, no room, or showing it brought the same fault again: asked anew, warmer
                     attempt_ask = ask.told(f"An earlier answer was refused: {error.reason}")
                 before = error.reason
             else:
@@ -185,6 +192,12 @@ class Gateway:
             return None
         most = (context - (ask.max_tokens or self._max_tokens)) * _CHARS_PER_TOKEN
         return most - sum(len(message.content) for message in ask.messages)
+
+    def _fits(self, ask: Ask, reply: int) -> bool:
+        """Whether the context has room for a talk and a reply of so many characters."""
+        context = self._model(ask.model).context
+        said = sum(len(message.content) for message in ask.messages)
+        return context is None or context - said // _CHARS_PER_TOKEN >= max(_SHORTEST_REPLY, reply // _CHARS_PER_TOKEN)
 
     @property
     def stopped(self) -> bool:
@@ -354,6 +367,26 @@ class Gateway:
         where = {"id": ask.ident, "step": label.step, "role": label.role, "item": label.item, "round": label.round}
         piece = {"field": ask.field} if ask.field else {}
         self._journal.emit(event, **where, **piece, **{"attempt": label.attempt, **fields})
+
+
+class _Way(NamedTuple, Generic[T]):
+    """Another way to put a question that got no usable reply."""
+
+    name: str
+    first: Ask
+    """What is asked first."""
+    calls: int
+    """So many calls it takes at least."""
+    put: Callable[[Iterator[int]], Awaitable[T]]
+    """Puts it, its calls counted by these attempts."""
+
+
+def _read(read: Callable[[str], T], text: str) -> T:
+    try:
+        return read(text)
+    except (RecursionError, MemoryError) as error:
+        reason = "Your answer is nested too deeply to be read. Give it again, with shorter expressions."
+        raise ReplyError("the reply is nested too deeply to be read", raw=text, reason=reason) from error
 
 
 def _key(model: Model, request: Request) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -68,9 +68,12 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
 
     functions = [name for name in owners if is_named(name, requirement)]
     schema = _schema(requirement, owners, functions)
-    narrow = _narrowed(schema, functions or [*owners])
+    classes = [*classes_in(requirement), *(name for name, part in parts.items() if not part.is_function)]
+    classes += [node.name for file in [*shown, *code] for node in _body(file) if isinstance(node, ast.ClassDef)]
+    narrow = _narrowed(schema, functions or [*owners], classes)
     try:
-        found = await gateway.ask(ask.under(schema, "Checks"), read, ask.under(narrow, "Checks") if narrow else None)
+        other = (ask.under(narrow, "Checks"), read) if narrow else None
+        found = await gateway.ask(ask.under(schema, "Checks"), read, other)
     except StepFailed as error:
         notice(f"QA wrote no check that can be run ({error.message}); the requirement's own examples are tested")
         return Checks(checks=examples)
@@ -178,24 +181,27 @@ def _schema(requirement: str, owners: Mapping[str, str], functions: Sequence[str
     return schema
 
 
+_MOST_NAMES = 12
+"""That the other form of the question allows calls of: each makes its pattern longer."""
 _TEXT = "'[^'\"\\\\\n]{0,40}'"
 _ATOM = f"[^'\"\\\\\n()]|{_TEXT}"
-_INSIDE = f"({_ATOM}|\\(({_ATOM}){{0,20}}\\)){{0,40}}"
-_BRACKETED = f"\\[{_INSIDE}\\]|\\({_INSIDE}\\)|\\{{{_INSIDE}\\}}"
-_VALUE = f"-?[0-9]{{1,12}}(\\.[0-9]{{1,8}})?|True|False|None|{_TEXT}|{_BRACKETED}|raises [A-Z][A-Za-z]{{2,30}}"
+_TUPLE = f"\\(({_ATOM}|\\(({_ATOM}){{0,20}}\\)){{0,40}}\\)"
+_INSIDE = f"({_ATOM}|{_TUPLE}){{0,120}}"
+_VALUE = f"-?[0-9]{{1,12}}(\\.[0-9]{{1,8}})?|True|False|None|{_TEXT}|\\[{_INSIDE}\\]|{_TUPLE}|\\{{{_INSIDE}\\}}|raises [A-Z][A-Za-z]{{2,30}}"
 """A regular expression for the Python values that most calls have, and for errors."""
 
 
-def _narrowed(schema: dict[str, Any], names: Sequence[str]) -> dict[str, Any] | None:
-    """The schema with calls that are calls, of the functions or of a method of the classes; None where it asks for none."""
+def _narrowed(schema: dict[str, Any], names: Sequence[str], classes: Collection[str]) -> dict[str, Any] | None:
+    """The schema with calls that are calls, of functions or of a method of the classes; None where it asks for none."""
     if not names or not schema["properties"]["calls"]["maxItems"]:
         return None
     call = f"\\({_INSIDE}\\)"
-    forms = [f"{name}{call}" + (f"\\.[a-z_]{{1,40}}{call}" if name[:1].isupper() else "") for name in names]
+    method = f"\\.[a-z_][a-z_0-9]{{0,40}}{call}"
+    forms = [f"{name}{call}{method if name in classes else f'({method})?'}" for name in names[:_MOST_NAMES]]
     made = deepcopy(schema)
     fields = made["properties"]["calls"]["items"]["properties"]
-    fields["expression"] = {"type": "string", "pattern": f"^({'|'.join(forms)})$"}
-    fields["expected"] = {"type": "string", "pattern": f"^({_VALUE})$"}
+    fields["expression"] = {**fields["expression"], "pattern": f"^({'|'.join(forms)})$"}
+    fields["expected"] = {**fields["expected"], "pattern": f"^({_VALUE})$"}
     return made
 
 

@@ -137,16 +137,17 @@ async def _code(gateway: Gateway, ask: Ask, out: Type, given: Mapping[str, Any],
             made = [SourceFile(path=file.path, content=mended(file)) for file in without_tests(files, text)]
         return made[0] if single else made
 
-    return await gateway.ask(ask, read, _in_short(ask, item, given))
+    short = _in_short(ask, item, given)
+    return await gateway.ask(ask, read, (short, read) if short else None)
 
 
 def _in_short(ask: Ask, item: Type, given: Mapping[str, Any]) -> Ask | None:
-    """A program of one file as nothing but the requirement, where it is written and not rewritten: a small model talks less then."""
-    is_new = not any(isinstance(value, SourceFile) for value in flat(list(given.values())))
-    if item != ArtifactType("SourceFile") or not is_new or len(ask.expects) != 1:
+    """A program of one file as its requirement, where the step knows nothing else: a small model talks less then."""
+    if item != ArtifactType("SourceFile") or [*given] != ["requirement"] or len(ask.expects) != 1:
         return None
-    text = f"{given.get('requirement', '')}\n\nGive one fenced block with the complete file `{ask.expects[0]}`: no tests, no example of its use."
-    return replace(ask, messages=(*(each for each in ask.messages if each.role == "system"), Message("user", text)))
+    return ask.alone(
+        f"{given['requirement']}\n\nGive one fenced block with the complete file `{ask.expects[0]}`: no tests, no example of its use."
+    )
 
 
 def expected_files(item: Type, given: Mapping[str, Any], *, single: bool) -> tuple[str, ...]:

@@ -5,21 +5,29 @@ Documents in pieces: `test_fields.py`. What becomes of a run in which no form he
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from company.artifacts import Change, Checks, Patch, SourceFile
+from company.cache import Replies
 from company.errors import StepFailed, UsageError
+from company.events import Journal, read
 from company.llm.ask import Ask
+from company.llm.budget import Budget, Spent
 from company.llm.client import Message, StepLabel
 from company.llm.docstrings import bare, with_docstrings
 from company.llm.edits import patched
+from company.llm.gateway import Gateway
+from company.llm.scripted import ScriptedModel, ScriptEntry
 from company.llm.structured import obtain
 from company.sop.types import ArtifactType, ListOf, Type
+from company.store import Folder
 from tests.llm.test_fields import Heard, asked, script
 
 CODE = '''"""Sums."""
@@ -156,7 +164,16 @@ def test_qa_is_held_to_calls_where_none_of_its_checks_is_one(tmp_path: Path) -> 
     free, narrow = (schema["properties"]["calls"]["items"]["properties"] for schema in (schemas[0], schemas[3]))
     assert "pattern" not in free["expression"]
     calls, values = (re.compile(narrow[name]["pattern"]) for name in ("expression", "expected"))
-    right = ["area(2)", "area('a (b', [1, 2], key={'x': (1, 'y)')})", "Cart(2).add('pen', 1)", "area()", "Cart().add()"]
+    right = [
+        "area(2)",
+        "area('a (b', [1, 2], key={'x': (1, 'y)')})",
+        "Cart(2).add('pen', 1)",
+        "area()",
+        "Cart().add()",
+        "area(2).real()",
+        f"area({[*range(25)]})",
+        "area(((1, 2), 3))",
+    ]
     wrong = [
         "r = 5",
         "Cart(2)",
@@ -213,6 +230,7 @@ def test_only_what_the_words_name_is_shown_and_without_docstrings() -> None:
     text, names = bare(CODE, "Write what it is for")
     assert (names, '"""' not in text.replace('"""Sums."""', ""), "@property\ndef other" in text) == ([], True, True)
     assert bare("def f(:", "f") == ("def f(:", [])
+    assert bare(DEEP, "`f`") == (DEEP, [])
     one = "def f(): 'doc'\n\n\ndef g():\n    'doc'; return 1\n"
     assert bare(one, "") == (one.strip(), []), "a docstring that shares its line stays"
 
@@ -223,17 +241,159 @@ def test_a_docstring_that_a_reply_leaves_out_stays() -> None:
         'class Cart:\n    """Things."""\n    def add(self, name):\n        """Put it in."""\n        self.size += 2\n'
     )
     alone = "def area(r):\n  @cached\n  def inner():\n    return 1\n  return inner()\n"
-    assert with_docstrings(CODE, alone) == (
-        'def area(r):\n  """The area.\n\n  r: the radius.\n  """\n' + alone.split("\n", 1)[1]
-    )
-    for same in (
-        "def area(r): return 1\n",
-        'def area(r):\n    """Mine."""\n    return 1\n',
-        "def area(:",
-        "def new():\n    return 1\n",
-    ):
-        assert with_docstrings(CODE, same) == same
-    assert with_docstrings("def f(:", alone) == alone
+    doc = 'def area(r):\n  """The area.\n\n  r: the radius.\n  """\n'
+    assert with_docstrings(CODE, alone) == doc + alone.split("\n", 1)[1]
+    tabs = alone.replace("  ", "\t")
+    assert with_docstrings(CODE, tabs) == doc.replace("  ", "\t") + tabs.split("\n", 1)[1]
+    assert with_docstrings(with_docstrings(CODE, tabs), alone) == doc + alone.split("\n", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (CODE, "def area(r): return 1\n"),
+        (CODE, 'def area(r):\n    """Mine."""\n    return 1\n'),
+        (CODE, "def area(:"),
+        (CODE, "def fresh():\n    return 1\n"),
+        ("def f(:", "def f():\n    return 1\n"),
+        ('def f(x):\n    "D."; return 1\n', "def f(x):\n    return 2\n"),
+        ('class E(Exception): "Raised."\n', "class E(Exception):\n    code = 1\n"),
+        ('def f(x):\n    """D."""\n    return 1\n', "def f(x): \\\n    return 2\n"),
+        ("x = " + "-" * 100_000 + "1", "def f():\n    return 1\n"),
+        ('def f():\n    """One."""\n\n\ndef f():\n    """Two."""\n', "def f():\n    return 1\n"),
+    ],
+)
+def test_a_docstring_that_has_no_place_is_left_out(old: str, new: str) -> None:
+    assert with_docstrings(old, new) == new
+
+
+def test_a_getter_and_its_setter_keep_their_own_docstrings() -> None:
+    def both(*docs: str) -> str:
+        get, put = (f'        """{doc}"""\n' if doc else "" for doc in docs)
+        return f"class C:\n    @property\n    def x(self):\n{get}        return 1\n\n    @x.setter\n    def x(self, v):\n{put}        self.v = v\n"
+
+    for old in (both("The x.", "Set x."), both("The x.", "")):
+        assert with_docstrings(old, both("", "")) == old
+
+
+def test_a_docstring_can_be_taken_away() -> None:
     files = [SourceFile(path="sums.py", content='def f():\n    """Doc."""\n    return 1\n')]
     without = [SourceFile(path="sums.py", content="def f():\n    return 1\n")]
-    assert patched("", files, without, "Leave the docstrings out.") == without
+    assert patched("", files, without, "Remove the documentation of `f`.") == without
+
+
+def test_what_was_not_shown_is_not_taken_away(tmp_path: Path) -> None:
+    old = "LIMIT = 3\n\n\ndef add(x, xs):\n    xs.append(x)\n\n\ndef remove(x, xs):\n    xs.remove(x)\n"
+    new = "def add(x, xs):\n    if x in xs:\n        raise ValueError(x)\n    xs.append(x)\n"
+    what = "`add` raises ValueError for duplicates up to LIMIT"
+    given = {
+        "requirement": "add must raise ValueError for duplicates; remove stays as it is.",
+        "code": [SourceFile(path="a.py", content=old)],
+        "change": Change(action="edit", path="a.py", what=what),
+    }
+    model = Heard(script(*[block(old)] * 3, block(f"{new}\n\nxs = []\nadd(1, xs)\nprint(xs)\n")))
+    made, _ = asked(
+        tmp_path, model, use=lambda gateway: obtain(gateway, ASK, ArtifactType("Patch"), given, lambda text: None)
+    )
+    assert made.files[0].content == old.replace("def add(x, xs):\n    xs.append(x)\n", new)
+    assert "LIMIT = 3\n\n\ndef add" in model.talks[3][-1].content
+    assert "remove" not in model.talks[3][-1].content
+
+
+def test_an_ordinary_word_names_no_function() -> None:
+    code = "def add(a, b):\n    return a + b\n\n\nif True:\n    def read(p):\n        return p\n"
+    assert bare(code, "Add a check that p is a str") == (code.strip(), [])
+    assert bare(code, "In `read` add a check, see `add`") == (code.strip(), []), "nobody can say which part is meant"
+    assert bare(code.replace("add", "add_up"), "Let add_up give ints")[1] == ["add_up"]
+
+
+DEEP = "x = " + "+".join(["1"] * 3000) + "\n\n\ndef f(x):\n    return 1\n"
+
+
+def test_a_file_that_is_too_deep_to_be_read_has_no_other_form(tmp_path: Path) -> None:
+    told: list[str] = []
+    given = {
+        "requirement": "r",
+        "code": [SourceFile(path="a.py", content=DEEP)],
+        "change": Change(action="edit", path="a.py", what="`f` gives 2"),
+    }
+    out = ArtifactType("Patch")
+    made, events = asked(
+        tmp_path, script(*[block(DEEP)] * 3), use=lambda gateway: obtain(gateway, ASK, out, given, told.append)
+    )
+    assert made.files == given["code"]
+    assert told == [
+        "edit#1: no usable reply after 3 tries: the reply is nested too deeply to be read; the files stay as they were"
+    ]
+    assert sum(event["event"] == "call_finished" for event in events) == 3
+
+
+@pytest.mark.parametrize("killed_after", [3, 4, 5])
+def test_a_run_that_was_killed_in_the_other_form_goes_on_in_it(tmp_path: Path, killed_after: int) -> None:
+    given = change("`area` is quicker")
+    good = block("def area(r):\n    return 3 * r * r\n")
+    replies = [*[block(CODE)] * 4, good]
+
+    def sitting(answers: list[str], spent: int, counted: list[str]) -> tuple[Any, list[str]]:
+        journal, model = Journal(tmp_path / "events.jsonl"), script(*answers)
+        budget = Budget({"calls": 6}, {model.name: None}, {"": Spent(calls=spent)})
+        store = Replies(Folder(tmp_path))
+        gateway = Gateway(
+            {None: model}, store, budget, journal, temperature=0.0, max_tokens=200, run="r", counted=counted
+        )
+
+        async def main() -> Any:
+            try:
+                return await obtain(gateway, ASK, ArtifactType("Patch"), given, lambda text: None)
+            except UsageError as error:
+                return error
+
+        try:
+            return asyncio.run(main()), [
+                event["key"] for event in read(tmp_path / "events.jsonl") if event["event"] == "call_finished"
+            ]
+        finally:
+            journal.close()
+
+    _, keys = sitting(replies[:killed_after], 0, [])
+    assert len(keys) == killed_after
+    made, _ = sitting(replies[killed_after:], killed_after, keys)
+    assert "return 3 * r * r" in made.files[0].content
+
+
+def test_pieces_leave_no_room_for_the_other_form(tmp_path: Path) -> None:
+    """A run at its limit would stop; so it is not begun, and QA's step goes on with the requirement's own examples."""
+    told: list[str] = []
+    ask = Ask(StepLabel("tests", "qa"), (Message("user", "Write checks."),), ident="tests#1")
+    given = {"requirement": "A module sums.py with `area(r)`."}
+    made, events = asked(
+        tmp_path,
+        script(*["nothing"] * 30),
+        {"calls": 14},
+        lambda gateway: obtain(gateway, ask, ArtifactType("Checks"), given, told.append),
+    )
+    assert made == Checks(checks=[])
+    assert [event["text"].partition(";")[2] for event in events if event["event"] == "notice"] == [
+        " asked field by field"
+    ]
+    assert "nor field by field" in told[0]
+
+
+def test_a_small_context_asks_anew_without_the_reply_that_fills_it(tmp_path: Path) -> None:
+    long = "".join(f"def f{number}(x):\n    return x + {number}\n\n\n" for number in range(90))
+    given = {
+        "requirement": "r",
+        "code": [SourceFile(path="a.py", content=long)],
+        "change": Change(action="edit", path="a.py", what="`f7` gives 7"),
+    }
+    replies = ScriptedModel(
+        [ScriptEntry(reply=block(long))] * 3 + [ScriptEntry(reply=block("def f7(x):\n    return 7\n"))]
+    )
+    replies.context = 2000
+    model = Heard(replies)
+    ask = replace(ASK, messages=(SYSTEM, Message("user", long)))
+    made, _ = asked(
+        tmp_path, model, use=lambda gateway: obtain(gateway, ask, ArtifactType("Patch"), given, lambda text: None)
+    )
+    assert "def f7(x):\n    return 7\n" in made.files[0].content
+    assert [len(talk) for talk in model.talks] == [2, 2, 2, 2]
