@@ -1,7 +1,7 @@
 """What a workspace keeps so that nothing is lost and nothing is paid for twice: artifact bodies and model replies.
 
 Both are JSON, kept by hash in a store (`store.py`: by default files under `<workspace>/.company/`). The graph's checkpoints
-hold only references to them (`state.py`); who asks for replies is `llm/gateway.py`; what may go is `housekeeping.py`'s.
+hold only references to them (`state.py`); who asks for replies is `llm/calls.py`; what may go is `housekeeping.py`'s.
 """
 
 from __future__ import annotations

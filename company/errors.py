@@ -123,6 +123,10 @@ class ReplyError(ModelError):
         self.reason = reason or message
 
 
+class NothingNew(ReplyError):
+    """A reply gives back what it was shown. Told so, a small model changes something else; asked in another form, it does the task."""
+
+
 class StepFailed(CompanyError):
     """A step ended without its artifact after every permitted attempt."""
 

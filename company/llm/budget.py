@@ -1,6 +1,6 @@
 """What a run, its roles and its steps may use and have used: calls, tokens, minutes, money; claimed before each call.
 
-Who claims: `gateway.py`. The limits: a procedure's and its roles' `limits:`, the command line (`opening.limits_of`). Prices: `prices.py`.
+Who claims: `calls.py`. The limits: a procedure's and its roles' `limits:`, the command line (`opening.limits_of`). Prices: `prices.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One request to one chat model over HTTP: streamed, with a deadline, tried again when that may help.
 
-Under it: `wire.py` (bounded bodies), `faults.py` (what an exception means), `pacing.py` (pauses), `rungs.py` (schemas). Over it: `gateway.py` (budget, store,
+Under it: `wire.py` (bounded bodies), `faults.py` (what an exception means), `pacing.py` (pauses), `rungs.py` (schemas). Over it: `calls.py` (budget, store,
 repair of replies). Models without HTTP: `scripted.py`. From a reply's text to an artifact: `replies.py`.
 """
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from company.artifacts import SourceFile
 from company.assemble import bound, graft
-from company.errors import ReplyError
+from company.errors import NothingNew, ReplyError
 from company.excerpts import WHOLE
 from company.llm.classes import Definition, Function, is_docstring, is_stub, merged_class, source
 from company.llm.fences import PATH, without_thoughts
@@ -91,7 +91,7 @@ def applied(edits: Sequence[Edit], files: Mapping[str, str], text: str) -> dict[
     same = [path for path, content in changed.items() if content == files[path]]
     if same:
         way = "Your blocks change nothing: what is searched and what replaces it are alike. Give the changed lines."
-        raise _bad(text, "the blocks change nothing", way)
+        raise NothingNew("the reply cannot be applied: the blocks change nothing", raw=text, reason=way)
     return {path: _sound(path, files[path], content, text) for path, content in changed.items()}
 
 
@@ -177,7 +177,8 @@ def changed_module(path: str, old: str, new: str, wanted: str, text: str) -> str
     What the reply does not hold stays, unless it has all the rest and `wanted`, the words of the task, speak of it.
 
     Raises:
-        ReplyError: the reply does not parse, or changes nothing.
+        ReplyError: the reply does not parse.
+        NothingNew: it changes nothing.
     """
     try:
         before = ast.parse(old)
@@ -204,7 +205,8 @@ def changed_part(path: str, old: str, new: str, text: str) -> str:
     What the reply does not hold stays; statements outside of its definitions are examples of their use.
 
     Raises:
-        ReplyError: the reply does not parse, or changes nothing.
+        ReplyError: the reply does not parse.
+        NothingNew: it changes nothing.
     """
     given = [
         node for node in _parsed(path, new, text).body if isinstance(node, Definition | ast.Import | ast.ImportFrom)
@@ -226,7 +228,8 @@ def _grafted(path: str, old: str, before: ast.Module, new: str, given: Sequence[
             kept.append(source(new, node))
     made = graft(old, "\n\n\n".join(kept) + "\n") if kept else old
     if made == old:
-        raise _bad(text, "it changes nothing", f"`{path}` would stay as it is. Give what changes, complete.")
+        way = f"`{path}` would stay as it is. Give what changes, complete."
+        raise NothingNew("the reply cannot be applied: it changes nothing", raw=text, reason=way)
     return _sound(path, old, made, text)
 
 

@@ -1,7 +1,7 @@
 """The embedded model's server: one llama.cpp process per model file, on loopback, shared by all who run it.
 
 Model files: `download.py`. The process: `server_process.py`. The wheel or a build that it loads: `runtime.py`. Whether
-there is memory for it: `machine.py`. Requests: `gateway.py`, as to any endpoint. Two servers at once on a small machine
+there is memory for it: `machine.py`. Requests: `calls.py`, as to any endpoint. Two servers at once on a small machine
 are ten times slower than one, so whoever comes second joins the first's.
 
 Three files per model file, in ``servers/`` of the cache folder: `.lock` is held while a server is started or

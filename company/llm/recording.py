@@ -1,6 +1,6 @@
 """Exchanges with models, kept in a file that people can read and share, and a model that gives them again.
 
-One line of JSON an exchange, as `Exchange` has it. Who records: `gateway.py`. Replies that somebody wrote: `scripted.py`.
+One line of JSON an exchange, as `Exchange` has it. Who records: `calls.py`. Replies that somebody wrote: `scripted.py`.
 """
 
 from __future__ import annotations
