@@ -89,9 +89,13 @@ class Calls:
         Args:
             attempt: of the first of them.
         """
-        request = self._request(ask, ask.label._replace(attempt=attempt), self._warmth(ask))
+        try:
+            request = self._request(ask, ask.label._replace(attempt=attempt), min(2.0, self._warmth(ask)))
+        except StepFailed:  # too long for the context
+            return False
         model = self._model(ask.model)
-        if self._replies.get(key_of(model, request)):
+        kept = self._replies.get(key_of(model, request))
+        if self._run and kept and kept["run"] == self._run:
             return True
         prompt = sum(len(message.content) for message in request.messages) // _CHARS_PER_TOKEN
         return self.budget.has_room(model.name, ask.ident, ask.label.role, calls, calls * prompt)

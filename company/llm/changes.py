@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,16 +44,9 @@ async def patch(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: No
         new = [SourceFile(path=file.path, content=mended(file)) for file in replied]
         return patched(text, files, [_at_home(settled(file, ask.expects), files, text) for file in new], wanted)
 
-    def part(text: str) -> Patch:
-        assert change
-        found = without_tests(safe(parse_code(text, expected=(change.path,), single=True), text), text)
-        old = known[change.path]
-        made = changed_part(change.path, old, with_docstrings(old, mended(found[0])), text)
-        return Patch(files=[SourceFile(path=change.path, content=made)])
-
     short = _in_short(ask, change, known.get(change.path, "")) if change else None
     try:
-        return await gateway.ask(ask, lambda text: Patch(files=changes(text)), (short, part) if short else None)
+        return await gateway.ask(ask, lambda text: Patch(files=changes(text)), short)
     except StepFailed as error:
         if not files or not isinstance(error.__cause__, ReplyError):
             raise
@@ -61,20 +54,29 @@ async def patch(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: No
         return Patch(files=[file for file in files if file.path in ask.expects] or files)
 
 
-def _in_short(ask: Ask, change: Change, content: str) -> Ask | None:
+def _in_short(ask: Ask, change: Change, content: str) -> tuple[Ask, Callable[[str], Patch]] | None:
     """A change of Python as its bare task, beside nothing but the definitions that it is about; None for what is none.
 
     The 0.5B model, which copies its file when it sees the whole question, makes the change then.
     """
-    if not content.strip() or not change.path.endswith(".py") or not is_python(content):
+    path = change.path
+    if not content.strip() or not path.endswith(".py") or not is_python(content):
         return None
     shown, names = bare(content, change.what)
     wanted = f"the changed `{names[0]}`" if len(names) == 1 else "the functions that change or are new, each complete"
-    block = fenced(change.path, excerpt(change.path, shown, change.what))
-    text = (
-        f"This is in `{change.path}` now:\n\n{block}\n\nTask: {change.what}\n\nGive one ```python block with {wanted}."
-    )
-    return ask.alone(text)
+    block = fenced(path, excerpt(path, shown, change.what))
+    task = f"This is in `{path}` now:\n\n{block}\n\nTask: {change.what}\n\nGive one ```python block with {wanted}."
+
+    def read(text: str) -> Patch:
+        if edits := edits_in(text, [path]):
+            return Patch(files=[SourceFile(path=path, content=applied(edits, {path: content}, text)[path])])
+        found = without_tests(safe(parse_code(text, expected=(path,), single=True), text), text)
+        new = mended(found[0])
+        if "docstring" not in change.what.lower():
+            new = with_docstrings(content, new)
+        return Patch(files=[SourceFile(path=path, content=changed_part(path, content, new, names, change.what, text))])
+
+    return ask.alone(task), read
 
 
 def _at_home(file: SourceFile, files: Sequence[SourceFile], text: str) -> SourceFile:

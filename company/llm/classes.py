@@ -54,10 +54,20 @@ def _is_method(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return bool(first) and first[0].arg in ("self", "cls")
 
 
-def merged_class(old: str, before: ast.ClassDef, new: str, after: ast.ClassDef) -> str:
-    """A class with the members that a reply gives; as the reply has it where that holds them all."""
+def owner_of(node: ast.FunctionDef | ast.AsyncFunctionDef, classes: Mapping[str, ast.ClassDef]) -> str:
+    """The only one of the classes that has a method of this name, where a function looks like a method; empty where nobody can say."""
+    found = [
+        name
+        for name, each in classes.items()
+        if any(isinstance(inner, Function) and inner.name == node.name for inner in each.body)
+    ]
+    return found[0] if len(found) == 1 and _is_method(node) else ""
+
+
+def merged_class(old: str, before: ast.ClassDef, new: str, after: ast.ClassDef, *, is_part: bool = False) -> str:
+    """A class with the members that a reply gives; as the reply has it where that holds them all and is no part by intention."""
     given = {key_of(node): node for node in after.body if isinstance(node, Definition) and not is_stub(node)}
-    if {key_of(node) for node in before.body if isinstance(node, Definition)} <= given.keys():
+    if not is_part and {key_of(node) for node in before.body if isinstance(node, Definition)} <= given.keys():
         return source(new, after)
     return _merged(old, before, new, given, after.body)
 

@@ -9,20 +9,21 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from company.artifacts import SourceFile
 from company.assemble import bound, graft
 from company.errors import NothingNew, ReplyError
 from company.excerpts import WHOLE
-from company.llm.classes import Definition, Function, is_docstring, is_stub, merged_class, source
+from company.llm.classes import Definition, Function, is_docstring, is_stub, merged_class, owner_of, source, with_method
 from company.llm.fences import PATH, without_thoughts
 
 _SEARCH = re.compile(r"^\s*<{5,9}\s*(?:SEARCH|ORIGINAL|HEAD|OLD)?\b.*$")
 _MIDDLE = re.compile(r"^\s*={5,9}\s*$")
 _REPLACE = re.compile(r"^\s*>{5,9}\s*(?:REPLACE|UPDATED|NEW)?\b.*$")
 _FENCE = re.compile(r"^\s*(?:```+|~~~+)")
+_AS_BLOCK = "Give the change outside of functions as a block: `<<<<<<< SEARCH`, old lines, `=======`, new lines, `>>>>>>> REPLACE`."
 _CLOSE = 12
 """Real lines that are quoted beside a search that is not found."""
 
@@ -194,43 +195,76 @@ def changed_module(path: str, old: str, new: str, wanted: str, text: str) -> str
     ):
         return _sound(path, old, new, text)
     if is_changed_outside and "__name__" not in "".join(loose):
-        way = "Give the change outside of functions as a block: `<<<<<<< SEARCH`, old lines, `=======`, new lines, `>>>>>>> REPLACE`."
-        raise _bad(text, "it changes code outside of definitions and leaves out others", way)
+        raise _bad(text, "it changes code outside of definitions and leaves out others", _AS_BLOCK)
     return _grafted(path, old, before, new, after.body, text)
 
 
-def changed_part(path: str, old: str, new: str, text: str) -> str:
-    """A Python file, which parses, with the definitions of a reply that was shown a part of it and has to give that part.
+def changed_part(path: str, old: str, new: str, shown: Collection[str], wanted: str, text: str) -> str:
+    """A Python file, which parses, with what a reply changes that was shown a part of it.
 
-    What the reply does not hold stays; statements outside of its definitions are examples of their use.
+    Taken are the definitions that were shown, new ones, and the imports and constants that these use or `wanted` names. What else
+    a reply holds is an example of its use, or a guess at what it was not shown.
+
+    Args:
+        shown: names of the definitions that the reply's author saw; none: all of the file.
 
     Raises:
         ReplyError: the reply does not parse.
         NothingNew: it changes nothing.
     """
-    given = [
-        node for node in _parsed(path, new, text).body if isinstance(node, Definition | ast.Import | ast.ImportFrom)
-    ]
-    return _grafted(path, old, ast.parse(old), new, given, text)
+    before, after = ast.parse(old), _parsed(path, new, text)
+    known = bound(before.body).keys()
+    taken: list[ast.stmt] = [
+        node for node in after.body
+        if isinstance(node, Definition) and (not shown or node.name in shown or node.name not in known)
+    ]  # fmt: skip
+    used = {name for node in taken for name in _free_names(node)}
+    module = path.removesuffix(".py").rpartition("/")[2]
+    for kinds in (ast.Assign | ast.AnnAssign, ast.Import | ast.ImportFrom):  # constants first: they use imports as well
+        for node in reversed(after.body):
+            is_itself = isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] == module
+            if isinstance(node, kinds) and not is_itself:
+                names = bound([node]).keys()
+                if any(name in used or (name in known and re.search(rf"\b{name}\b", wanted)) for name in names):
+                    taken.append(node)
+                    used |= _free_names(node)
+    taken.sort(key=lambda node: node.lineno)
+    return _grafted(path, old, before, new, taken, text, is_part=True)
 
 
-def _grafted(path: str, old: str, before: ast.Module, new: str, given: Sequence[ast.stmt], text: str) -> str:
+def _grafted(
+    path: str, old: str, before: ast.Module, new: str, given: Sequence[ast.stmt], text: str, *, is_part: bool = False
+) -> str:
     """The old file with these statements of the new one, of its classes the members that they give."""
     definitions = {node.name: node for node in before.body if isinstance(node, Definition)}
+    classes = {name: node for name, node in definitions.items() if isinstance(node, ast.ClassDef)}
     kept: list[str] = []
     for node in given:
         known = definitions.get(node.name) if isinstance(node, Definition) else None
         if isinstance(node, ast.If) or (known and ast.unparse(known) == ast.unparse(node)):
             continue
         if isinstance(node, ast.ClassDef) and isinstance(known, ast.ClassDef):
-            kept.append(merged_class(old, known, new, node))
+            kept.append(merged_class(old, known, new, node, is_part=is_part))
+        elif isinstance(node, Function) and is_part and not known and (owner := owner_of(node, classes)):
+            kept.append(with_method(old, source(new, node) + "\n", owner, node.name))
         elif not (isinstance(known, Function) and isinstance(node, Function) and is_stub(node)):
             kept.append(source(new, node))
     made = graft(old, "\n\n\n".join(kept) + "\n") if kept else old
     if made == old:
+        ours = {ast.unparse(node) for node in before.body}
+        if any(isinstance(node, ast.If) and ast.unparse(node) not in ours for node in given):
+            raise _bad(text, "it changes only code outside of definitions", _AS_BLOCK)
         way = f"`{path}` would stay as it is. Give what changes, complete."
         raise NothingNew("the reply cannot be applied: it changes nothing", raw=text, reason=way)
     return _sound(path, old, made, text)
+
+
+def _free_names(node: ast.stmt) -> set[str]:
+    """What a definition reads and does not bind itself."""
+    names = [inner for inner in ast.walk(node) if isinstance(inner, ast.Name)]
+    own = {inner.id for inner in names if not isinstance(inner.ctx, ast.Load)}
+    own |= {inner.arg for inner in ast.walk(node) if isinstance(inner, ast.arg)}
+    return {inner.id for inner in names} - own
 
 
 def _is_plain(node: ast.stmt) -> bool:

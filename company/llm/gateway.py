@@ -48,7 +48,7 @@ class Gateway(Calls):
         """
         attempts = count(1)
         try:
-            return await self._tries(ask, read, attempts, has_other=otherwise is not None)
+            return await self._tries(ask, read, attempts, otherwise[0] if otherwise else None)
         except ReplyError as error:
             fault = error
         begun = next(attempts)
@@ -56,7 +56,7 @@ class Gateway(Calls):
 
         async def pieces(attempts: Iterator[int]) -> T:
             text = json.dumps(await by_field(ask, partial(self._tries, attempts=attempts)), ensure_ascii=False)
-            answer = read(text)
+            answer = _read(read, text)
             self._emit("reply_accepted", ask, ask.label._replace(attempt=next(attempts) - 1), key=digest([text]))
             return answer
 
@@ -74,8 +74,10 @@ class Gateway(Calls):
                 return await way.put(attempts)
             except ReplyError as error:
                 fault, how, begun = error, f"{how}, nor {way.name}", next(attempts)
+            except StepFailed:
+                begun = next(attempts)  # a prompt that the context has no room for; the next may be shorter
             except UsageError:
-                if next(attempts) > begun + 1:
+                if next(attempts) > begun + 1 or begun <= REPAIRS + 1:
                     raise
                 break  # a script or a recording ends with the first form's replies: what those were is what matters
         raise StepFailed(
@@ -83,10 +85,8 @@ class Gateway(Calls):
             hint="`company resume` tries again; a larger model, or a step with a smaller task, helps",
         ) from fault
 
-    async def _tries(
-        self, ask: Ask, read: Callable[[str], T], attempts: Iterator[int], *, has_other: bool = False
-    ) -> T:
-        """The answer to one question, repairs included; none for what is better asked in the question's other form.
+    async def _tries(self, ask: Ask, read: Callable[[str], T], attempts: Iterator[int], other: Ask | None = None) -> T:
+        """The answer to one question, repairs included; none for what is better asked in the other form, if that may begin.
 
         Raises:
             ReplyError: no reply was usable; the last fault.
@@ -97,7 +97,12 @@ class Gateway(Calls):
         for tries in range(REPAIRS + 1):
             attempt = next(attempts)
             label = ask.label._replace(attempt=attempt)
-            request = self._request(attempt_ask, label, min(2.0, warmth + WARMER * tries))
+            try:
+                request = self._request(attempt_ask, label, min(2.0, warmth + WARMER * tries))
+            except StepFailed:
+                if not tries:
+                    raise
+                break  # what was wrong has no room beside the question
             model = self._model(ask.model)
             key = key_of(model, request)
             try:
@@ -116,7 +121,7 @@ class Gateway(Calls):
                 else:  # nothing to show, no room, or showing it brought the same fault again: asked anew, warmer
                     attempt_ask = ask.told(f"An earlier answer was refused: {error.reason}")
                 before = error.reason
-                if has_other and isinstance(error, NothingNew):
+                if other and isinstance(error, NothingNew) and self._may_begin(other, REPAIRS + 1, attempt + 1):
                     break
             else:
                 self._emit("reply_accepted", ask, label, key=key)

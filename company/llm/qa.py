@@ -69,8 +69,10 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
     functions = [name for name in owners if is_named(name, requirement)]
     schema = _schema(requirement, owners, functions)
     classes = [*classes_in(requirement), *(name for name, part in parts.items() if not part.is_function)]
-    classes += [node.name for file in [*shown, *code] for node in _body(file) if isinstance(node, ast.ClassDef)]
-    narrow = _narrowed(schema, functions or [*owners], classes)
+    written = [node for file in [*shown, *code] for node in _body(file) if isinstance(node, ast.ClassDef)]
+    idle = {node.name for node in written if not any(_is_public_method(each) for each in node.body)}
+    called = [name for name in functions or owners if name not in idle]
+    narrow = _narrowed(schema, called, [*classes, *(node.name for node in written)])
     try:
         other = (ask.under(narrow, "Checks"), read) if narrow else None
         found = await gateway.ask(ask.under(schema, "Checks"), read, other)
@@ -127,6 +129,10 @@ def _defined(file: SourceFile) -> list[str]:
     return [node.name for node in _body(file) if isinstance(node, kinds) and not node.name.startswith("_")]
 
 
+def _is_public_method(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_")
+
+
 def _plain_classes(file: SourceFile) -> Iterator[str]:
     """The classes of a Python file that are made without arguments."""
     for node in _body(file):
@@ -142,7 +148,7 @@ def _body(file: SourceFile) -> list[ast.stmt]:
     """The statements of a Python file; none of one that does not parse, or is no Python."""
     try:
         return ast.parse(file.content).body if file.path.endswith(".py") else []
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
 
 

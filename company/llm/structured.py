@@ -143,7 +143,8 @@ async def _code(gateway: Gateway, ask: Ask, out: Type, given: Mapping[str, Any],
 
 def _in_short(ask: Ask, item: Type, given: Mapping[str, Any]) -> Ask | None:
     """A program of one file as its requirement, where the step knows nothing else: a small model talks less then."""
-    if item != ArtifactType("SourceFile") or [*given] != ["requirement"] or len(ask.expects) != 1:
+    told = len(ask.messages) > 2  # of tools, for instance
+    if item != ArtifactType("SourceFile") or [*given] != ["requirement"] or len(ask.expects) != 1 or told:
         return None
     return ask.alone(
         f"{given['requirement']}\n\nGive one fenced block with the complete file `{ask.expects[0]}`: no tests, no example of its use."

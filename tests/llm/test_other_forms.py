@@ -145,8 +145,8 @@ def test_no_other_form_is_begun_that_a_limit_would_end(tmp_path: Path) -> None:
         lambda gateway: obtain(gateway, ASK, ArtifactType("Patch"), change("`area` is quicker"), told.append),
     )
     assert isinstance(made, Patch)
-    assert "after one try: " in told[0]
-    assert sum(event["event"] == "call_finished" for event in events) == 1
+    assert "after 3 tries: " in told[0]
+    assert sum(event["event"] == "call_finished" for event in events) == 3
 
 
 def test_qa_is_held_to_calls_where_none_of_its_checks_is_one(tmp_path: Path) -> None:
@@ -405,3 +405,119 @@ def test_a_small_context_asks_anew_without_the_reply_that_fills_it(tmp_path: Pat
     )
     assert "def f7(x):\n    return 7\n" in made.files[0].content
     assert [len(talk) for talk in model.talks] == [2, 2, 2, 2]
+
+
+SHOP = """LIMIT = 3
+
+
+@dataclass
+class Cart(Base):
+    size: int = 0
+
+    def add_item(self, n):
+        self.size += n
+
+
+class Config:
+    host = "a"
+
+
+def area(r):
+    return 3 * r * r
+
+
+def main():
+    print(LIMIT)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "reply", "wanted"),
+    [
+        (  # a constant that comes with the definition that reads it; no import of the module itself, and none for an example
+            "`area` refuses r above 100",
+            "import pytest\nimport math as m\nfrom shop import area\n\nMOST = m.inf\n\n\ndef area(r):\n    return r if r > MOST else 0\n\n\nx = area(2)\n",
+            ("import math as m\n", "MOST = m.inf\n", "LIMIT = 3\n", "def area(r):\n    return r if r > MOST else 0\n"),
+        ),
+        (  # what was not shown
+            "`area` gives r",
+            "def area(r):\n    return r\n\n\ndef main():\n    print(area(2))\n\n\nclass Config:\n    pass\n",
+            ("def area(r):\n    return r\n\n\ndef main():\n    print(LIMIT)",),
+        ),
+        (  # a method by itself
+            "`add_item` raises ValueError",
+            "def add_item(self, n):\n    raise ValueError(n)\n",
+            ("size: int = 0\n\n    def add_item(self, n):\n        raise ValueError(n)\n\n\nclass Config",),
+        ),
+        (  # a class without its head and its fields
+            "`Cart.add_item` raises ValueError",
+            "class Cart:\n    def add_item(self, n):\n        raise ValueError(n)\n",
+            ("@dataclass\nclass Cart(Base):\n    size: int = 0\n\n    def add_item(self, n):\n        raise ValueError(n)\n",),
+        ),
+        ("LIMIT becomes 5", "LIMIT = 5\n", ("LIMIT = 5\n\n\n@dataclass",)),
+        (
+            "`main` prints nothing",
+            "### shop.py\n<<<<<<< SEARCH\n    print(LIMIT)\n=======\n    pass\n>>>>>>> REPLACE",
+            ("def main():\n    pass\n",),
+        ),
+    ],
+)  # fmt: skip
+def test_only_what_was_shown_is_changed(tmp_path: Path, what: str, reply: str, wanted: tuple[str, ...]) -> None:
+    given = {
+        "requirement": "r",
+        "code": [SourceFile(path="shop.py", content=SHOP)],
+        "change": Change(action="edit", path="shop.py", what=what),
+    }
+    text = reply if "SEARCH" in reply else block(reply)
+    out = ArtifactType("Patch")
+    made, _ = asked(
+        tmp_path, script(block(SHOP), text), use=lambda gateway: obtain(gateway, ASK, out, given, lambda told: None)
+    )
+    content = made.files[0].content
+    assert [part for part in wanted if part not in content] == []
+    assert ("host" in content, "print(area(2))" in content, "pytest" in content) == (True, False, False)
+    assert content.count("def ") == SHOP.count("def ")
+
+
+def test_a_recording_without_the_other_form_says_what_it_lacks(tmp_path: Path) -> None:
+    out = ArtifactType("Patch")
+    made, _ = asked(
+        tmp_path,
+        script(block(CODE)),
+        use=lambda gateway: obtain(gateway, ASK, out, change("`area` gives 2"), lambda told: None),
+    )
+    assert isinstance(made, UsageError)
+
+
+@pytest.mark.parametrize("size", [500, 1500])
+def test_a_repair_that_has_no_room_leads_to_the_other_form(tmp_path: Path, size: int) -> None:
+    model = Heard(script("def area(:\n", *["No."] * 2, block("def area(r):\n    return 2\n")))
+    model.context = 1100
+    ask = replace(ASK, messages=(SYSTEM, Message("user", "word " * size)))
+    out = ArtifactType("Patch")
+    made, _ = asked(
+        tmp_path, model, use=lambda gateway: obtain(gateway, ask, out, change("`area` gives 2"), lambda told: None)
+    )
+    if size == 500:
+        assert "return 2" in made.files[0].content
+    else:
+        assert "too many for a context of 1100" in made.message
+
+
+def test_classes_without_methods_are_no_calls(tmp_path: Path) -> None:
+    ask = Ask(StepLabel("tests", "qa"), (SYSTEM, Message("user", "Write checks.")), ident="tests#1")
+    code = "class Point:\n    x = 1\n\n\nclass Stack:\n    def push(self, x):\n        pass\n"
+    given = {"requirement": "A module shapes.py.", "code": [SourceFile(path="shapes.py", content=code)]}
+    call = {"imports": "from shapes import Stack", "expression": "s = 5", "expected": "1"}
+    model = Heard(script(*[{"calls": [call], "commands": []}] * 6))
+    schemas: list[Any] = []
+    complete = model.complete
+
+    async def kept(request: Any, on_tokens: Any = None) -> Any:
+        schemas.append(request.schema)
+        return await complete(request, on_tokens)
+
+    model.complete = kept  # type: ignore[method-assign]
+    asked(tmp_path, model, use=lambda gateway: obtain(gateway, ask, ArtifactType("Checks"), given, lambda told: None))
+    pattern = schemas[3]["properties"]["calls"]["items"]["properties"]["expression"]["pattern"]
+    assert (bool(re.match(pattern, "Stack().push(1)")), "Point" in pattern) == (True, False)
