@@ -27,7 +27,7 @@ from pydantic import BaseModel, SecretStr
 from company.artifacts import BUILT_IN, Codebase, SourceFile, to_json
 from company.cache import Replies
 from company.errors import CompanyError
-from company.events import Journal
+from company.events import Journal, read
 from company.llm.ask import Ask
 from company.llm.budget import Budget
 from company.llm.client import ChatModel, Message, OnTokens, Reply, Request, StepLabel
@@ -135,6 +135,7 @@ class Asker:
             value, calls, error = await self._ladder(step.out, text, given, step.temperature, step.role.name)
         line = {
             "kind": kind.name, "arm": self.arm, "model": self.name, "valid": not error, "error": error[:300], "calls": calls,
+            "otherwise": any(call.pop("otherwise", False) for call in calls),
             "seconds": round(time.monotonic() - began, 3), "value": to_json(value),
         }  # fmt: skip
         return line, value
@@ -159,6 +160,10 @@ class Asker:
                 return None, calls.made, error.message
             finally:
                 journal.close()
+                said = [event["text"] for event in read(folder / "events.jsonl") if event["event"] == "notice"]
+                calls.made[-1:] = [
+                    {**call, "otherwise": any("; asked " in text for text in said)} for call in calls.made[-1:]
+                ]
         # A role's step goes on without what the model never gave: here that is no valid reply.
         lost = [notice for notice in notices if "no check that can be run" in notice or "stay as they were" in notice]
         return value, calls.made, lost[0] if lost else ""
@@ -352,7 +357,7 @@ def stage_of(line: dict[str, Any]) -> str:
     if not line["valid"]:
         return "never"
     last = max((call["attempt"] for call in line["calls"]), default=1)
-    return "first" if last == 1 else "repair" if last <= 3 or line["arm"] in OTHERS else "other"
+    return "first" if last == 1 else "other" if line["otherwise"] else "repair"
 
 
 def table(lines: list[dict[str, Any]]) -> str:
