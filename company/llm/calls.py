@@ -131,7 +131,8 @@ class Calls:
 
     async def drained(self) -> None:
         """Wait until no call is under way: what was begun has been paid for, and its reply is kept."""
-        await self._idle.wait()
+        while self._under_way:  # whoever got the last reply may have begun a call before this is woken
+            await self._idle.wait()
 
     def _request(self, ask: Ask, label: StepLabel, temperature: float) -> Request:
         most = ask.max_tokens or self._max_tokens
