@@ -80,9 +80,11 @@ class Heard:
         self._replies = replies
         self.name, self.identity, self.context = replies.name, replies.identity, replies.context
         self.talks: list[tuple[Message, ...]] = []
+        self.schemas: list[Any] = []
 
     async def complete(self, request: Request, on_tokens: Any = None) -> Reply:
         self.talks.append(request.messages)
+        self.schemas.append(request.schema)
         return await self._replies.complete(request, on_tokens)
 
     async def close(self) -> None:

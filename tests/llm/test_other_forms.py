@@ -156,14 +156,6 @@ def test_qa_is_held_to_calls_where_none_of_its_checks_is_one(tmp_path: Path) -> 
 
     ask = Ask(StepLabel("tests", "qa"), (SYSTEM, Message("user", "Write checks.")), ident="tests#1")
     model = Heard(script(*[answer("r = 5", "0.5 * 5 = 2")] * 3, answer("area(2)", "12")))
-    schemas: list[Any] = []
-    complete = model.complete
-
-    async def kept(request: Any, on_tokens: Any = None) -> Any:
-        schemas.append(request.schema)
-        return await complete(request, on_tokens)
-
-    model.complete = kept  # type: ignore[method-assign]
     given = {"requirement": "A module sums.py with `area(r)` and the class `Cart`."}
     made, _ = asked(
         tmp_path, model, use=lambda gateway: obtain(gateway, ask, ArtifactType("Checks"), given, lambda text: None)
@@ -171,7 +163,9 @@ def test_qa_is_held_to_calls_where_none_of_its_checks_is_one(tmp_path: Path) -> 
     assert isinstance(made, Checks)
     assert [call.expression for check in made.checks for call in check.calls] == ["area(2)"]
     assert model.talks[3] == ask.messages, "the same question"
-    free, narrow = (schema["properties"]["calls"]["items"]["properties"] for schema in (schemas[0], schemas[3]))
+    free, narrow = (
+        schema["properties"]["calls"]["items"]["properties"] for schema in (model.schemas[0], model.schemas[3])
+    )
     assert "pattern" not in free["expression"]
     calls, values = (re.compile(narrow[name]["pattern"]) for name in ("expression", "expected"))
     right = [
@@ -510,14 +504,6 @@ def test_classes_without_methods_are_no_calls(tmp_path: Path) -> None:
     given = {"requirement": "A module shapes.py.", "code": [SourceFile(path="shapes.py", content=code)]}
     call = {"imports": "from shapes import Stack", "expression": "s = 5", "expected": "1"}
     model = Heard(script(*[{"calls": [call], "commands": []}] * 6))
-    schemas: list[Any] = []
-    complete = model.complete
-
-    async def kept(request: Any, on_tokens: Any = None) -> Any:
-        schemas.append(request.schema)
-        return await complete(request, on_tokens)
-
-    model.complete = kept  # type: ignore[method-assign]
     asked(tmp_path, model, use=lambda gateway: obtain(gateway, ask, ArtifactType("Checks"), given, lambda told: None))
-    pattern = schemas[3]["properties"]["calls"]["items"]["properties"]["expression"]["pattern"]
+    pattern = model.schemas[3]["properties"]["calls"]["items"]["properties"]["expression"]["pattern"]
     assert (bool(re.match(pattern, "Stack().push(1)")), "Point" in pattern) == (True, False)
