@@ -126,24 +126,24 @@ class Asker:
         assert step.role
         assert step.out
         text = self.prompts[kind.procedure].render(step.prompt, step.role, given)
-        began = time.monotonic()
+        began, otherwise = time.monotonic(), False
         if self.arm == "plain":
             value, calls, error = await self._plain(step.out, text)
         elif self.arm == "text":
             value, calls, error = await self._text(step.out, text)
         else:
-            value, calls, error = await self._ladder(step.out, text, given, step.temperature, step.role.name)
+            value, calls, error, otherwise = await self._ladder(step.out, text, given, step.temperature, step.role.name)
         line = {
             "kind": kind.name, "arm": self.arm, "model": self.name, "valid": not error, "error": error[:300], "calls": calls,
-            "otherwise": any(call.pop("otherwise", False) for call in calls),
+            "otherwise": otherwise,
             "seconds": round(time.monotonic() - began, 3), "value": to_json(value),
         }  # fmt: skip
         return line, value
 
     async def _ladder(
         self, out: Type, text: str, given: Mapping[str, Any], temperature: float | None, role: str
-    ) -> tuple[Any, list[dict[str, Any]], str]:
-        calls, notices = Calls(self.model), list[str]()
+    ) -> tuple[Any, list[dict[str, Any]], str, bool]:
+        calls, notices, value, error = Calls(self.model), list[str](), None, ""
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
             folder = Path(name)
             journal = Journal(folder / "events.jsonl")
@@ -156,17 +156,14 @@ class Asker:
             ask = Ask(StepLabel("ladder", role), messages, temperature=temperature, ident="ladder")
             try:
                 value = await obtain(gateway, ask, out, given, notices.append)
-            except CompanyError as error:
-                return None, calls.made, error.message
+            except CompanyError as fault:
+                error = fault.message
             finally:
                 journal.close()
-                said = [event["text"] for event in read(folder / "events.jsonl") if event["event"] == "notice"]
-                calls.made[-1:] = [
-                    {**call, "otherwise": any("; asked " in text for text in said)} for call in calls.made[-1:]
-                ]
+            said = [event["text"] for event in read(folder / "events.jsonl") if event["event"] == "notice"]
         # A role's step goes on without what the model never gave: here that is no valid reply.
         lost = [notice for notice in notices if "no check that can be run" in notice or "stay as they were" in notice]
-        return value, calls.made, lost[0] if lost else ""
+        return value, calls.made, lost[0] if lost else error, any("; asked " in text for text in said)
 
     async def _plain(self, out: Type, text: str) -> tuple[Any, list[dict[str, Any]], str]:
         from langchain_openai import ChatOpenAI

@@ -97,6 +97,14 @@ def _call_of_main(text: str) -> str:
     return "main(sys.argv[1:])" if needed else "main()"
 
 
+def parsed(code: str) -> ast.Module | None:
+    """A module's tree; None for what is no Python, or too deep for the parser."""
+    try:
+        return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
 def graft(old: str, new: str) -> str:
     """A module in which what `new` defines, imports and sets takes the place of what `old` had; both must parse."""
     before, after = ast.parse(old), ast.parse(new)

@@ -6,7 +6,7 @@ What is asked, and again with what was wrong: `gateway.py`. What a call may cost
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import count
 from typing import Any
@@ -16,11 +16,13 @@ from company.errors import CompanyError, Interrupted, LimitReached, ModelError, 
 from company.events import Journal
 from company.llm.ask import Ask
 from company.llm.budget import Budget, most_prompt_tokens, usd
-from company.llm.client import EmptyReply, Model, Reply, Request, StepLabel
+from company.llm.client import EmptyReply, Message, Model, Reply, Request, StepLabel
 from company.llm.recording import Recorder
 
 _CHARS_PER_TOKEN = 3
 _SHORTEST_REPLY = 200
+_WARMEST = 2.0
+"""The highest temperature that endpoints take."""
 _KEPT = (
     "text", "finish_reason", "prompt_tokens", "completion_tokens", "cached_tokens",
     "model", "seconds", "estimated",
@@ -72,8 +74,7 @@ class Calls:
 
     def parameters(self, called: str | None, temperature: float | None, max_tokens: int | None) -> list[Any]:
         """The model that is called so, and what it would be asked with."""
-        warmth = self._temperature if temperature is None else temperature
-        return [self._model(called).identity, warmth, max_tokens or self._max_tokens]
+        return [self._model(called).identity, self._warmth(temperature), max_tokens or self._max_tokens]
 
     def room(self, ask: Ask) -> int | None:
         """Characters that a conversation may grow by so that a reply of full length still fits; None where unknown."""
@@ -90,24 +91,23 @@ class Calls:
             attempt: of the first of them.
         """
         try:
-            request = self._request(ask, ask.label._replace(attempt=attempt), min(2.0, self._warmth(ask)))
+            request = self._request(ask, ask.label._replace(attempt=attempt), self._warmth(ask.temperature))
         except StepFailed:  # too long for the context
             return False
         model = self._model(ask.model)
         kept = self._replies.get(key_of(model, request))
         if self._run and kept and kept["run"] == self._run:
             return True
-        prompt = sum(len(message.content) for message in request.messages) // _CHARS_PER_TOKEN
+        prompt = _tokens(request.messages)
         return self.budget.has_room(model.name, ask.ident, ask.label.role, calls, calls * prompt)
 
-    def _warmth(self, ask: Ask) -> float:
-        return self._temperature if ask.temperature is None else ask.temperature
+    def _warmth(self, temperature: float | None) -> float:
+        return self._temperature if temperature is None else temperature
 
     def _fits(self, ask: Ask, reply: int) -> bool:
         """Whether the context has room for a talk and a reply of so many characters."""
         context = self._model(ask.model).context
-        said = sum(len(message.content) for message in ask.messages)
-        return context is None or context - said // _CHARS_PER_TOKEN >= max(_SHORTEST_REPLY, reply // _CHARS_PER_TOKEN)
+        return context is None or context - _tokens(ask.messages) >= max(_SHORTEST_REPLY, reply // _CHARS_PER_TOKEN)
 
     @property
     def stopped(self) -> bool:
@@ -138,7 +138,7 @@ class Calls:
         most = ask.max_tokens or self._max_tokens
         context = self._model(ask.model).context
         if context is not None:
-            prompt = sum(len(message.content) for message in ask.messages) // _CHARS_PER_TOKEN
+            prompt = _tokens(ask.messages)
             most = min(most, context - prompt)
             if most < _SHORTEST_REPLY:
                 raise StepFailed(
@@ -149,7 +149,7 @@ class Calls:
             messages=ask.messages,
             schema=ask.schema,
             schema_name=ask.schema_name,
-            temperature=temperature,
+            temperature=min(_WARMEST, temperature),
             max_tokens=most,
             seed=ask.seed + label.attempt,
             label=label,
@@ -225,9 +225,7 @@ class Calls:
             self._replies.ask(
                 key, {"messages": [each._asdict() for each in request.messages], "schema": request.schema}
             )
-            estimate = (
-                sum(len(message.content) for message in request.messages) // _CHARS_PER_TOKEN + request.max_tokens
-            )
+            estimate = _tokens(request.messages) + request.max_tokens
             self._emit(
                 "call_started", ask, label, call=call, prompt_estimate=estimate, key=key, model=model.name,
                 temperature=request.temperature, max_tokens=request.max_tokens, seed=request.seed,
@@ -278,6 +276,11 @@ class Calls:
         where = {"id": ask.ident, "step": label.step, "role": label.role, "item": label.item, "round": label.round}
         piece = {"field": ask.field} if ask.field else {}
         self._journal.emit(event, **where, **piece, **{"attempt": label.attempt, **fields})
+
+
+def _tokens(messages: Sequence[Message]) -> int:
+    """About how many tokens a talk has."""
+    return sum(len(message.content) for message in messages) // _CHARS_PER_TOKEN
 
 
 def key_of(model: Model, request: Request) -> str:

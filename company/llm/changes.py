@@ -12,12 +12,13 @@ from dataclasses import replace
 from typing import Any
 
 from company.artifacts import Change, ChangePlan, Codebase, Patch, SourceFile, flat
+from company.assemble import parsed
 from company.errors import ReplyError, StepFailed, UnsafePath
 from company.excerpts import excerpt
 from company.lint import with_imports
 from company.llm.ask import Ask
 from company.llm.code_replies import CodeFile, parse_code
-from company.llm.docstrings import bare, is_python, with_docstrings
+from company.llm.docstrings import bare, with_docstrings
 from company.llm.edits import applied, changed_part, edits_in, patched
 from company.llm.gateway import Gateway
 from company.llm.names import is_test
@@ -60,7 +61,7 @@ def _in_short(ask: Ask, change: Change, content: str) -> tuple[Ask, Callable[[st
     The 0.5B model, which copies its file when it sees the whole question, makes the change then.
     """
     path = change.path
-    if not content.strip() or not path.endswith(".py") or not is_python(content):
+    if not content.strip() or not path.endswith(".py") or not parsed(content):
         return None
     shown, names = bare(content, change.what)
     wanted = f"the changed `{names[0]}`" if len(names) == 1 else "the functions that change or are new, each complete"

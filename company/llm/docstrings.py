@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from company.assemble import parsed
 from company.llm.classes import Definition, first_line, is_docstring, key_of
 from company.testgen import is_named
 
@@ -22,17 +23,17 @@ def bare(code: str, words: str) -> tuple[str, list[str]]:
 
     Where they name any, only those, imports and constants are left of it. Code that does not parse is given as it is.
     """
-    tree = _parsed(code)
+    tree = parsed(code)
     if not tree:
         return code, []
-    lines: list[str | None] = [*code.split("\n")]
+    given = code.split("\n")
+    lines: list[str | None] = [*given]
     for _, node in _definitions(tree.body):
-        if (alone := _docstring(code, node)) and node.lineno < alone[0]:
+        if (alone := _docstring(given, node)) and node.lineno < alone[0]:
             first, last = alone
-            indent = _indent(code, first)
             lines[first - 1 : last] = [None] * (last - first + 1)
             if len(node.body) == 1:
-                lines[first - 1] = f"{indent}pass"
+                lines[first - 1] = f"{_indent(given[first - 1])}pass"
     tops = [node for node in tree.body if isinstance(node, Definition)]
     reached = {id(inner) for node in tops for inner in (node, *node.body)}
     meant = [node for node in ast.walk(tree) if isinstance(node, Definition) and _is_meant(node.name, words)]
@@ -50,50 +51,36 @@ def with_docstrings(old: str, new: str) -> str:
 
     Those that share a line with something else, or are defined twice, stay as they are given.
     """
-    before, after = _parsed(old), _parsed(new)
+    before, after = parsed(old), parsed(new)
     if not before or not after:
         return new
-    known = {name: (old, place) for name, node in _once(before) if (place := _docstring(old, node))}
-    lines = new.split("\n")
+    there, lines = old.split("\n"), new.split("\n")
+    known = {name: place for name, node in _once(before) if (place := _docstring(there, node))}
     for name, node in reversed([*_once(after)]):
         first = node.body[0]
         at = first_line(first)
         if name not in known or is_docstring(first) or lines[at - 1][: first.col_offset].strip():
             continue
-        text, (start, end) = known[name]
-        ours, theirs = _indent(text, start), _indent(new, at)
-        lines[at - 1 : at - 1] = [
-            theirs + line[len(ours) :] if line.startswith(ours) else line for line in text.split("\n")[start - 1 : end]
-        ]
+        doc = there[known[name][0] - 1 : known[name][1]]
+        ours, theirs = _indent(doc[0]), _indent(lines[at - 1])
+        lines[at - 1 : at - 1] = [theirs + line[len(ours) :] if line.startswith(ours) else line for line in doc]
     made = "\n".join(lines)
-    return made if _parsed(made) else new
+    return made if parsed(made) else new
 
 
-def is_python(code: str) -> bool:
-    """Whether code parses, and is not too deep for that."""
-    return _parsed(code) is not None
-
-
-def _parsed(code: str) -> ast.Module | None:
-    try:
-        return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def _docstring(code: str, node: Definition) -> tuple[int, int] | None:
+def _docstring(lines: Sequence[str], node: Definition) -> tuple[int, int] | None:
     """The first and the last line of a definition's docstring; None where it has none, or not on lines of its own."""
     doc = node.body[0]
     if not is_docstring(doc):
         return None
     last = doc.end_lineno or doc.lineno
-    place = "\n".join(code.split("\n")[doc.lineno - 1 : last])
-    return (doc.lineno, last) if place.strip() == ast.get_source_segment(code, doc) else None
+    place = "\n".join(lines[doc.lineno - 1 : last])
+    shares = place.strip() != ast.get_source_segment("\n".join(lines), doc)
+    return None if shares else (doc.lineno, last)
 
 
-def _indent(code: str, line: int) -> str:
-    text = code.split("\n")[line - 1]
-    return text[: len(text) - len(text.lstrip())]
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
 
 
 def _once(tree: ast.Module) -> list[tuple[str, Definition]]:

@@ -91,14 +91,14 @@ class Gateway(Calls):
         Raises:
             ReplyError: no reply was usable; the last fault.
         """
-        warmth = self._warmth(ask)
+        warmth = self._warmth(ask.temperature)
         attempt_ask, before = ask, ""
         cuts = Cuts(self._again)
         for tries in range(REPAIRS + 1):
             attempt = next(attempts)
             label = ask.label._replace(attempt=attempt)
             try:
-                request = self._request(attempt_ask, label, min(2.0, warmth + WARMER * tries))
+                request = self._request(attempt_ask, label, warmth + WARMER * tries)
             except StepFailed:
                 if not tries:
                     raise

@@ -12,6 +12,7 @@ from copy import deepcopy
 from typing import Any
 
 from company.artifacts import Artifact, Call, Check, Checks, Command, Design, SourceFile, flat
+from company.assemble import parsed
 from company.errors import ReplyError, StepFailed
 from company.examples import calls_in, command_pattern, commands_in, is_program, started_file, stated_output, usages_in
 from company.interfaces import classes_in, functions_in, section_of
@@ -110,17 +111,9 @@ def shown_in(requirement: str) -> Iterator[SourceFile]:
     if len(paths) == 1:
         for match in _SHOWN.finditer(requirement):
             heads = match[1].rstrip()
-            whole = next((text for text in (heads, f"{heads}\n    pass") if _is_python(text)), "")
+            whole = next((text for text in (heads, f"{heads}\n    pass") if parsed(text)), "")
             if whole:
                 yield SourceFile(path=paths[0], content=whole)
-
-
-def _is_python(text: str) -> bool:
-    try:
-        ast.parse(text)
-    except (SyntaxError, ValueError):
-        return False
-    return True
 
 
 def _defined(file: SourceFile) -> list[str]:
@@ -146,10 +139,8 @@ def _plain_classes(file: SourceFile) -> Iterator[str]:
 
 def _body(file: SourceFile) -> list[ast.stmt]:
     """The statements of a Python file; none of one that does not parse, or is no Python."""
-    try:
-        return ast.parse(file.content).body if file.path.endswith(".py") else []
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
+    tree = parsed(file.content) if file.path.endswith(".py") else None
+    return tree.body if tree else []
 
 
 def _each_once(checks: Sequence[Check]) -> list[Check]:
