@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+from other_ways import MOST_TOKENS, class_of, no_use, plain, tagged
 from pydantic import BaseModel, SecretStr
 
 from company.artifacts import BUILT_IN, Codebase, SourceFile, to_json
@@ -43,9 +44,6 @@ from company.store import Folder
 
 RUNGS = ("schema", "tool", "json", "prompt")
 OTHERS = ("plain", "text")
-TRIES = 6
-"""Of `text`."""
-_MOST_TOKENS = 2048
 _DOCUMENTS = ("Prd", "Plan", "Design", "Checks", "Review", "ChangePlan")
 _STUB = "def solution(value):\n    return value\n"
 """The program that is reviewed and changed where the model gave none."""
@@ -128,9 +126,11 @@ class Asker:
         text = self.prompts[kind.procedure].render(step.prompt, step.role, given)
         began, otherwise = time.monotonic(), False
         if self.arm == "plain":
-            value, calls, error = await self._plain(step.out, text)
+            value, calls, error = await plain(class_of(step.out), text, self.name.partition(":")[2], self.url, self.key)
+            error = error or no_use(value, given)
         elif self.arm == "text":
-            value, calls, error = await self._text(step.out, text)
+            value, calls, error = await self._text(class_of(step.out), text)
+            error = error or no_use(value, given)
         else:
             value, calls, error, otherwise = await self._ladder(step.out, text, given, step.temperature, step.role.name)
         line = {
@@ -139,6 +139,11 @@ class Asker:
             "seconds": round(time.monotonic() - began, 3), "value": to_json(value),
         }  # fmt: skip
         return line, value
+
+    async def _text(self, model: type[BaseModel], text: str) -> tuple[Any, list[dict[str, Any]], str]:
+        calls = Calls(self.model)
+        value, error = await tagged(model, text, calls.complete)
+        return value, calls.made, error
 
     async def _ladder(
         self, out: Type, text: str, given: Mapping[str, Any], temperature: float | None, role: str
@@ -149,7 +154,7 @@ class Asker:
             journal = Journal(folder / "events.jsonl")
             gateway = Gateway(
                 {None: calls}, Replies(Folder(folder)), Budget({}, {}), journal,
-                temperature=0.0, max_tokens=_MOST_TOKENS,
+                temperature=0.0, max_tokens=MOST_TOKENS,
                 recorder=self.recorder if is_code(out) else None,
             )  # fmt: skip
             messages = (Message("system", SYSTEM), Message("user", text))
@@ -165,76 +170,10 @@ class Asker:
         lost = [notice for notice in notices if "no check that can be run" in notice or "stay as they were" in notice]
         return value, calls.made, lost[0] if lost else error, any("; asked " in text for text in said)
 
-    async def _plain(self, out: Type, text: str) -> tuple[Any, list[dict[str, Any]], str]:
-        from langchain_openai import ChatOpenAI
-
-        chat = ChatOpenAI(
-            model=self.name.partition(":")[2], base_url=self.url, api_key=SecretStr(self.key), temperature=0,
-            max_tokens=_MOST_TOKENS, max_retries=0, timeout=600,
-        )  # fmt: skip
-        began = time.monotonic()
-        try:
-            made: Any = await chat.with_structured_output(_class_of(out), include_raw=True).ainvoke(
-                [("system", SYSTEM), ("user", text)]
-            )
-        except Exception as error:  # noqa: BLE001  # whatever it raises, there is no artifact
-            return None, [{"attempt": 1, "seconds": time.monotonic() - began}], f"{type(error).__name__}: {error}"
-        usage = made["raw"].usage_metadata or {}
-        calls = [
-            {
-                "attempt": 1,
-                "prompt": usage.get("input_tokens", 0),
-                "tokens": usage.get("output_tokens", 0),
-                "seconds": round(time.monotonic() - began, 3),
-            }
-        ]
-        error = made["parsing_error"]
-        return made["parsed"], calls, f"{type(error).__name__}: {error}" if error else ""
-
-    async def _text(self, out: Type, text: str) -> tuple[Any, list[dict[str, Any]], str]:
-        cls, calls, fault = _class_of(out), Calls(self.model), ""
-        shown = json.dumps(_like(cls.model_json_schema(), cls.model_json_schema()), indent=4)
-        prompt = (
-            f"{text}\n## format example\n[CONTENT]\n{shown}\n[/CONTENT]\n\n"
-            "## action\nWrite the content in the language of the requirement, in the form of the format example, "
-            "between [CONTENT] and [/CONTENT]."
-        )
-        for number in range(1, TRIES + 1):
-            request = Request(
-                messages=(Message("system", SYSTEM), Message("user", prompt)), schema=None, schema_name="",
-                temperature=0.0, max_tokens=_MOST_TOKENS, seed=number, label=StepLabel("text", "text", attempt=number),
-            )  # fmt: skip
-            try:
-                reply = await calls.complete(request)
-                found = re.search(r"\[CONTENT\]\s*(.*?)\s*\[/CONTENT\]", reply.text, re.DOTALL)
-                body = re.sub(r"^```\w*\n|\n```$", "", found[1] if found else reply.text.strip())
-                return cls.model_validate(json.loads(body, strict=False)), calls.made, ""
-            except (CompanyError, ValueError) as error:
-                fault = f"{type(error).__name__}: {error}"
-        return None, calls.made, fault
-
 
 def is_code(out: Type) -> bool:
     item = out.item if isinstance(out, ListOf) else out
     return isinstance(item, ArtifactType) and item.model.is_code
-
-
-def _class_of(out: Type) -> type[BaseModel]:
-    assert isinstance(out, ArtifactType)
-    return out.model
-
-
-def _like(node: dict[str, Any], whole: dict[str, Any]) -> Any:
-    """A value of a schema's shape, its strings saying what belongs there."""
-    if "$ref" in node:
-        return _like(whole["$defs"][node["$ref"].rpartition("/")[2]], whole)
-    if node.get("type") == "object":
-        return {name: _like(inner, whole) for name, inner in node["properties"].items() if "default" not in inner}
-    if node.get("type") == "array":
-        return [_like(node["items"], whole)]
-    if "enum" in node:
-        return node["enum"][0]
-    return {"boolean": False, "integer": 0, "number": 0.0}.get(node.get("type", ""), node.get("title", "…"))
 
 
 async def questions(
