@@ -52,8 +52,8 @@ async def plain(
             "seconds": round(time.monotonic() - began, 3),
         }
     ]
-    error = made["parsing_error"]
-    return made["parsed"], calls, f"{type(error).__name__}: {error}" if error else ""
+    fault = made["parsing_error"]
+    return made["parsed"], calls, f"{type(fault).__name__}: {fault}" if fault else ""
 
 
 async def tagged(model: type[BaseModel], text: str, complete: Callable[[Request], Awaitable[Reply]]) -> tuple[Any, str]:

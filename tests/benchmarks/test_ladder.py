@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from company.artifacts import BUILT_IN, Call, Change, ChangePlan, Check, Checks, Codebase, Design, FileSpec, Part
+from company.artifacts import Call, Change, ChangePlan, Check, Checks, Codebase, Design, FileSpec, Part, Review
 from company.llm.client import Reply, Request
 from tests.fault_server import serving, whole
 from tests.scripts_of import load
@@ -35,7 +35,7 @@ def test_a_document_that_fits_its_schema_may_be_no_use() -> None:
     assert ways.no_use(ChangePlan(approach="x", changes=[created]), survey) == ""
     edited = Change(action="edit", path="b.py", what="x")
     assert ways.no_use(ChangePlan(approach="x", changes=[edited]), survey) == "edits b.py, which is not there"
-    assert ways.no_use(BUILT_IN["Review"](approved=True, comments=[]), survey) == ""
+    assert ways.no_use(Review(approved=True, comments=[]), survey) == ""
 
 
 def replied(text: str) -> Reply:
