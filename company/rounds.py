@@ -79,6 +79,7 @@ async def end_round(site: Site, state: RunState, context: RunContext, *, keeps: 
     if forced:
         good = number > 1 or loop.max == 1
     update: RunState = {"values": {}, "rounds": {}}
+    happened = {inner.name: reference(context.objects, values, inner) for inner in named(loop.body)} if keeps else {}
     if not good and (loop.best or loop.is_cascade):
         score = (loop.best.evaluate(scope) if loop.best else number) if answered else None
         update = await _keep_best(site, state, context, score)
@@ -95,9 +96,8 @@ async def end_round(site: Site, state: RunState, context: RunContext, *, keeps: 
         )
     if last and loop.is_cascade:
         await _deliver(site, state, context, values)
-    if keeps:
-        refs = {inner.name: reference(context.objects, values, inner) for inner in named(loop.body)}
-        update["values"][f"{loop.path}@history"] = _longer(context, values.get(f"{loop.path}@history"), refs)
+    if keeps:  # also of a round that is undone: that it failed, and how, is what the next one has to know
+        update["values"][f"{loop.path}@history"] = _longer(context, values.get(f"{loop.path}@history"), happened)
     if last:
         update["rounds"][loop.path] = 0
     else:

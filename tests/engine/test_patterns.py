@@ -8,6 +8,8 @@ import pytest
 from running import CHECKS, INTERFACE, OUTLINE, RIGHT, WRONG, events, git, start
 
 from company.events import Event
+from company.llm.client import OnTokens, Reply, Request
+from company.llm.scripted import ScriptedModel
 from company.sop.library import Library
 from company.sop.linker import load_procedure
 
@@ -64,6 +66,29 @@ def test_test_first_writes_code_until_the_checks_pass(tmp_path: Path) -> None:
     assert code_of(outcome.repo).endswith('    return text.upper() + "!"\n')
     undone = [event["text"] for event in events(tmp_path) if event["event"] == "notice"]
     assert undone == ["verify: round 2 was no better and is undone"]
+
+
+def test_what_was_undone_counts_as_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[int, bool] = {}
+    complete = ScriptedModel.complete
+
+    async def seen(model: ScriptedModel, request: Request, on_tokens: OnTokens | None = None) -> Reply:
+        if request.label.step == "verify.fix":
+            told[request.label.round] = "failed alike" in request.messages[-1].content
+        return await complete(model, request, on_tokens)
+
+    monkeypatch.setattr(ScriptedModel, "complete", seen)
+    again = [
+        f"```python\ndef shout(text: str) -> str:\n    return {body}\n```"
+        for body in ("str.upper(text)", '"".join(text.upper())')
+    ]
+    script = [TESTS, {"step": "code", "reply": WRONG}]
+    script += [
+        {"step": "verify.fix", "round": n, "reply": reply} for n, reply in ((2, again[0]), (3, again[1]), (4, RIGHT))
+    ]
+    outcome = start(tmp_path, "test_first", script)
+    assert outcome.status == "delivered"
+    assert told == {2: False, 3: False, 4: True}, "both gave what the first gave, and were undone for it"
 
 
 def test_planning_works_the_tasks_in_the_order_of_their_needs(tmp_path: Path) -> None:
