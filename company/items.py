@@ -11,14 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from company.asking import together
-from company.errors import DeadlineExceeded, EndpointError, Refused, StepFailed
+from company.errors import Refused, StepFailed
 from company.keys import in_order, keyed
 from company.state import RunContext, RunState, Scope, Site, pack, pack_list, reference, round_of
 
 Child = Callable[[RunState], Awaitable[Mapping[str, Any]]]
 """Runs the block of a for_each for one item; gives the state that it ends in."""
-_LEFT_OUT = (StepFailed, EndpointError, DeadlineExceeded)
-"""What may befall one item and leave the others alone."""
 
 
 async def for_each(
@@ -75,7 +73,9 @@ async def for_each(
     async def guarded(key: str, item: Any) -> None:
         try:
             await one(key, item)
-        except _LEFT_OUT as error:
+        except (
+            StepFailed
+        ) as error:  # where the endpoint gives none, that is not the item's: the run stops, and can be resumed
             if step.on_error != "collect" or isinstance(error, Refused):
                 raise
             failed[key] = error.message

@@ -9,7 +9,9 @@ import pytest
 import yaml
 from running import RIGHT, WRONG, events, git, go_on, start
 
-from company.errors import UsageError
+from company.errors import EndpointError, UsageError
+from company.llm.client import OnTokens, Reply, Request
+from company.llm.scripted import ScriptedModel
 
 
 @pytest.fixture
@@ -148,6 +150,37 @@ deliver: {accept: len(each) == 1}
     said = [event["text"] for event in events(own) if event["event"] == "notice" and "left out" in event["text"]]
     assert [line.split(":")[1].strip() for line in said] == ["`b` is left out", "`c` is left out"]
     assert "it needs `b`, which failed" in said[1]
+
+
+def test_an_outage_is_no_items_failure(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """sop: 1
+artifacts: {Plan: {names: [str]}}
+steps:
+  plan: {role: checker, prompt: say, in: {about: requirement}, out: Plan}
+  each:
+    for_each: plan.names
+    as: name
+    key: name
+    on_error: collect
+    do: {role: writer, prompt: say, in: {about: name}, out: int}
+  code: {role: writer, in: {notes: each}, out: [SourceFile]}
+deliver: {accept: len(each) == 2}
+"""
+    replies = [{"step": "each", "reply": {"value": 1}}] * 2
+    script = [{"step": "plan", "reply": {"names": ["a", "b"]}}, *replies, {"step": "code", "reply": RIGHT}]
+    complete, is_down = ScriptedModel.complete, True
+
+    async def unsteady(model: ScriptedModel, request: Request, on_tokens: OnTokens | None = None) -> Reply:
+        if is_down and request.label.item == "b":
+            raise EndpointError("HTTP 503", retryable=True)
+        return await complete(model, request, on_tokens)
+
+    monkeypatch.setattr(ScriptedModel, "complete", unsteady)
+    stopped = start(own, text, script, user_dir=own)
+    assert (stopped.status, "HTTP 503" in stopped.reason) == ("failed", True)
+    is_down = False
+    outcome = go_on(own)
+    assert (outcome.status, outcome.accepted, outcome.reason) == ("delivered", True, "")
 
 
 def test_when_every_item_fails_the_step_does(own: Path) -> None:
