@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 import socket
 import ssl
 import struct
@@ -123,8 +124,24 @@ def asked_schema(body: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
     if form.get("type") == "json_schema":
         return "schema", form["json_schema"]["schema"]
     last = body["messages"][-1]["content"]
-    _, found, schema = last.rpartition("Answer with JSON alone that fits this schema:\n")
-    return ("json" if form else "prompt", json.loads(schema)) if found else ("", None)
+    _, found, shown = last.rpartition("Answer with JSON alone, in this form, filled in:\n")
+    return ("json" if form else "prompt", _schema_of(shown)) if found else ("", None)
+
+
+def _schema_of(form: str) -> dict[str, Any]:
+    """The schema that a form shows, as far as it shows it."""
+    fields, bounds = form.rpartition("\n}")[0] + "\n}", form.rpartition("\n}")[2]
+    value = json.loads(re.sub(r'((?:true|"[^"\n]*"))(?: or (?:false|"[^"\n]*"))+', r"\1", fields))  # the first choice
+
+    def of(value: Any) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return {"type": "object", "properties": {name: of(inner) for name, inner in value.items()}}
+        if isinstance(value, list):
+            return {"type": "array", "items": of(value[0] if value else ""), "minItems": 1}
+        kinds = {bool: "boolean", int: "integer", str: "string"}
+        return {"type": kinds[type(value)]} | ({"maxLength": 1} if "characters" in bounds else {})
+
+    return of(value)
 
 
 def says(text: str, *, by_call: bool = False) -> Behaviour:

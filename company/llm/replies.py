@@ -17,6 +17,7 @@ from company.errors import ReplyError
 from company.llm.code_replies import CodeFile, parse_code
 from company.llm.fences import blocks_of, without_thoughts
 from company.llm.names import names_in
+from company.llm.shapes import BLANK
 
 __all__ = [
     "LIST_MAX",
@@ -209,12 +210,20 @@ def _load(text: str) -> Any:
     try:
         return decoder.decode(text)
     except ValueError:
-        return decoder.decode(_without_trailing_commas(text))
+        return decoder.decode(_forgiven(text))
 
 
-def _without_trailing_commas(text: str) -> str:
-    kept = re.compile(r'"(?:\\.|[^"\\])*"|,(?=\s*[}\]])', re.DOTALL)
-    return kept.sub(lambda match: "" if match[0] == "," else match[0], text)
+_STRING_OR_COMMA = re.compile(r'"(?:\\.|[^"\\])*"|,(?=\s*[}\]])', re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+
+def _forgiven(text: str) -> str:
+    """JSON without trailing commas, and with a backslash that escapes nothing, as in ``\\(x\\)``, for the backslash itself."""
+
+    def escaped(match: re.Match[str]) -> str:
+        return match[0] if match[1] in '"\\/bfnrtu' else f"\\{match[0]}"
+
+    return _STRING_OR_COMMA.sub(lambda found: "" if found[0] == "," else _ESCAPE.sub(escaped, found[0]), text)
 
 
 def _syntax(text: str, error: json.JSONDecodeError) -> str:
@@ -241,22 +250,24 @@ def _validate(data: Any, cls: type[Document], prefix: str) -> Document:
         raise Misfit([prefix + _fault(detail) for detail in error.errors(include_url=False)]) from error
     except RecursionError as error:
         raise Misfit([f"{prefix}it is nested too deeply"]) from error
-    if missing := list(_defaulted(document, prefix)):
-        raise Misfit([f"{place}: missing" for place in missing])
+    if lacks := list(_lacks(document, prefix)):
+        raise Misfit(lacks)
     return document
 
 
-def _defaulted(value: Any, place: str) -> Iterator[str]:
-    """Fields that the reply did not give and the class filled: a default is not an answer."""
+def _lacks(value: Any, place: str) -> Iterator[str]:
+    """Fields that the reply did not give and the class filled, or that it left blank: a default is not an answer."""
     if isinstance(value, BaseModel):
         for name in type(value).model_fields:
             if name not in value.model_fields_set:
-                yield place + name
+                yield f"{place}{name}: missing"
             else:
-                yield from _defaulted(getattr(value, name), f"{place}{name}.")
+                yield from _lacks(getattr(value, name), f"{place}{name}.")
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from _defaulted(item, f"{place.removesuffix('.')}[{number}].")
+            yield from _lacks(item, f"{place.removesuffix('.')}[{number}].")
+    elif value == BLANK:
+        yield f"{place.removesuffix('.')}: is left blank"
 
 
 def _fault(detail: Any) -> str:

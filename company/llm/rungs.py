@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from company.endpoints import Rung
 from company.errors import ReplyError
 from company.llm.replies import Misfit, parse_json
+from company.llm.shapes import form
 
 if TYPE_CHECKING:
     from company.llm.client import Message, Request
@@ -41,17 +42,18 @@ def by_tool(request: Request) -> Form:
     name = _name(request)
     function = {"name": name, "description": "Takes the answer.", "parameters": request.schema}
     tools = [{"type": "function", "function": function}]
-    return Form(request.messages, {"tools": tools, "tool_choice": {"type": "function", "function": {"name": name}}})
+    told = _told(request, f"Call `{name}` with arguments of this form") if request.label.attempt > 1 else request.messages
+    return Form(told, {"tools": tools, "tool_choice": {"type": "function", "function": {"name": name}}})
 
 
 def by_json(request: Request) -> Form:
-    """The reply is held to be a JSON object, and the schema is in the prompt."""
-    return Form(_told(request), {"response_format": {"type": "json_object"}})
+    """The reply is held to be a JSON object, and its form is in the prompt."""
+    return Form(_told(request, _ALONE), {"response_format": {"type": "json_object"}})
 
 
 def by_prompt(request: Request) -> Form:
-    """The schema is in the prompt; whoever reads the reply is tolerant."""
-    return Form(_told(request), {})
+    """The form is in the prompt; whoever reads the reply is tolerant."""
+    return Form(_told(request, _ALONE), {})
 
 
 RUNGS: Mapping[Rung, Callable[[Request], Form]] = {
@@ -144,10 +146,13 @@ def _is_json(text: str) -> bool:
         return False
 
 
-def _told(request: Request) -> tuple[Message, ...]:
+_ALONE = "Answer with JSON alone, in this form"
+
+
+def _told(request: Request, how: str) -> tuple[Message, ...]:
+    """The talk with the form of the answer at its end: shown a schema, a small model gives the schema back."""
     *before, last = request.messages
-    schema = json.dumps(request.schema, ensure_ascii=False)
-    said = f"{last.content}\n\nAnswer with JSON alone that fits this schema:\n{schema}"
+    said = f"{last.content}\n\n{how}, filled in:\n{form(request.schema or {})}"
     return (*before, last._replace(content=said))
 
 

@@ -1,4 +1,4 @@
-"""Whether a value fits a JSON schema of the kinds that are made here, and what a schema asks for in words.
+"""Whether a value fits a JSON schema of the kinds that are made here, and what a schema asks for: in words, or as a form.
 
 Where schemas come from: `replies.schema_for`, `tools/`. Nothing else of JSON Schema is understood: what a keyword says that is
 not known here is left to the class that reads the document in the end.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 Schema = Mapping[str, Any]
@@ -62,6 +62,67 @@ def described(schema: Schema) -> str:
     return said
 
 
+BLANK = "…"
+"""What stands for a text in a form."""
+
+
+def form(schema: Schema) -> str:
+    """A value of a schema's shape to be filled in, and below it how much each place holds.
+
+    A small model that is shown a schema gives the schema back; a form it fills in.
+    """
+    bounds: dict[str, list[str]] = {}
+    for place, bound in _bounds(schema, "", schema.get("$defs", {}), 0):
+        places = bounds.setdefault(bound, [])
+        if place not in places:
+            places.append(place)
+    lines = [f"- {', '.join(f'`{place}`' for place in places)}: {bound}" for bound, places in bounds.items()]
+    return "\n".join([_form(schema, "", schema.get("$defs", {}), 0), *lines])
+
+
+_DEEPEST = 5
+"""A class that holds itself is shown so often."""
+
+
+def _form(schema: Schema, margin: str, definitions: Mapping[str, Schema], depth: int) -> str:
+    schema = _followed(schema, definitions)
+    if "const" in schema or "enum" in schema:
+        return words(schema)
+    if choices := schema.get("anyOf") or schema.get("oneOf"):
+        return " or ".join(dict.fromkeys(_form(choice, margin, definitions, depth) for choice in choices))
+    kind, inside = schema.get("type"), f"{margin}  "
+    if kind == "object" and "properties" in schema and depth < _DEEPEST:
+        fields = schema["properties"].items()
+        shown = [f"{inside}{json.dumps(name)}: {_form(part, inside, definitions, depth + 1)}" for name, part in fields]
+        return "{\n" + ",\n".join(shown) + f"\n{margin}}}" if shown else "{}"
+    if kind == "array":
+        is_empty = schema.get("maxItems") == 0 or depth == _DEEPEST
+        return "[]" if is_empty else f"[{_form(schema.get('items', {}), margin, definitions, depth + 1)}]"
+    return {"boolean": "true or false", "integer": "0", "number": "0.0", "null": "null"}.get(str(kind), f'"{BLANK}"')
+
+
+def _bounds(schema: Schema, place: str, definitions: Mapping[str, Schema], depth: int) -> Iterator[tuple[str, str]]:
+    """What a form cannot show: places, and how many entries or characters they hold."""
+    schema = _followed(schema, definitions)
+    for choice in schema.get("anyOf") or schema.get("oneOf") or ():
+        yield from _bounds(choice, place, definitions, depth)
+    for what, unit in _BOUNDS:
+        low, high = schema.get(f"min{what}", 0), schema.get(f"max{what}")
+        if high:
+            yield place, f"{low} to {high} {unit}" if low > 1 or what == "Items" else f"at most {high} {unit}"
+    if "pattern" in schema:
+        yield place, f"matches {schema['pattern']}"
+    if depth < _DEEPEST:
+        for name, part in schema.get("properties", {}).items():
+            yield from _bounds(part, f"{place}.{name}".lstrip("."), definitions, depth + 1)
+        if schema.get("maxItems") != 0:
+            yield from _bounds(schema.get("items", {}), place, definitions, depth + 1)
+
+
+def _followed(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
+    return definitions.get(str(schema.get("$ref", "")).rpartition("/")[2], schema)
+
+
 def misfit(value: Any, schema: Schema, place: str) -> str:
     """The first thing about a value that does not fit a schema of the kind that is made here; empty if it fits."""
     if choices := schema.get("anyOf") or schema.get("oneOf"):
@@ -82,6 +143,8 @@ def misfit(value: Any, schema: Schema, place: str) -> str:
         faults = [misfit(item, inner, f"{place}[{number}]") for number, item in enumerate(value)]
         return next(filter(None, faults), _out_of_bounds(len(value), schema, "Items", place, "entries"))
     if isinstance(value, str):
+        if value == BLANK:
+            return f"{place} is left blank"
         if not re.search(schema.get("pattern", ""), value):
             return f"{place} must be a text that matches {schema['pattern']}"
         return _out_of_bounds(len(value), schema, "Length", place, "characters")

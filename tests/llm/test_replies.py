@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import textwrap
 from typing import Annotated, Any
 
@@ -603,3 +604,35 @@ def test_the_one_file_that_defines_something_is_the_one_that_is_asked_for() -> N
     assert {file.path for file in parse_code(reply, expected=("shout.py",))} == {"shout.py", "main.py"}
     other = reply.replace("print('a')", "def main():\n    print('a')")
     assert {file.path for file in parse_code(other, expected=("shout.py",))} == {"loud.py", "main.py"}
+
+
+# --- forms that are filled in
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (
+            r'{"approved": true, "comments": ["for \(x\) and \d+", "\\n \n \"\u00e9",],}',
+            ["for \\(x\\) and \\d+", '\\n \n "é'],
+        ),
+        (r'{"approved": true, "comments": ["C:\\dir\\", "a \\(b"]}', ["C:\\dir\\", "a \\(b"]),
+    ],
+    ids=["of nothing", "right as it is"],
+)
+def test_a_backslash_that_escapes_nothing_is_one(text: str, read: list[str]) -> None:
+    assert parse_document(text, Review).comments == read
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"title": "…"}, "title"),
+        ({"goals": ["g", "…"]}, "goals[1]"),
+        ({"requirements": [{**PRD["requirements"][0], "text": "…"}]}, "requirements[0].text"),
+    ],
+)
+def test_what_is_left_blank_is_no_answer(change: dict[str, Any], place: str) -> None:
+    with pytest.raises(ReplyError, match=f"{re.escape(place)}: is left blank"):
+        parse_document(json.dumps(PRD | change), Prd)
+    assert parse_document(json.dumps(PRD | {"title": "and so on …"}), Prd).title == "and so on …"

@@ -21,6 +21,7 @@ from company.llm.endpoint import Endpoint
 from company.llm.providers import open_model
 from company.llm.rungs import RUNGS
 from company.llm.scripted import DryModel, minimal
+from company.llm.shapes import closed, form
 from company.settings import Settings, load_settings
 from tests import fault_server as fs
 
@@ -401,6 +402,60 @@ BOUNDED = {
     },
     "$defs": {"word": {"anyOf": [{"type": "integer", "minimum": 1}, {"enum": [{"maxItems": 1}]}]}},
 }  # fmt: skip
+
+
+FORM = """{
+  "title": "…",
+  "kind": "a" or "b",
+  "steps": [{
+    "id": "…",
+    "done": true or false
+  } or {
+    "size": 0
+  }],
+  "never": []
+}
+- `title`, `steps.id`: at most 9 characters
+- `steps`: 1 to 3 entries
+- `steps.id`: matches ^R"""
+
+
+def test_who_is_not_held_to_a_schema_is_shown_a_form() -> None:
+    """Shown a schema, a small model gives the schema back."""
+    name = {"type": "string", "maxLength": 9, "minLength": 1}
+    ident = closed(id={**name, "pattern": "^R"}, done={"type": "boolean"})
+    schema = closed(
+        title=name,
+        kind={"enum": ["a", "b"]},
+        steps={
+            "type": "array",
+            "items": {"anyOf": [ident, closed(size={"type": "integer"})]},
+            "minItems": 1,
+            "maxItems": 3,
+        },
+        never={"type": "array", "items": name, "maxItems": 0},
+    )
+    told = replace(REQUEST, schema=schema)
+    for rung in ("json", "prompt"):
+        assert (
+            RUNGS[rung](told).messages[-1].content
+            == f"Say.\n\nAnswer with JSON alone, in this form, filled in:\n{FORM}"
+        )
+    assert RUNGS["tool"](told).messages == told.messages
+    again = replace(told, label=StepLabel("code", "engineer", attempt=2))
+    assert (
+        RUNGS["tool"](again).messages[-1].content
+        == f"Say.\n\nCall `Thing` with arguments of this form, filled in:\n{FORM}"
+    )
+    for rung in ("schema", "shape"):
+        assert RUNGS[rung](again).messages == told.messages
+
+
+def test_a_class_that_holds_itself_is_shown_as_a_form_that_ends() -> None:
+    node = closed(name={"type": "string"}, inside={"type": "array", "items": {"$ref": "#/$defs/Node"}})
+    shown = form({**node, "$defs": {"Node": node}})
+    assert shown.count('"inside"') == shown.count('"name"') > 1
+    assert json.loads(shown)["inside"][0]["name"] == "…"
 
 
 def test_the_shape_is_the_schema_without_bounds() -> None:
