@@ -62,7 +62,7 @@ def described(schema: Schema) -> str:
     return said
 
 
-BLANK = "…"
+BLANK = "<…>"
 """What stands for a text in a form."""
 
 

@@ -18,6 +18,7 @@ from company.llm import client, wire
 from company.llm.check import check
 from company.llm.client import ChatModel, EmptyReply, Message, Reply, Request, StepLabel
 from company.llm.endpoint import Endpoint
+from company.llm.shapes import form
 from tests import fault_server as fs
 
 KEY = "sk-very-secret-0123456789"
@@ -123,7 +124,7 @@ def test_what_is_sent() -> None:
 def test_schema_goes_into_the_prompt_where_the_endpoint_takes_none() -> None:
     body = play(fs.ok(), ask=request(SCHEMA), structured="prompt").server.requests[0].body
     assert "response_format" not in body
-    assert '"additionalProperties": false' in body["messages"][-1]["content"]
+    assert body["messages"][-1]["content"].endswith(f"in this form, filled in:\n{form(SCHEMA)}")
 
 
 def test_server_that_does_not_stream() -> None:

@@ -627,9 +627,9 @@ def test_a_backslash_that_escapes_nothing_is_one(text: str, read: list[str]) -> 
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        ({"title": "…"}, "title"),
-        ({"goals": ["g", "…"]}, "goals[1]"),
-        ({"requirements": [{**PRD["requirements"][0], "text": "…"}]}, "requirements[0].text"),
+        ({"title": "<…>"}, "title"),
+        ({"goals": ["g", "<…>"]}, "goals[1]"),
+        ({"requirements": [{**PRD["requirements"][0], "text": "<…>"}]}, "requirements[0].text"),
     ],
 )
 def test_what_is_left_blank_is_no_answer(change: dict[str, Any], place: str) -> None:

@@ -405,10 +405,10 @@ BOUNDED = {
 
 
 FORM = """{
-  "title": "…",
+  "title": "<…>",
   "kind": "a" or "b",
   "steps": [{
-    "id": "…",
+    "id": "<…>",
     "done": true or false
   } or {
     "size": 0
@@ -455,7 +455,7 @@ def test_a_class_that_holds_itself_is_shown_as_a_form_that_ends() -> None:
     node = closed(name={"type": "string"}, inside={"type": "array", "items": {"$ref": "#/$defs/Node"}})
     shown = form({**node, "$defs": {"Node": node}})
     assert shown.count('"inside"') == shown.count('"name"') > 1
-    assert json.loads(shown)["inside"][0]["name"] == "…"
+    assert json.loads(shown)["inside"][0]["name"] == "<…>"
 
 
 def test_the_shape_is_the_schema_without_bounds() -> None:
