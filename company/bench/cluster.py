@@ -15,6 +15,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ HERE = "ray"
 _TRIES = 3
 """Of a run whose machine, or process there, goes away."""
 _PATIENCE = 180.0
-"""Seconds in which a cluster that has no machine free may find one: some start theirs only when they are asked."""
+"""Seconds in which a cluster where no run is under way may find a machine: some start theirs only when they are asked."""
 _SOON = 10.0
 """Seconds for what is let go of at the end."""
 _STORE = 200 << 20
@@ -90,6 +91,10 @@ class Cluster:
     _idle: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
     """Hands that have nothing to do, and why one could not be had."""
     _hands: set[Any] = field(default_factory=set)
+    _busy: set[Any] = field(default_factory=set)
+    """Hands that make a run."""
+    _quiet: float = 0.0
+    """When the last of them had nothing to do, by the monotonic clock."""
     _hiring: set[asyncio.Task[None]] = field(default_factory=set)
 
     @asynccontextmanager
@@ -134,6 +139,8 @@ class Cluster:
                 again = f"it is begun again, try {number + 1} of {_TRIES}" if number < _TRIES else "it is given up"
                 self.say(f"{job.task.name} by {job.procedure.name}: its machine went away ({_why(error)}); {again}")
                 continue
+            finally:
+                self._rests(hand)
             row = self._arrived(job, answer)
             with suppress(self._ray.exceptions.RayError):  # the answer is here; a hand that is gone is noticed later
                 await hand.forget.remote(order.key)
@@ -210,28 +217,40 @@ class Cluster:
         self._idle.put_nowait(MachineLost(f"no process could be started in the cluster: {fault}", hint=_INSTALLED))
 
     async def _free(self, stop: asyncio.Event) -> Any:
-        """A hand that has nothing to do; None where the measurement was stopped.
+        """A hand that has nothing to do; None where the measurement was stopped. Busy ones are waited for, however long they take.
 
         Raises:
-            MachineLost: none can be had.
+            MachineLost: none can be had, and none is busy.
         """
         if not self._hands and not self._hiring and self._idle.empty():
             raise MachineLost("no machine of the cluster is left", hint="`ray status` shows them")
+        began = time.monotonic()
         got, stopped = asyncio.create_task(self._idle.get()), asyncio.create_task(stop.wait())
         try:
-            await asyncio.wait({got, stopped}, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
-            if stop.is_set():
-                return None
-            if not got.done():
-                hint = "`ray status` shows what is free, `ray start --address=…` adds a machine"
-                raise MachineLost(f"the cluster had no core free for {_PATIENCE:.0f} s", hint=hint)
+            while not got.done():
+                left = _PATIENCE if self._busy else max(began, self._quiet) + _PATIENCE - time.monotonic()
+                if left <= 0:
+                    hint = "`ray status` shows what is free, `ray start --address=…` adds a machine"
+                    raise MachineLost(f"the cluster had no core free for {_PATIENCE:.0f} s", hint=hint)
+                await asyncio.wait({got, stopped}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if stop.is_set():
+                    return None
             hand = got.result()
             if isinstance(hand, MachineLost):
-                raise hand
+                if not self._busy:
+                    raise hand
+                self.say(f"{hand}; the other machines go on")
+                return await self._free(stop)
+            self._busy.add(hand)
             return hand
         finally:
             for task in (got, stopped):
                 task.cancel()
+
+    def _rests(self, hand: Any) -> None:
+        """The hand makes nothing more: it is free again, or gone."""
+        self._busy.discard(hand)
+        self._quiet = time.monotonic()
 
     def _kill(self, hand: Any) -> None:
         with suppress(self._ray.exceptions.RayError):

@@ -3,6 +3,7 @@
 The cluster of most tests: a head without a core and two nodes with one each, begun by `ray start`, each a process group of its own.
 """
 
+import asyncio
 import json
 import os
 import shutil
@@ -25,7 +26,7 @@ from tiny import TWICE, make, write
 
 from company import wiring
 from company.bench import cluster
-from company.errors import UsageError
+from company.errors import MachineLost, UsageError
 from company.records import read_request
 from company.settings import Settings
 from company.store import Folder
@@ -266,3 +267,30 @@ def test_a_cluster_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert status == 2, err
     assert "127.0.0.1:1: nothing answers there" in err
     assert "ray start --head" in err
+
+
+def test_a_busy_hand_is_waited_for_and_patience_counts_while_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_PATIENCE", 0.2)
+    told: list[str] = []
+
+    async def job() -> None:
+        place, stop = cluster.Cluster("ray", Settings(_env_file=None), told.append), asyncio.Event()  # type: ignore[call-arg]
+        place._hands = {"busy", "lost"}
+        place._idle.put_nowait("busy")
+        assert await place._free(stop) == "busy"
+        waiting = asyncio.create_task(place._free(stop))
+        await asyncio.sleep(0.5)
+        place._idle.put_nowait(MachineLost("no process could be started"))  # for the hand that was lost
+        await asyncio.sleep(0.5)
+        assert not waiting.done(), "the other hand is at work"
+        assert told == ["no process could be started; the other machines go on"]
+        place._rests("busy")
+        place._idle.put_nowait("busy")
+        assert await waiting == "busy"
+        place._rests("busy")  # and is lost: the one that is to be in its place finds no machine
+        began = time.monotonic()
+        with pytest.raises(MachineLost, match="no core free"):
+            await place._free(stop)
+        assert time.monotonic() - began > 0.15
+
+    asyncio.run(job())
