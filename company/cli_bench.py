@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -255,6 +256,19 @@ async def _until_stopped(measured: Bench, console: Console) -> None:
         raise KeyboardInterrupt from None
 
 
+class _Left:
+    """How long the rest takes, by the clock of whoever reads it; nothing where that is not known, or was to be over by now."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._over = time.monotonic() + (seconds or 0.0)
+
+    def __str__(self) -> str:
+        from company.terminal import duration
+
+        seconds = self._over - time.monotonic()
+        return f"about {duration(seconds)} left" if seconds > 0 else ""
+
+
 @contextmanager
 def _shown(
     console: Console, *, plain: bool
@@ -266,11 +280,11 @@ def _shown(
     def line(told: Progress) -> str:
         job, row = told.job, told.row
         head = f"[{told.done}/{told.total}] {job.task.name} by {job.procedure.name}, seed {job.seed}:"
-        left = f"; about {duration(told.seconds_left)} left" if told.seconds_left and told.done < told.total else ""
         if row is None:
             return f"{head} {told.trouble or 'was measured before'}"
+        left = str(_Left(told.seconds_left)) if told.done < told.total else ""
         came = "passed" if row["passed"] else f"{row['failure']} ({row['score']:.0%})"
-        return f"{head} {came}, {row['calls']} calls, {duration(row['seconds'])}{left}"
+        return "; ".join(filter(None, (f"{head} {came}, {row['calls']} calls, {duration(row['seconds'])}", left)))
 
     if plain or not console.is_terminal or console.is_dumb_terminal:
         with download_progress(console) as progress:
@@ -298,9 +312,8 @@ def _shown(
         if told.row:
             passed["made"] += 1
             passed["passed"] += bool(told.row["passed"])
-        left = f"about {duration(told.seconds_left)} left" if told.seconds_left else ""
         shown = f"{passed['passed']} of {passed['made']} passed; {told.job.task.name} by {told.job.procedure.name}"
-        bar.update(task, completed=told.done, total=told.total, description=shown, left=left)
+        bar.update(task, completed=told.done, total=told.total, description=shown, left=_Left(told.seconds_left))
         if told.trouble:
             bar.console.print(line(told), style="red", soft_wrap=True)
 

@@ -71,6 +71,9 @@ class Bench:
     """Runs that are no result yet."""
     _done: int = 0
     _took: dict[str, list[float]] = field(default_factory=dict)
+    """Procedure → seconds of each of its runs."""
+    _begun: dict[str, float] = field(default_factory=dict)
+    """Key of a run → when it was begun, by the monotonic clock."""
     _in_a_row: int = 0
     _at_once: int = 1
 
@@ -108,7 +111,7 @@ class Bench:
         for job in queue:
             if self.stop.is_set():
                 return
-            began = time.monotonic()
+            began = self._begun[job.key] = time.monotonic()
             try:
                 row = await self.place.make(job, self.stop)
             except CompanyError as error:
@@ -136,12 +139,12 @@ class Bench:
         if not every:
             return None
         known = {row["key"] for row in self.rows} | {job.key for job, _ in self.broken}
-        left = 0.0
+        now, left = time.monotonic(), [0.0]
         for job in self.jobs:
             if job.key not in known:
                 took = self._took.get(job.procedure.name, every)
-                left += sum(took) / len(took)
-        return left / self._at_once
+                left.append(max(0.0, sum(took) / len(took) - (now - self._begun.get(job.key, now))))
+        return max(sum(left) / self._at_once, max(left))  # the longest of them is made by one alone
 
 
 def plan(
