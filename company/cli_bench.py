@@ -88,7 +88,7 @@ def bench(
 
     from company.bench import datasets, figures, looks, runner, tables
     from company.bench.cluster import Cluster, check_address
-    from company.bench.making import Here
+    from company.bench.making import Here, program
     from company.bench.summary import summarise
     from company.bench.tasks import chosen
     from company.llm import providers
@@ -129,6 +129,12 @@ def bench(
         digests = {each.name: each.digest for each in procedures.values()}
         count = looks.look(results.parent, name, len(tasks), model, digests)
         say(f"This counts as look {count} at the test half of {name}; {results.parent / looks.NAME} lists them.")
+    if others := runner.by_others(jobs, results):
+        said = ", ".join(f"{count} by {which}" for which, count in others.items())
+        say(
+            f"Runs that another program than this one ({program()}) made are used as they are: {said}. "
+            "A new --out measures all of them anew."
+        )
     names = ", ".join(each.name for each in procedures.values())
     say(f"{len(tasks)} of {len(every)} tasks by {names} with {model}, each {seeds} times: runs: {len(jobs)}")
     with _shown(console, plain=plain) as (tell, progress):

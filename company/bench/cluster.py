@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from company.asked import source_of
-from company.bench.hands import Answer, Hand, Order, packed, program, settle, unpacked
-from company.bench.making import Job, alone, given_beside
+from company.bench.hands import Answer, Hand, Order, packed, settle, unpacked
+from company.bench.making import Job, alone, given_beside, program
 from company.bench.rows import Row
 from company.errors import MachineLost, UsageError
 from company.opening import model_names

@@ -7,7 +7,6 @@ key: each machine reads keys where its own environment has them.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import io
 import os
 import shutil
@@ -17,14 +16,13 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import company
-from company.bench.making import Here, Job, given_beside, key_of
+from company.bench.making import Here, Job, given_beside, key_of, program
 from company.bench.rows import Row
 from company.bench.tasks import Task
+from company.cache import digest
 from company.errors import CompanyError, RunDamaged, UsageError, WorkspaceBusy
 from company.llm.download import cache_dir
 from company.paths import disk_errors
@@ -76,16 +74,6 @@ class Answer:
     """Why it broke off."""
     folder: bytes
     """The run's folder, packed; empty where nothing was made."""
-
-
-@cache
-def program() -> str:
-    """Changes with any line of this program: machines with another one would measure something else."""
-    top = Path(company.__file__).parent
-    found = hashlib.sha256()
-    for path in sorted(top.rglob("*.py")):
-        found.update(f"{path.relative_to(top)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-    return found.hexdigest()
 
 
 class Hand:
@@ -144,7 +132,8 @@ class Hand:
 
 
 def _place(key: str) -> Path:
-    return cache_dir() / "bench" / key[:32]
+    """Of the runs of a key by this program: what another one began is not gone on with."""
+    return cache_dir() / "bench" / digest([key, program()])[:32]
 
 
 @asynccontextmanager

@@ -6,15 +6,19 @@ Which runs there are, and what is kept of them: `runner.py`. Other places than t
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+import company
 from company import records, wiring
 from company.bench.failures import Failure
 from company.bench.judging import Judged, judge, visible
@@ -24,7 +28,7 @@ from company.cache import digest
 from company.engine import NewRun
 from company.errors import CompanyError, RunDamaged
 from company.llm.providers import asked_how
-from company.opening import Notices, model_names, open_models
+from company.opening import Notices, model_names, open_models, servers_of
 from company.records import FINISHED, RunRecord
 from company.report import Report
 from company.sandbox import choose
@@ -65,7 +69,7 @@ class Job:
     home: Path
     """The run's own workspace."""
     key: str
-    """Hash of everything that the result depends on."""
+    """As of `key_of`."""
     variation: str = ""
 
 
@@ -80,10 +84,23 @@ def alone(settings: Settings) -> Settings:
 
 
 def key_of(task: Task, procedure: Procedure, settings: Settings, model: str, seed: int, variation: str) -> str:
-    """Hash of everything that a result depends on."""
+    """Hash of everything that a result depends on, but for the program: a row says which one made it."""
     asked = [[name, *asked_how(name, settings)] for name in model_names(procedure, settings, model).values()]
+    for name in sorted(servers_of(procedure)):
+        server = settings.mcp.get(name)  # where there is none, the run says so
+        asked.append([f"mcp.{name}", server.model_dump(exclude={"key"}) if server else None])
     bounds = [settings.temperature, settings.max_tokens, settings.context, settings.step_timeout, settings.test_seconds]
     return digest([task.digest, procedure.digest, asked, bounds, seed, variation])
+
+
+@cache
+def program() -> str:
+    """The version and a hash of every line of this program: another one would measure something else."""
+    top = Path(company.__file__).parent
+    found = hashlib.sha256()
+    for path in sorted(top.rglob("*.py")):
+        found.update(f"{path.relative_to(top)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return f"{version('company-sim')} {found.hexdigest()[:12]}"
 
 
 @dataclass(frozen=True)
@@ -220,4 +237,5 @@ def _made(job: Job, record: RunRecord, report: Report, judged: Judged, files: di
         "failure": judged.failure,
         "time": round(time.time(), 3),
         "key": job.key,
+        "program": program(),
     }

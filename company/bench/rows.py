@@ -14,13 +14,15 @@ from typing import Any
 
 from company.errors import WorkspaceBusy
 from company.paths import disk_errors
+from company.progress import clean
 
 Row = Mapping[str, Any]
 """`dataset`, `split`, `task`, `sop`, `sop_digest`, `model`, `seed`, `variation`, `run`, `workspace`, `repo`, `status`,
 `accepted` (null where nothing was delivered), `passed`, `score` (0 to 1), `judged` (`status`, `detail`), `calls`,
 `prompt_tokens`, `completion_tokens`, `cached_tokens`, `usd` (null where a price is unknown), `seconds`, `model_seconds`,
 `lines` (delivered lines of code), `failure` (empty, or as `failures.Failure` has it), `time` (of the judgement, seconds
-since the epoch), `key` (a hash of everything that the run depends on)."""
+since the epoch), `key` (a hash of everything that the run depends on but the program), `program` (version and hash of the code
+that made and judged it; older rows have none)."""
 
 
 def read(path: Path) -> Iterator[Row]:
@@ -35,6 +37,11 @@ def read(path: Path) -> Iterator[Row]:
         except (ValueError, KeyError, TypeError, RecursionError):
             continue
     yield from found.values()
+
+
+def program_of(row: Row) -> str:
+    """Which program made it."""
+    return clean(str(row.get("program") or "one that did not say"), 60)
 
 
 def append(path: Path, row: Row) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from company.bench import rows
-from company.bench.making import Job, key_of
+from company.bench.making import Job, key_of, program
 from company.bench.rows import Row
 from company.bench.tasks import Task
+from company.cache import digest
 from company.errors import CompanyError, Interrupted
 from company.sop.procedure import Procedure
 
@@ -147,6 +149,13 @@ class Bench:
         return max(sum(left) / self._at_once, max(left))  # the longest of them is made by one alone
 
 
+def by_others(jobs: Sequence[Job], out: Path) -> Counter[str]:
+    """Of the runs that are in a file of results already: other program → how many it made. They are used as they are."""
+    keys = {job.key for job in jobs}
+    made = (rows.program_of(row) for row in rows.read(out) if row["key"] in keys)
+    return Counter(each for each in made if each != program())
+
+
 def plan(
     tasks: Sequence[tuple[Task, str]],
     sops: dict[str, Procedure],
@@ -180,5 +189,6 @@ def _job(
 ) -> Job:
     key = key_of(task, procedure, settings, model, seed, variation)
     name = re.sub(r"[^A-Za-z0-9]+", "-", task.name).strip("-").lower()[:40]
-    home = workspace / "bench" / task.dataset / procedure.name / f"{name}-s{seed}-{key[:10]}"
+    # A run is of one program: what another one began or made is not gone on with, so that a row can say whose it is.
+    home = workspace / "bench" / task.dataset / procedure.name / f"{name}-s{seed}-{digest([key, program()])[:10]}"
     return Job(task, sop, procedure, model, seed, home, key, variation)

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from company.bench.honesty import Honesty, honesty
-from company.bench.rows import Row
+from company.bench.rows import Row, program_of
 from company.bench.statistics import Comparison, Interval, Outcomes, compare, pass_rate
 from company.progress import clean
 
@@ -135,7 +135,7 @@ def summarise(rows: Iterable[Row], *, seed: int = 0) -> Summary:
         groups.append(_group(key, grouped[key], against, varied, seed))
         if base and against:
             flips += _flips(grouped[key], base, against)
-    notes = _notes(groups, grouped)
+    notes = [*_programs(latest.values()), *_notes(groups, grouped)]
     if total > len(latest):
         notes.append(
             f"{total - len(latest)} rows were of a task, procedure and seed that came again later; the last counts."
@@ -272,6 +272,25 @@ def _notes(groups: Sequence[Group], grouped: Mapping[tuple[str, ...], Sequence[R
             notes.append(f"{group.name}: the tasks as they are were not run, so there is nothing to compare with.")
         if group.tasks < 10:
             notes.append(f"{group.name}: {group.tasks} tasks are too few to tell procedures apart.")
+    return notes
+
+
+def _programs(rows: Iterable[Row]) -> list[str]:
+    """What is to be known where rows that are compared were made by several programs."""
+    found: dict[tuple[str, str], dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for row in rows:
+        found[row["dataset"], row["model"]][program_of(row)][row["sop"]] += 1
+    notes = []
+    for (dataset, model), programs in found.items():
+        if len(programs) > 1:
+            said = "; ".join(
+                f"{program}: {', '.join(f'{count} of {sop}' for sop, count in counts.items())}"
+                for program, counts in programs.items()
+            )
+            notes.append(
+                f"{dataset} {model}: the rows are of {len(programs)} programs, and a difference may be theirs: {said}. "
+                "A new --out measures all by one."
+            )
     return notes
 
 

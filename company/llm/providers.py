@@ -6,6 +6,7 @@ Requests: `client.py`; the embedded model's server: `local.py`. What can be set:
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -154,8 +155,19 @@ def refuse_unfit(name: str, settings: Settings, *, temperature: bool, max_tokens
 
 
 def asked_how(name: str, settings: Settings) -> list[object]:
-    """What decides, beside a request itself, what a model is sent and what answers: two that are alike here are asked alike."""
-    entry = _entry(name.partition(":")[0], settings)
+    """What decides, beside a request itself, what a model is sent and what answers: two that are alike here are asked alike.
+
+    Raises:
+        UsageError: it is a script or a recording that cannot be read.
+    """
+    provider, _, model = name.partition(":")
+    if provider in ("script", "replay"):
+        try:
+            return [hashlib.sha256(Path(model).read_bytes()).hexdigest()]
+        except OSError as error:
+            what = "script" if provider == "script" else "recording"
+            raise UsageError(f"cannot read the {what}: {error.strerror}", place=model) from error
+    entry = _entry(provider, settings)
     if entry is None:
         return []
     return [

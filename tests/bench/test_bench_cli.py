@@ -57,11 +57,15 @@ def test_a_killed_measurement_goes_on_in_the_midst_of_a_run(tmp_path: Path) -> N
         assert {sop: group["passed"]["value"] for sop, group in groups.items()} == {"zero_shot": 1.0, "two": 1.0}
         rows = [json.loads(line) for line in (tmp_path / "workspace/bench/RESULTS.jsonl").read_text().splitlines()]
         assert [(row["sop"], row["passed"], row["calls"]) for row in rows] == [("zero_shot", True, 1), ("two", True, 2)]
+        assert "another program" not in err
         model.down = True
+        results = tmp_path / "workspace/bench/RESULTS.jsonl"
+        results.write_text(results.read_text().replace(rows[0]["program"], "0.0.9 beef"))
         status, out, err = ended(begin(tmp_path, model, "--sop", "two.yaml"))
         assert (status, len(model.bodies)) == (0, 4), err
         assert "zero_shot" in out
         assert "look 1 at the test half" in err
+        assert f"another program than this one ({rows[0]['program']}) made are used as they are: 2 by 0.0.9 beef" in err
     pictures = [path.read_text() for path in (tmp_path / "workspace/bench").glob("*.svg")]
     assert ["<svg" in picture for picture in pictures] == [True]
 

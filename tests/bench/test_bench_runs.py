@@ -2,26 +2,38 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from made_rows import row as made_row
 from modelled import Endpoint, endpoint
 from scripts_of import load as script
-from tiny import ANSWERS, make
+from tiny import ANSWERS, make, write
 
-from company.bench import rows
+from company import cli_bench
+from company.bench import making, rows, runner
 from company.bench.datasets import load
-from company.bench.making import Here
+from company.bench.making import Here, Job
 from company.bench.runner import Bench, Progress, plan
 from company.bench.tasks import Judge, Task
-from company.errors import CompanyError, Interrupted
+from company.errors import CompanyError, Interrupted, UsageError
 from company.settings import Settings
 from company.sop.library import Library
 from company.sop.linker import load_procedure
 
 ONE = ("zero_shot",)
+BARE = Task("own", "t", "r", Judge("tests", {}))
+WITH_SERVER = """sop: 1
+name: with
+description: A server's tools.
+roles: {engineer: {tools: [mcp.own]}}
+steps:
+  code: {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile], tools: [mcp.own]}
+"""
 
 
 def bench(
@@ -197,9 +209,8 @@ def test_a_result_belongs_to_what_was_set(changed: dict[str, Any], tmp_path: Pat
     def key(**other: Any) -> str:
         ordinary: dict[str, Any] = {"providers": {"fake": {"base_url": "http://a/v1"}}}
         settings = Settings(**ordinary | other, _env_file=None)
-        task = Task("own", "t", "r", Judge("tests", {}))
         procedures = {"zero_shot": load_procedure("zero_shot", Library(None))}
-        return plan([(task, "")], procedures, settings, "fake:m", 1, tmp_path)[0].key
+        return plan([(BARE, "")], procedures, settings, "fake:m", 1, tmp_path)[0].key
 
     assert key(**changed) != key()
     assert key(providers={"fake": {"base_url": "http://a/v1"}, "other": {"base_url": "http://c/v1"}}) == key()
@@ -238,3 +249,89 @@ def test_a_run_that_reached_its_limit_passes_nothing(tmp_path: Path, model: Endp
     asyncio.run(bench(tmp_path, "mbpp", model, (str(own),))[0].run())
     (row,) = rows.read(tmp_path / "RESULTS.jsonl")
     assert (row["status"], row["accepted"], row["passed"], row["failure"]) == ("limited", None, False, "limit")
+
+
+def test_a_result_belongs_to_the_script_s_text_and_the_servers_of_its_tools(tmp_path: Path) -> None:
+    write(tmp_path / "with.yaml", WITH_SERVER)
+    write(tmp_path / "script.yaml", "[]")
+
+    def key(sop: str, model: str, **server: Any) -> str:
+        settings = Settings(mcp={"own": {"command": "serve"} | server}, _env_file=None)  # type: ignore[arg-type,call-arg]
+        procedures = {sop: load_procedure(sop, Library(None))}
+        return plan([(BARE, "")], procedures, settings, model, 1, tmp_path)[0].key
+
+    script, own = f"script:{tmp_path / 'script.yaml'}", str(tmp_path / "with.yaml")
+    before = key("zero_shot", script)
+    assert key("zero_shot", script, args=["--strict"]) == before, "no step of it uses the server"
+    assert key(own, "fake:m", args=["--strict"]) != key(own, "fake:m")
+    assert key(own, "fake:m", deadline=5) != key(own, "fake:m")
+    write(tmp_path / "script.yaml", "[] # another")
+    assert key("zero_shot", script) != before
+    with pytest.raises(UsageError, match="cannot read the script") as told:
+        key("zero_shot", f"script:{tmp_path / 'none.yaml'}")
+    assert told.value.place.endswith("none.yaml")
+
+
+def test_a_row_says_which_program_made_it_and_another_out_measures_anew_with_another_program(
+    tmp_path: Path, model: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(bench(tmp_path, "mbpp", model)[0].run())
+    (old,) = rows.read(tmp_path / "RESULTS.jsonl")
+    assert old["program"] == making.program()
+    patched = "9.9 of another line"
+    monkeypatch.setattr(making, "program", lambda: patched)
+    monkeypatch.setattr(runner, "program", lambda: patched)
+    again, _ = bench(tmp_path, "mbpp", model)
+    assert runner.by_others(again.jobs, again.out) == {old["program"]: 1}
+    asyncio.run(again.run())
+    assert (again.rows, len(model.bodies)) == ([old], 1), "what was paid for is used"
+    again.out, again.rows = tmp_path / "ANEW.jsonl", []
+    asyncio.run(again.run())
+    (new,) = again.rows
+    assert (new["program"], new["key"], len(model.bodies)) == (patched, old["key"], 2)
+    assert new["workspace"] != old["workspace"], "what another program made is not judged as this one's"
+    assert runner.by_others(again.jobs, again.out) == {}
+
+
+class Clockwork:
+    """Runs that take as long as they are said to, by a clock that only they move."""
+
+    def __init__(self, seconds: list[float], at_once: int) -> None:
+        self.now, self._seconds, self._at_once = 0.0, seconds, at_once
+        self._ends: list[float] = []
+
+    @asynccontextmanager
+    async def open(self, jobs: Sequence[Job]) -> AsyncIterator[int]:
+        yield self._at_once
+
+    async def make(self, job: Job, stop: asyncio.Event) -> rows.Row:
+        ends = self.now + self._seconds[job.seed - 1]
+        self._ends.append(ends)
+        await asyncio.sleep(0)  # the others begin
+        while min(self._ends) < ends:
+            await asyncio.sleep(0)
+        self.now = ends
+        self._ends.remove(ends)
+        return made_row(job.task.name, seed=job.seed) | {"key": job.key}
+
+
+def test_the_time_left_is_at_least_that_of_the_longest_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    procedures = {"zero_shot": load_procedure("zero_shot", Library(None))}
+    jobs = plan([(BARE, "")], procedures, Settings(_env_file=None), "dry", 4, tmp_path)  # type: ignore[call-arg]
+    place, left = Clockwork([100, 101, 102, 150], at_once=3), []
+    monkeypatch.setattr(runner, "time", SimpleNamespace(monotonic=lambda: place.now))
+    tell = lambda told: left.append(told.seconds_left)  # noqa: E731
+    asyncio.run(Bench(jobs, place, tmp_path / "RESULTS.jsonl", tell, asyncio.Event()).run())
+    # the last run begins at 100 s, and about 100 s are left then; at 102 s it has run for 2 of them
+    assert left == pytest.approx([100, 99.5, 99, 0])
+
+
+def test_the_time_left_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(cli_bench, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    left, unknown = cli_bench._Left(100.0), cli_bench._Left(None)
+    assert (str(left), str(unknown)) == ("about 1 min 40 s left", "")
+    now[0] += 70
+    assert str(left) == "about 30 s left"
+    now[0] += 70
+    assert str(left) == "", "it takes longer than was thought"

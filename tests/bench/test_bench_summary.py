@@ -200,3 +200,13 @@ def test_does_the_company_know_what_it_has_done() -> None:
     assert found.claims[1].right.value == 0.25
     assert found.claims[1].score == pytest.approx((1 + 3 * 0.25) / 4)
     assert math.isnan(honesty(rows_of("w", "++", accepted=False)).precision.value)
+
+
+def test_rows_of_several_programs_are_not_compared_in_silence() -> None:
+    rows = [*rows_of("zero_shot", "+-" * 6, program="0.1.0 aa"), *rows_of("waterfall", "++" * 6, program="0.1.0 aa")]
+    assert summarise(rows).notes == ()
+    rows[-2:] = [row(f"t{number}", "waterfall") for number in (10, 11)]
+    (note,) = summarise(rows).notes
+    assert "small local:tiny: the rows are of 2 programs, and a difference may be theirs" in note
+    assert "0.1.0 aa: 12 of zero_shot, 10 of waterfall; one that did not say: 2 of waterfall." in note
+    assert "A new --out measures all by one." in note
