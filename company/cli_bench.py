@@ -144,7 +144,7 @@ def bench(
             place = Cluster(on, settings, say, parallel, unsafe_no_sandbox)
         measured = runner.Bench(jobs, place, results, tell, asyncio.Event())
         asyncio.run(_until_stopped(measured, console))
-    summary = summarise(measured.rows)
+    summary = summarise(measured.rows, whole=split == "all")
     if as_json:
         print(json.dumps(summary.as_json(), ensure_ascii=False))
     elif sys.stdout.isatty() and not plain:

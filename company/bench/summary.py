@@ -1,4 +1,4 @@
-"""Rows of results → one summary: each procedure with each model and variation, against zero_shot on the same tasks.
+"""Rows of results → one summary: each procedure with each model and variation, against zero_shot and the others on the same tasks.
 
 Printing it: `tables.py`, drawing it: `figures.py`; the arithmetic: `statistics.py`, what a company says of itself: `honesty.py`.
 Nothing of a hidden judge's words is in a summary of the half that is kept for reporting, nor of both halves together.
@@ -11,6 +11,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
 from company.bench.honesty import Honesty, honesty
@@ -21,6 +22,8 @@ from company.progress import clean
 BASELINE = "zero_shot"
 OPEN_SPLIT = "dev"
 """The only half of which a judge's words are shown."""
+WHOLE = "all"
+"""Both halves together."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,13 @@ class Shown:
 
 @dataclass(frozen=True)
 class Flip:
-    """A task that a procedure passes more often than the baseline, or less often."""
+    """A task that a procedure passes more often than another one, or less often."""
 
     task: str
     gained: bool
     sop: str
+    against: str
+    """The other one: the baseline, or one that was measured beside it."""
     model: str
     variation: str
     failure: str
@@ -93,7 +98,21 @@ class Group:
     @property
     def name(self) -> str:
         """What tells it from the others of its data set."""
-        return " ".join(filter(None, (self.sop, self.model, self.variation)))
+        return " ".join(filter(None, (self.sop, self.model, self.split, self.variation)))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two procedures that were measured beside the baseline, with one model under one variation."""
+
+    dataset: str
+    split: str
+    sop: str
+    other: str
+    """What it is compared with."""
+    model: str
+    variation: str
+    against: Comparison
 
 
 @dataclass(frozen=True)
@@ -101,6 +120,7 @@ class Summary:
     """All of it. `as_json` is what a file holds."""
 
     groups: tuple[Group, ...]
+    pairs: tuple[Pair, ...]
     flips: tuple[Flip, ...]
     notes: tuple[str, ...]
     """What a reader must know so as not to be misled."""
@@ -110,10 +130,11 @@ class Summary:
         return {"baseline": BASELINE, **_plain(asdict(self))}
 
 
-def summarise(rows: Iterable[Row], *, seed: int = 0) -> Summary:
+def summarise(rows: Iterable[Row], *, whole: bool = False, seed: int = 0) -> Summary:
     """The summary. Where a task was run twice with the same seed, the last row counts.
 
     Args:
+        whole: also of both halves together, where both are there: one measurement asked for them.
         seed: of the resampling.
     """
     latest: dict[tuple[Any, ...], Row] = {}
@@ -124,7 +145,11 @@ def summarise(rows: Iterable[Row], *, seed: int = 0) -> Summary:
     grouped: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in latest.values():
         grouped[_key(row)].append(row)
-    groups, flips = [], []
+    if whole:
+        for dataset, split, *same in [*grouped]:
+            if other := split == OPEN_SPLIT and grouped.get((dataset, "test", *same)):
+                grouped[dataset, WHOLE, *same] = grouped[dataset, split, *same] + other
+    groups, pairs, flips = [], [], []
     order = sorted(grouped, key=lambda key: (key[0], key[1], key[3], key[4], key[2] != BASELINE, key[2]))
     for key in order:
         dataset, split, sop, model, variation = key
@@ -135,12 +160,18 @@ def summarise(rows: Iterable[Row], *, seed: int = 0) -> Summary:
         groups.append(_group(key, grouped[key], against, varied, seed))
         if base and against:
             flips += _flips(grouped[key], base, against)
+    for first, key in combinations(order, 2):
+        dataset, split, sop, model, variation = key
+        if first == (dataset, split, first[2], model, variation) and BASELINE not in (first[2], sop):
+            compared = compare(outcomes(grouped[first]), outcomes(grouped[key]), seed)
+            pairs.append(Pair(dataset, split, sop, first[2], model, variation, compared))
+            flips += _flips(grouped[key], grouped[first], compared)
     notes = [*_programs(latest.values()), *_notes(groups, grouped)]
     if total > len(latest):
         notes.append(
             f"{total - len(latest)} rows were of a task, procedure and seed that came again later; the last counts."
         )
-    return Summary(tuple(groups), tuple(flips), tuple(notes))
+    return Summary(tuple(groups), tuple(pairs), tuple(flips), tuple(notes))
 
 
 def outcomes(rows: Iterable[Row]) -> Outcomes:
@@ -202,6 +233,8 @@ def _failure(row: Row) -> str:
 
 
 def _flips(rows: Sequence[Row], base: Sequence[Row], against: Comparison) -> list[Flip]:
+    if len({row["split"] for row in rows}) > 1:
+        return []  # both halves together: each has its own
     mine, theirs = _by_task(rows), _by_task(base)
     found = []
     for task in (*against.gained, *against.lost):
@@ -213,6 +246,7 @@ def _flips(rows: Sequence[Row], base: Sequence[Row], against: Comparison) -> lis
                 task=clean(task),
                 gained=gained,
                 sop=rows[0]["sop"],
+                against=base[0]["sop"],
                 model=rows[0]["model"],
                 variation=rows[0].get("variation") or "",
                 failure=_failure(failed),

@@ -6,12 +6,12 @@ What the numbers are: `summary.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from company.bench.honesty import NOTES
 from company.bench.statistics import Comparison, Interval
-from company.bench.summary import BASELINE, Flip, Group, Summary
+from company.bench.summary import BASELINE, Flip, Group, Pair, Summary
 from company.progress import clean
 from company.terminal import money
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 MOST_FLIPS = 20
+T = TypeVar("T", Group, Pair)
 _NONE = "–"
 
 
@@ -68,11 +69,22 @@ def tables(summary: Summary, most_flips: int = MOST_FLIPS) -> list[Table]:
             _VARIED,
             ("Against the same procedure and model on the same tasks and seeds as they are.",),
         ),
+        _pairs(summary.pairs),
         _table("Cost, for each run", groups, _COST),
         _table("What the company says of its own work", groups, _HONESTY, NOTES),
         _claims(groups),
         _table("Runs that failed, by category", groups if kinds else (), {kind: _counted(kind) for kind in kinds}),
-        _flips(summary.flips, most_flips),
+        _flips(
+            "Tasks that went the other way",
+            [flip for flip in summary.flips if flip.against == BASELINE],
+            most_flips,
+            f" against {BASELINE}",
+        ),
+        _flips(
+            "Tasks on which two procedures differ",
+            [flip for flip in summary.flips if flip.against != BASELINE],
+            most_flips,
+        ),
     ]
     return [table for table in made if table.rows]
 
@@ -84,9 +96,11 @@ def _counted(kind: str) -> Cell:
     return lambda group: str(group.failures.get(kind, 0))
 
 
-def _table(title: str, groups: Sequence[Group], cells: dict[str, Cell], notes: Sequence[str] = ()) -> Table:
-    """One line a group; columns that are the same everywhere are said in the title."""
-    names: dict[str, Cell] = {
+def _table(
+    title: str, groups: Sequence[T], cells: Mapping[str, Callable[[T], str]], notes: Sequence[str] = ()
+) -> Table:
+    """One line a group, or a pair; columns that are the same everywhere are said in the title."""
+    names: dict[str, Callable[[T], str]] = {
         "data set": lambda group: clean(group.dataset), "split": lambda group: clean(group.split),
         "model": lambda group: clean(group.model), "variation": lambda group: clean(group.variation) or "as it is",
         "procedure": lambda group: clean(group.sop),
@@ -94,8 +108,20 @@ def _table(title: str, groups: Sequence[Group], cells: dict[str, Cell], notes: S
     same = {name for name, cell in names.items() if len({cell(group) for group in groups}) == 1} - {"procedure"}
     said = ", ".join(f"{name} {names[name](groups[0])}" for name in names if name in same) if groups else ""
     shown = {name: cell for name, cell in names.items() if name not in same}
-    rows = [[cell(group) for cell in (shown | cells).values()] for group in groups]
+    rows = [[cell(group) for cell in (*shown.values(), *cells.values())] for group in groups]
     return Table(f"{title} ({said})" if said else title, [*shown, *cells], rows, len(shown), notes)
+
+
+def _pairs(pairs: Sequence[Pair]) -> Table:
+    """Procedure against procedure."""
+    notes = ["Δ and p: against the other procedure on the tasks and seeds that both have."]
+    if len(pairs) > 1:
+        notes.append(
+            f"p is not corrected for {len(pairs)} comparisons: of twenty that differ by chance alone one is below 0.05. "
+            f"What is below {0.05 / len(pairs):.4f} stands for itself."
+        )
+    table = _table("Procedures against each other", pairs, _PAIRS, notes)
+    return table._replace(named=table.named + 1)
 
 
 def _claims(groups: Sequence[Group]) -> Table:
@@ -110,25 +136,25 @@ def _claims(groups: Sequence[Group]) -> Table:
     )
 
 
-def _flips(flips: Sequence[Flip], most: int) -> Table:
+def _flips(title: str, flips: Sequence[Flip], most: int, against: str = "") -> Table:
     """As many gained as lost ones, as far as there are any: a reader must see both."""
     gained, lost = ([flip for flip in flips if flip.gained is side] for side in (True, False))
     room = max(most - len(lost), most // 2)
     shown = [*gained[:room], *lost[: most - len(gained[:room])]]
     rows = [
         [
-            clean(flip.task), " ".join(filter(None, (flip.sop, flip.model, flip.variation))),
+            clean(flip.task), " ".join(filter(None, (flip.sop, flip.model, flip.variation))), clean(flip.against),
             "gained" if flip.gained else "lost", flip.failure, flip.detail, flip.failed.command,
         ]
         for flip in shown
     ]  # fmt: skip
     notes = [
-        f"{len(gained)} gained and {len(lost)} lost against {BASELINE}; {len(shown)} are shown, each with the run that failed."
+        f"{len(gained)} gained and {len(lost)} lost{against}; {len(shown)} are shown, each with the run that failed."
     ]
-    heads: Sequence[str] = ("task", "procedure", "against it", "failure", "judge", "failing run")
+    heads: Sequence[str] = ("task", "procedure", "against", "is", "failure", "judge", "failing run")
     if not any(flip.detail for flip in shown):
-        heads, rows = [head for head in heads if head != "judge"], [[*row[:4], row[5]] for row in rows]
-    return Table("Tasks that went the other way", heads, rows, len(heads), notes)
+        heads, rows = [head for head in heads if head != "judge"], [[*row[:5], row[6]] for row in rows]
+    return Table(title, heads, rows, len(heads), notes)
 
 
 # --- cells ------------------------------------------------------------------------------------------------
@@ -171,6 +197,14 @@ _VARIED: dict[str, Cell] = {
     "p": lambda group: _p(group.varied),
     "gained": lambda group: str(len(group.varied.gained)) if group.varied else _NONE,
     "lost": lambda group: str(len(group.varied.lost)) if group.varied else _NONE,
+}
+_PAIRS: dict[str, Callable[[Pair], str]] = {
+    "against": lambda pair: clean(pair.other),
+    "common tasks": lambda pair: str(pair.against.tasks),
+    "Δ": lambda pair: rate(pair.against.difference, sign=True),
+    "p": lambda pair: _p(pair.against),
+    "gained": lambda pair: str(len(pair.against.gained)),
+    "lost": lambda pair: str(len(pair.against.lost)),
 }
 _COST: dict[str, Cell] = {
     "calls": lambda group: _number(group.calls),

@@ -88,7 +88,7 @@ def result(request: Request) -> Response:
     found = _asked(request)
     counted = looks.counts(_folder(desk))
     return page(
-        request, "bench_result.html.j2", result=found, baseline=BASELINE,
+        request, "bench_result.html.j2", result=found,
         tables=tables(replace(found.summary, flips=())),
         pictures=[*figures(found.summary)],
         flips=[each for each in (_turned(desk, found.summary, gained=way) for way in (False, True)) if each[1]],
@@ -99,7 +99,10 @@ def result(request: Request) -> Response:
 
 def _turned(desk: Desk, summary: Summary, *, gained: bool) -> tuple[str, list[Turned], int]:
     """The tasks that were gained, or lost: a word, those that are shown, and how many are not."""
-    flips = sorted((flip for flip in summary.flips if flip.gained is gained), key=lambda flip: (flip.sop, flip.task))
+    flips = sorted(
+        (flip for flip in summary.flips if flip.gained is gained),
+        key=lambda flip: (flip.against != BASELINE, flip.sop, flip.against, flip.task),
+    )
     shown = [Turned(flip, _link(desk, flip.failed), _link(desk, flip.passed)) for flip in flips[:_MOST_FLIPS]]
     return "gained" if gained else "lost", shown, len(flips) - len(shown)
 

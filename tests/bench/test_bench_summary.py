@@ -47,7 +47,9 @@ def test_a_model_and_a_variation_have_their_own_baseline() -> None:
     assert against.difference
     assert against.difference.value == 0.5
     assert found["local:large", "debate", ""] is None
-    assert "debate local:large: zero_shot was not run, so there is nothing to compare with." in summarise(rows).notes
+    assert (
+        "debate local:large test: zero_shot was not run, so there is nothing to compare with." in summarise(rows).notes
+    )
 
 
 def test_a_variation_is_compared_with_the_common_tasks_as_they_are() -> None:
@@ -69,7 +71,7 @@ def test_a_variation_is_compared_with_the_common_tasks_as_they_are() -> None:
     assert "on 12 common tasks; 8 that were measured only one way are left out" in text
     alone = summarise(rows_of("zero_shot", "+" * 12, variation="rename"))
     assert alone.notes == (
-        "zero_shot local:tiny rename: the tasks as they are were not run, so there is nothing to compare with.",
+        "zero_shot local:tiny test rename: the tasks as they are were not run, so there is nothing to compare with.",
     )
     assert "said otherwise" not in markdown(alone)
 
@@ -150,7 +152,7 @@ def test_the_tables() -> None:
 
 def test_nothing_ran() -> None:
     summary = summarise([])
-    assert summary.as_json() == {"baseline": "zero_shot", "groups": [], "flips": [], "notes": []}
+    assert summary.as_json() == {"baseline": "zero_shot", "groups": [], "pairs": [], "flips": [], "notes": []}
     assert tables(summary) == []
     assert shown([]).strip() == ""
 
@@ -210,3 +212,54 @@ def test_rows_of_several_programs_are_not_compared_in_silence() -> None:
     assert "small local:tiny: the rows are of 2 programs, and a difference may be theirs" in note
     assert "0.1.0 aa: 12 of zero_shot, 10 of waterfall; one that did not say: 2 of waterfall." in note
     assert "A new --out measures all by one." in note
+
+
+def test_procedures_that_were_asked_for_are_compared_with_each_other() -> None:
+    rows = [*rows_of("zero_shot", "-" * 12), *rows_of("a", "+" * 6 + "-" * 6), *rows_of("b", "-" + "+" * 8 + "---")]
+    rows += rows_of("c", "+" * 12, model="local:large")
+    summary = summarise(rows)
+    (pair,) = summary.pairs
+    assert (pair.sop, pair.other, pair.model, pair.against.tasks) == ("b", "a", "local:tiny", 12)
+    assert (pair.against.gained, pair.against.lost, pair.against.p) == (("t6", "t7", "t8"), ("t0",), 0.625)
+    data = summary.as_json()["pairs"][0]
+    assert (data["other"], data["against"]["gained"], data["against"]["difference"]["value"]) == (
+        "a",
+        ["t6", "t7", "t8"],
+        2 / 12,
+    )
+    text = markdown(summary)
+    section = text.partition("## Procedures against each other")[2].partition("##")[0]
+    assert "| b | a | 12 | +16.7 % [" in section
+    assert "] | 0.625 | 3 | 1 |" in section
+    assert "not corrected" not in section
+    lost = text.partition("## Tasks on which two procedures differ")[2]
+    assert "3 gained and 1 lost; 4 are shown" in lost
+    assert "| t0 | b local:tiny | a | lost | wrong answer | company show r-t0-b --" in lost
+    assert "against zero_shot; 14 are shown" in text.partition("## Tasks that went the other way")[2].partition("##")[0]
+
+
+def test_five_procedures_make_ten_pairs_whose_p_is_said_not_to_be_corrected() -> None:
+    rows = [each for sop in ("zero_shot", *"abcde") for each in rows_of(sop, "+-" * 6)]
+    (table,) = (table for table in tables(summarise(rows)) if table.title.startswith("Procedures against"))
+    assert [tuple(line[:2]) for line in table.rows[:3]] == [("b", "a"), ("c", "a"), ("d", "a")]
+    assert (len(table.rows), table.named) == (10, 2)
+    assert "not corrected for 10 comparisons" in table.notes[1]
+    assert "below 0.0050" in table.notes[1]
+
+
+def test_both_halves_together_have_a_number_where_one_measurement_asked_for_both() -> None:
+    rows = [*rows_of("zero_shot", "+-" * 6), *rows_of("a", "++" * 6), *rows_of("b", "++" * 6)]
+    for number, each in enumerate(rows):
+        each["split"] = "dev" if number % 3 else "test"
+    rows += rows_of("zero_shot", "+", variation="rename", split="dev")
+    assert {group.split for group in summarise(rows).groups} == {"dev", "test"}
+    summary = summarise(rows, whole=True)
+    found = {group.sop: group for group in summary.groups if group.split == "all"}
+    assert [*found] == ["zero_shot", "a", "b"], "and of what has one half alone there is no whole"
+    assert {group.tasks for group in found.values()} == {12}
+    assert found["a"].against
+    assert len(found["a"].against.gained) == 6
+    assert [(pair.sop, pair.split) for pair in summary.pairs] == [("b", "all"), ("b", "dev"), ("b", "test")]
+    assert len([flip for flip in summary.flips if flip.sop == "a"]) == 6, "each task once"
+    assert "| all | zero_shot | 12 |" in markdown(summarise(rows[:-1], whole=True))
+    assert not [note for note in summary.notes if "local:tiny all" in note and "too few" in note]
