@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from company.bench.rows import append
+from company.bench.tasks import problems_of
 from company.errors import WorkspaceError
 from company.workspace import Repository
 
@@ -22,7 +23,7 @@ NAME = "looks.jsonl"
 
 
 def look(folder: Path, dataset: str, tasks: int, model: str, sops: Mapping[str, str]) -> int:
-    """Write down a look into the results' folder; how many there are now of this data set.
+    """Write down a look into the results' folder; how many there are now of this data set's problems.
 
     Args:
         sops: the procedures that are measured → their digests.
@@ -37,8 +38,8 @@ def look(folder: Path, dataset: str, tasks: int, model: str, sops: Mapping[str, 
         "company": version("company-sim"),
         "commit": _commit(),
     }
-    before = [each for each in _read(path) if each.get("dataset") == dataset]
-    same = ("tasks", "model", "sops", "company", "commit")
+    before = [each for each in _read(path) if problems_of(str(each.get("dataset"))) == problems_of(dataset)]
+    same = ("dataset", "tasks", "model", "sops", "company", "commit")
     if before and all(before[-1].get(name) == entry[name] for name in same):
         return len(before)  # a measurement that is gone on with, or printed again, is the same look
     append(path, entry)
@@ -46,8 +47,8 @@ def look(folder: Path, dataset: str, tasks: int, model: str, sops: Mapping[str, 
 
 
 def counts(folder: Path) -> dict[str, int]:
-    """Data set → how often its test half was looked at, as the ledger in a results' folder has it."""
-    return dict(Counter(str(each.get("dataset")) for each in _read(folder / NAME)))
+    """Data set, as `problems_of` calls it → how often its test half was looked at, as the ledger in a results' folder has it."""
+    return dict(Counter(problems_of(str(each.get("dataset"))) for each in _read(folder / NAME)))
 
 
 def _read(path: Path) -> Iterable[dict[str, Any]]:

@@ -14,6 +14,14 @@ from company.cache import digest
 
 Half = Literal["dev", "test"]
 Split = Literal["dev", "test", "all"]
+_SETS = frozenset({"humaneval", "mbpp", "classeval", "projects", "exercism"})
+"""Data sets with a name of their own, and theirs with a `+`; any other is a folder that its owner may call otherwise tomorrow."""
+
+
+def problems_of(dataset: str) -> str:
+    """What a data set is called together with that which has more tests for the same problems."""
+    plain = dataset.removesuffix("+")
+    return plain if plain in _SETS else dataset
 
 
 @dataclass(frozen=True)
@@ -53,8 +61,10 @@ class Task:
 
     @property
     def order(self) -> str:
-        """A hash of the name that decides the half and the order; a data set with more tests for the same problems has the same."""
-        return hashlib.sha256(f"{self.dataset.rstrip('+')}/{self.name}".encode()).hexdigest()
+        """A hash of the name that decides the half and the order; the same for a set and its `+`, and whatever a folder is called."""
+        problems = problems_of(self.dataset)
+        name = f"{problems}/{self.name}" if problems in _SETS else self.name
+        return hashlib.sha256(name.encode()).hexdigest()
 
     @property
     def half(self) -> Half:

@@ -20,6 +20,7 @@ from company.bench import looks, rows
 from company.bench.figures import figures
 from company.bench.summary import BASELINE, Flip, Shown, Summary, summarise
 from company.bench.tables import rate, tables
+from company.bench.tasks import problems_of
 from company.errors import UsageError
 from company.studio.desk import INNER, Desk, desk_of
 from company.studio.pages import page, path_to
@@ -93,7 +94,7 @@ def result(request: Request) -> Response:
         pictures=[*figures(found.summary)],
         flips=[each for each in (_turned(desk, found.summary, gained=way) for way in (False, True)) if each[1]],
         sets=_sets(desk, found.rows),
-        looks={name: counted[name] for name in dict.fromkeys(row["dataset"] for row in found.rows) if name in counted},
+        looks={name: counted[name] for name in dict.fromkeys(problems_of(row["dataset"]) for row in found.rows) if name in counted},
     )  # fmt: skip
 
 

@@ -103,7 +103,7 @@ def test_a_model_puts_a_task_into_other_words_once(tmp_path: Path) -> None:
     asked = [json.loads(line) for line in (tmp_path / "workspace/bench/RESULTS.jsonl").read_text().splitlines()]
     assert {row["variation"] for row in asked} == {"", "paraphrase by script:probe.yaml"}
     assert [path.name for path in (tmp_path / "workspace/bench").glob("*paraphrase*.svg")] == [
-        "set-dev-paraphrase-by-script-probe.yaml.svg"
+        "set-test-paraphrase-by-script-probe.yaml.svg"
     ]
 
 

@@ -11,7 +11,7 @@ import pytest
 from tiny import HUMANEVAL, MBPP, PLUS, make, write
 
 from company.bench.datasets import DATASETS, load
-from company.bench.looks import look
+from company.bench.looks import counts, look
 from company.bench.tasks import Judge, Task, chosen
 from company.errors import UsageError
 from company.examples import calls_in
@@ -34,6 +34,23 @@ def test_halves_are_disjoint_whole_and_the_same_for_a_set_and_its_plus() -> None
     assert all(task.half == "dev" for task in dev)
     first = hashlib.sha256(b"mbpp/Tiny/0").hexdigest()
     assert every[0].half == ("test" if int(first, 16) % 2 else "dev")
+
+
+def test_the_halves_of_the_named_sets_stay_what_they_were() -> None:
+    for name in DATASETS:
+        old = hashlib.sha256(f"{name.rstrip('+')}/Tiny/0".encode()).hexdigest()
+        assert some(1, name)[0].order == old, "numbers that were reported would be of other tasks"
+
+
+def test_a_folder_that_is_called_otherwise_has_the_same_halves(tmp_path: Path) -> None:
+    halves = []
+    for name in ("mine", "tasks+", "later"):
+        for number in range(20):
+            write(tmp_path / name / f"t{number}/requirement.md", "Do it.")
+            write(tmp_path / name / f"t{number}/judge/test_it.py", "def test_it():\n    pass\n")
+        halves.append({task.name: task.half for task in load(str(tmp_path / name), None, quiet)[1]})
+    assert halves[0] == halves[1] == halves[2]
+    assert {*halves[0].values()} == {"dev", "test"}
 
 
 def test_a_higher_limit_takes_the_same_tasks_and_more() -> None:
@@ -165,6 +182,14 @@ def test_looks_are_counted_and_the_same_one_once(tmp_path: Path) -> None:
     entries = [json.loads(line) for line in (tmp_path / "looks.jsonl").read_text().splitlines()]
     assert [entry["sops"] for entry in entries] == [{"a": "1"}, {"a": "2"}, {"a": "2"}]
     assert entries[0]["time"].startswith("20")
+
+
+def test_a_set_and_its_plus_have_the_same_test_half_and_their_looks_are_counted_together(tmp_path: Path) -> None:
+    assert look(tmp_path, "mbpp", 9, "m", {"a": "1"}) == 1
+    assert look(tmp_path, "mbpp+", 9, "m", {"a": "1"}) == 2
+    assert look(tmp_path, "mbpp+", 9, "m", {"a": "1"}) == 2
+    assert look(tmp_path, "humaneval+", 9, "m", {"a": "1"}) == 1
+    assert counts(tmp_path) == {"mbpp": 2, "humaneval": 1}
 
 
 def test_only_a_newline_ends_a_line(tmp_path: Path) -> None:
