@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 MOST_FLIPS = 20
-T = TypeVar("T", Group, Pair)
+T = TypeVar("T", bound=Group | Pair)
 _NONE = "–"
 
 
@@ -100,7 +100,7 @@ def _table(
     title: str, groups: Sequence[T], cells: Mapping[str, Callable[[T], str]], notes: Sequence[str] = ()
 ) -> Table:
     """One line a group, or a pair; columns that are the same everywhere are said in the title."""
-    names: dict[str, Callable[[T], str]] = {
+    names: dict[str, Callable[[Group | Pair], str]] = {
         "data set": lambda group: clean(group.dataset), "split": lambda group: clean(group.split),
         "model": lambda group: clean(group.model), "variation": lambda group: clean(group.variation) or "as it is",
         "procedure": lambda group: clean(group.sop),
