@@ -22,6 +22,7 @@ from pydantic import SecretStr
 from company.credentials import secrets_of
 from company.endpoints import Rung
 from company.errors import DeadlineExceeded, EndpointError, ReplyError
+from company.llm.endings import ending
 from company.llm.endpoint import Endpoint
 from company.llm.joining import is_circling
 from company.llm.rungs import RUNGS, UNSEEN, Arguments, Form, holds
@@ -94,7 +95,7 @@ class Reply:
 
     text: str
     finish_reason: str
-    """`stop`, or `length` when the reply was cut at `max_tokens`; servers have a few more."""
+    """An `endings.Ending`; in what was kept long ago, the server's own word."""
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int | None
@@ -216,7 +217,7 @@ class ChatModel:
             try:
                 reply = await self._attempt(request, rung, on_tokens, started)
             except EmptyReply as empty:
-                if rung in UNSEEN and empty.reply.finish_reason != "length":
+                if rung in UNSEEN and empty.reply.finish_reason == "stop":
                     ladder.down(rung, f"{self.name}: the endpoint gives an empty reply", self._notice)
                 raise
             except EndpointError as error:
@@ -280,7 +281,7 @@ class ChatModel:
                             finish = "length"  # it would go on so until it is cut
                             break
                     if ended := chunk.response_metadata.get("finish_reason"):
-                        finish = "length" if "length" in (finish, ended) else ended
+                        finish = finish if finish not in ("", "stop") else ending(str(ended), self.endpoint.url)
                         after.reschedule(clock() + _AFTER_SECONDS)
                     model = chunk.response_metadata.get("model_name") or model
                     usage = chunk.usage_metadata or usage
