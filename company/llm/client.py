@@ -7,7 +7,6 @@ repair of replies). Models without HTTP: `scripted.py`. From a reply's text to a
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
 import warnings
@@ -16,8 +15,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
-
-from pydantic import SecretStr
 
 from company.credentials import secrets_of
 from company.endpoints import Rung
@@ -324,7 +321,7 @@ class ChatModel:
         from company.llm import faults, wire
 
         endpoint = self.endpoint
-        secrets = secrets_of(endpoint.api_key.get_secret_value(), endpoint.base_url)
+        secrets = (*secrets_of(endpoint.api_key.get_secret_value(), endpoint.base_url), *wire.proxy_secrets())
         form = RUNGS[rung](request) if rung else Form(request.messages, {})
         asked_by = rung if form.body else None
         where = faults.Where(endpoint.url, self._model, endpoint.key_name, endpoint.url_name, secrets, asked_by)
@@ -355,17 +352,22 @@ class ChatModel:
             # Servers depart from the schema in small ways (their own finish reasons); that is handled, not news.
             warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
             warnings.filterwarnings("ignore", category=UserWarning, module=r"langchain_openai\.chat_models")
-            for library in ("httpx", "openai"):  # their logs have the address of a request, and what it has of secrets
-                logging.getLogger(library).setLevel(logging.WARNING)
             endpoint = self.endpoint
+
+            async def key() -> str:
+                """Asked for so: of a key that is a text, a client is made that nobody uses, and that reads the environment as it likes."""
+                return endpoint.api_key.get_secret_value() or "none"
+
             client = open_client(endpoint.base_url, endpoint.idle_seconds, endpoint.key_header)
             parts = urlsplit(endpoint.base_url)
             chat = ChatOpenAI(
                 model=self._model,
                 base_url=urlunsplit(parts._replace(query="", fragment="")),
                 default_query=dict(parse_qsl(parts.query)) or None,
-                api_key=SecretStr(endpoint.api_key.get_secret_value() or "none"),
+                api_key=key,
                 http_async_client=client,
+                openai_proxy=None,  # else it reads OPENAI_PROXY, and refuses it beside a client
+                http_socket_options=(),  # else it says of proxies what does not hold of our client
                 timeout=client.timeout,
                 max_retries=0,
                 stream_usage=endpoint.stream_options,

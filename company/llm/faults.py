@@ -150,7 +150,9 @@ def _connection(causes: list[BaseException], where: Where) -> EndpointError:
     if tls and tls.reason in _NO_TLS:
         hint = f"it may speak plain HTTP: write http:// in {where.url_name}"
         return EndpointError("what answers there speaks no TLS", place=where.url, hint=hint)
-    if any(isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout) for cause in causes):
+    if any(isinstance(cause, httpx.ProxyError) for cause in causes):
+        message, hint = f"the proxy does not let us through: {detail}", "check HTTPS_PROXY, or ALL_PROXY"
+    elif any(isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout) for cause in causes):
         message, hint = f"cannot connect: {detail}", f"start the server, or set {where.url_name} to where it is"
     elif any(isinstance(cause, httpx.UnsupportedProtocol | httpx.LocalProtocolError) for cause in causes):
         return EndpointError(f"cannot be asked: {detail}", place=where.url, hint=f"check {where.url_name}")

@@ -1,4 +1,4 @@
-"""The HTTP client under a chat model: bounded bodies, safe decompression, servers that do not stream.
+"""The HTTP client under a chat model: proxies and certificates of the environment, bounded bodies, servers that do not stream.
 
 What is asked and when it is tried again: `client.py`. What an exception means: `faults.py`.
 Imports httpx at the top, so this module is itself imported inside functions.
@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import logging
+import os
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import httpx
 
+from company.credentials import secrets_of
 from company.errors import EndpointError
 
 BODY_LIMIT = 16 << 20
@@ -31,20 +36,82 @@ def open_client(base_url: str, idle_seconds: float, key_header: str = "") -> htt
     Args:
         idle_seconds: how long the server may send nothing at all.
         key_header: carries the key instead of ``Authorization``.
+
+    Raises:
+        EndpointError: as `environment_told`.
     """
+    for library in ("httpx", "openai"):  # their logs have the address of a request, and what it has of secrets
+        logging.getLogger(library).setLevel(logging.WARNING)
     url = httpx.URL(base_url)
 
     async def rename(request: httpx.Request) -> None:
         if key_header:
             request.headers[key_header] = request.headers.pop("Authorization").removeprefix("Bearer ")
 
-    return httpx.AsyncClient(
-        timeout=httpx.Timeout(idle_seconds, connect=CONNECT_SECONDS),
-        trust_env=not is_loopback(url.host),
-        # Said here, for without `trust_env` a client does not look at SSL_CERT_FILE.
-        verify=httpx.create_ssl_context() if url.scheme == "https" else True,
-        headers={"Accept-Encoding": "identity"},
-        event_hooks={"request": [rename], "response": [_guard]},
+    with environment_told():
+        return httpx.AsyncClient(
+            timeout=httpx.Timeout(idle_seconds, connect=CONNECT_SECONDS),
+            trust_env=not is_loopback(url.host),
+            # Made here, for without `trust_env` a client does not look at SSL_CERT_FILE, and with it also where there is no TLS.
+            verify=httpx.create_ssl_context(trust_env=url.scheme == "https"),
+            headers={"Accept-Encoding": "identity"},
+            event_hooks={"request": [rename], "response": [_guard]},
+        )
+
+
+@contextmanager
+def environment_told() -> Iterator[None]:
+    """Around the making of a client: what of the environment it cannot use is named, without the password that may be in it.
+
+    Raises:
+        EndpointError: a variable of proxies or certificates is of no use.
+    """
+    try:
+        yield
+    except OSError as error:  # also what is no certificate
+        name = "SSL_CERT_FILE" if os.environ.get("SSL_CERT_FILE") else "SSL_CERT_DIR"
+        raise EndpointError(
+            f"{name} names no certificates ({os.environ.get(name, '')}: {error.strerror or error})",
+            hint=f"set {name} to a PEM file of your authority's certificates, or unset it",
+        ) from None
+    except (ImportError, ValueError, httpx.InvalidURL):
+        raise _unfit_proxy() from None
+
+
+def proxy_secrets() -> tuple[str, ...]:
+    """What no message may hold of the environment's proxies, which may say what they were sent."""
+    found: list[str] = []
+    for address in _proxies().values():
+        with suppress(ValueError):  # one that no client was made with
+            found += secrets_of("", address) if urlsplit(address).password else ()
+    return tuple(found)
+
+
+def _proxies() -> dict[str, str]:
+    """The proxies of the environment, by the variable that names each."""
+    proxies = getproxies()  # also what macOS and Windows are set to
+    names = {f"{scheme}_proxy": proxies[scheme] for scheme in ("http", "https", "all") if proxies.get(scheme)}
+    return {
+        name if os.environ.get(name) else name.upper(): address if "://" in address else f"http://{address}"
+        for name, address in names.items()
+    }
+
+
+def _unfit_proxy() -> EndpointError:
+    """Which variable it is that no client can be made with."""
+    for name, address in _proxies().items():
+        try:
+            httpx.Client(proxy=address, trust_env=False).close()
+        except ImportError:
+            hint = f"`pip install 'httpx[socks]'`, or set {name} to an http:// proxy, or unset it"
+            return EndpointError(
+                f"{name} names a SOCKS proxy, and the package that speaks SOCKS is not installed", hint=hint
+            )
+        except (ValueError, httpx.InvalidURL):
+            hint = f"set {name} to http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, a password in it %-escaped, or unset it"
+            return EndpointError(f"{name} is no address of a proxy that requests can go through", hint=hint)
+    return EndpointError(
+        "NO_PROXY holds what is no host", hint="set NO_PROXY to names and numbers of hosts, with commas between"
     )
 
 

@@ -30,6 +30,7 @@ PLANTED = {
     "password": "planted/password+0123456789",
     "tools": "planted/tools+0123456789",
     "query": "planted/query+0123456789",
+    "proxy": "planted/proxy+0123456789",
 }
 SOP = """sop: 1
 steps:
@@ -43,7 +44,7 @@ SERVING = str(Path(__file__).parents[1] / "tools/serving.py")
 def forms(kind: str) -> set[bytes]:
     """A planted key as it lies somewhere or is sent: plain, in an address, in a header."""
     key = PLANTED[kind].encode()
-    texts = [key, b"me:" + key] if kind == "password" else [key]
+    texts = [key, b"me:" + key] if kind in ("password", "proxy") else [key]
     codes = (base64.b64encode, base64.urlsafe_b64encode)
     return {key, quote(PLANTED[kind], safe="").encode(), *(code(text).rstrip(b"=") for text in texts for code in codes)}
 
@@ -53,6 +54,7 @@ def echo(*kinds: str) -> str:
     return " ".join(form.decode() for kind in kinds for form in sorted(forms(kind)))
 
 
+PROXY = f"http://me:{quote(PLANTED['proxy'], safe='')}@127.0.0.1:"
 MINE, FILED = echo("variable", "password", "query"), echo("file")
 
 
@@ -116,6 +118,7 @@ def test_runs_leave_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     lay_out(folder, monkeypatch)
     said: list[bytes] = []
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OPENAI_LOG": "debug"}
+    environment |= dict.fromkeys(("OPENAI_PROXY", "HTTPS_PROXY"), f"{PROXY}9")
 
     async def command(*words: str) -> int:
         process = await asyncio.create_subprocess_exec(
@@ -160,10 +163,55 @@ def test_runs_leave_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = address
         assert asyncio.run(main()) == [0, 1, 1, 0], b"\n".join(said).decode()
     assert b"***" in b"".join(said)
+    assert b"auto-detection" not in b"".join(said), "what a library thinks of proxies is not told: they are used"
     assert b"chat m" in b"".join(spans)
     assert (folder / "rec.jsonl").read_text().count("***") >= 2, "what was told of keys is there, and hidden"
     assert list((folder / "cache/company/pauses").iterdir())
     assert left(folder, *said, *spans) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "address", "told"),
+    [
+        pytest.param("plain:m", PROXY, "407", id="refuses-a-request"),
+        pytest.param("safe:m", PROXY, "407", id="refuses-a-tunnel"),
+        pytest.param("safe:m", PROXY.replace("http", "socks5"), "all_proxy", id="without-its-package"),
+        pytest.param("plain:m", PROXY.replace("http", "socks"), "all_proxy", id="of-no-known-kind"),
+        pytest.param("safe:m", f"http://me:{PLANTED['proxy']}@127.0.0.1:", "all_proxy", id="no-address"),
+    ],
+)
+def test_a_proxy_leaves_no_password(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    model: str,
+    address: str,
+    told: str,
+) -> None:
+    folder = tmp_path / "project"
+    lay_out(folder, monkeypatch)
+    (folder / "own.yaml").write_text(SOP.replace(", tools: [mcp.own]", "").replace(', model: "filed:m"', ""))
+    (folder / "company.toml").write_text(
+        '[providers.plain]\nbase_url = "http://models.example/v1"\n[providers.safe]\nbase_url = "https://models.example/v1"\n'
+    )
+    monkeypatch.setattr(client, "_BACKOFF_SECONDS", 0.001)
+
+    async def main() -> str:
+        refusal = fs.error("407 Proxy Authentication Required", echo("proxy"), X_Echo=echo("proxy"))
+        async with fs.serving(refusal) as server:
+            port = server.base_url.rpartition(":")[2].partition("/")[0]
+            for name in ("OPENAI_PROXY", "all_proxy"):
+                monkeypatch.setenv(name, address + port)
+            new = NewRun({"requirement": "x"}, "own.yaml", folder / "ws", name="out", user_dir=folder, model=model)
+            outcome = await wiring.run(new, load_settings())
+            print(outcome.reason, outcome.hint)
+            return outcome.reason
+
+    reason = asyncio.run(main())
+    assert told in reason
+    assert "defect" not in reason
+    out, err = capfd.readouterr()
+    assert left(folder, out.encode(), err.encode()) == []
 
 
 def test_a_defect_in_the_midst_of_a_call_leaves_no_key(
