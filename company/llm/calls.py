@@ -188,9 +188,7 @@ class Calls:
                 raise
         self._record(model, ask, request, reply)
         if reply.finish_reason == "content_filter":  # not shown to the model again: it would be filtered there too
-            reason = (
-                "Your reply was broken off by a filter of the service. Answer the task anew, whole, in other words."
-            )
+            reason = "A filter of the service broke your reply off. Answer the task anew, whole, in other words."
             raise ReplyError("a filter of the service broke the reply off", reason=reason)
         if not reply.text.strip():
             raise ReplyError("the reply is empty", raw="", reason="Your reply was empty. Answer the task in full.")

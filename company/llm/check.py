@@ -13,10 +13,12 @@ from typing import Any, Literal
 
 from company.endpoints import Rung
 from company.errors import EndpointError, ModelError, ReplyError
-from company.llm.client import ChatModel, Message, Model, Reply, Request, StepLabel
+from company.llm.client import ChatModel, EmptyReply, Message, Model, OnTokens, Reply, Request, StepLabel
 from company.llm.ladder import remember
 from company.llm.rungs import RUNGS, below
 
+_SHORT, _LONG = 80, 4000
+"""Tokens of a reply: enough for what is asked, and for a model that thinks before it writes."""
 _COLOURS = ["ultramarine", "vermilion"]
 _SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -58,14 +60,15 @@ class CheckReport:
 
 
 async def check(model: Model) -> CheckReport:
-    """Ask twice, and once more for each rung that is no use: a few dozen tokens each. A fault is a finding, not an exception."""
+    """Ask twice, and once more for each rung that is no use: a few dozen tokens each, but for a model that thinks first.
+
+    A fault is a finding, not an exception.
+    """
     started = time.monotonic()
     findings: list[Finding] = []
     progress: list[int] = []
     try:
-        reply = await model.complete(
-            _request("Count from one to ten in words.", None), lambda tokens, _: progress.append(tokens)
-        )
+        reply = await _asked(model, "Count from one to ten in words.", None, lambda tokens, _: progress.append(tokens))
     except ModelError as error:
         findings.append(Finding("reply", False, True, _explain(error)))
         return CheckReport(model.name, tuple(findings), time.monotonic() - started)
@@ -132,7 +135,7 @@ async def _tried(model: Model, rung: Rung) -> tuple[Finding, Literal["seen", "re
     Returns what was seen, and what it proves: a reply, a refusal of the form, or nothing, as a fault that may pass.
     """
     try:
-        reply = await model.complete(_request("Write a limerick about the sea. No JSON.", _SCHEMA))
+        reply = await _asked(model, "Write a limerick about the sea. No JSON.", _SCHEMA)
     except ModelError as error:
         refused = isinstance(error, EndpointError) and error.refused
         is_sure = isinstance(error, ReplyError) or (isinstance(error, EndpointError) and not error.retryable)
@@ -155,13 +158,25 @@ async def _tried(model: Model, rung: Rung) -> tuple[Finding, Literal["seen", "re
     return Finding(rung, fits, False, held if fits else "the schema is not enforced"), "seen"
 
 
-def _request(text: str, schema: dict[str, Any] | None) -> Request:
+async def _asked(model: Model, text: str, schema: dict[str, Any] | None, on_tokens: OnTokens | None = None) -> Reply:
+    """A reply; where a short one was cut before it said what is looked for, one that has more room."""
+    try:
+        reply = await model.complete(_request(text, schema, _SHORT), on_tokens)
+        if schema is None or reply.finish_reason != "length":
+            return reply
+    except EmptyReply as error:
+        if error.reply.finish_reason != "length":
+            raise
+    return await model.complete(_request(text, schema, _LONG), on_tokens)
+
+
+def _request(text: str, schema: dict[str, Any] | None, most: int) -> Request:
     return Request(
         messages=(Message("user", text),),
         schema=schema,
         schema_name="check" if schema else "",
         temperature=0.0,
-        max_tokens=80,
+        max_tokens=most,
         seed=None,
         label=StepLabel("check", "check"),
     )

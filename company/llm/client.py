@@ -290,8 +290,7 @@ class ChatModel:
                 self._notice(f"{self.name}: the reply came, its token counts did not: they are estimated")
         if goes_on or not finish:
             what = "the reply goes on after its end" if goes_on else "the reply was cut off on its way"
-            hint = "run `company resume` to try again"
-            raise EndpointError(what, retryable=True, place=self.endpoint.url, hint=hint)
+            raise EndpointError(what, retryable=True, place=self.endpoint.url, hint="run `company resume` to try again")
         called = "".join(given) if rung == "tool" else ""
         text = called if called.strip() else "".join(pieces)
         reply = Reply(
@@ -324,7 +323,7 @@ class ChatModel:
         secrets = (*secrets_of(endpoint.api_key.get_secret_value(), endpoint.base_url), *wire.proxy_secrets())
         form = RUNGS[rung](request) if rung else Form(request.messages, {})
         asked_by = rung if form.body else None
-        where = faults.Where(endpoint.url, self._model, endpoint.key_name, endpoint.url_name, secrets, asked_by)
+        where = faults.Where(endpoint.url, self.name, endpoint.key_name, endpoint.url_name, secrets, asked_by)
         chat = self._open()
         with wire.keep_head() as head:
             try:

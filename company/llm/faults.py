@@ -23,6 +23,20 @@ _FORM = re.compile(
     r"response_?format|json_?(schema|object|mode)|schema|grammar|\btools?\b|tool_?(choice|call|use)", re.IGNORECASE
 )
 """What an endpoint speaks of that does not take the way in which a reply is asked for."""
+_REFUSES = re.compile(
+    r"(not|n't) (be )?(support|accept|allow|permit|recogni)|unsupported|unrecogni|unknown|unexpected|deprecated|may only",
+    re.IGNORECASE,
+)
+_FIELDS = re.compile(r"\b(temperature|max_tokens|max_completion_tokens|random_seed|seed|stream_options)\b")
+_SETTINGS = {
+    "temperature": "temperature = false",
+    "max_tokens": 'max_tokens_as = "max_completion_tokens"',
+    "max_completion_tokens": 'max_tokens_as = "max_tokens"',
+    "seed": 'seed_as = ""',
+    "random_seed": 'seed_as = ""',
+    "stream_options": "stream_options = false",
+}
+"""By the first field of a request that a refusal names: what is set so that it is not sent."""
 _EXCERPT = 300
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
 
@@ -33,8 +47,8 @@ class Where:
 
     url: str
     """The endpoint's address without user, password and query."""
-    model: str
-    """The model's name at the endpoint."""
+    name: str
+    """Provider and model."""
     key_name: str
     """Where the key is set, for instance ``OPENAI_API_KEY``."""
     url_name: str
@@ -48,11 +62,12 @@ class Where:
 def from_status(status: int, text: str, headers: Mapping[str, str], where: Where) -> EndpointError:
     """An HTTP status of 300 or more, or an error inside a stream that names one. `text` is safe to show."""
     retryable = status in _RETRYABLE
+    provider, _, model = where.name.partition(":")
     hint, refused = "", False
     if status in (401, 403):
         hint = f"set {where.key_name} to a key that this endpoint accepts"
     elif status == 404:
-        hint = f"check that the model is called `{where.model}` there, and {where.url_name}, which usually ends in /v1"
+        hint = f"check that the model is called `{model}` there, and {where.url_name}, which usually ends in /v1"
     elif status == 429 and re.search(r"insufficient_quota|billing|credit", text, re.IGNORECASE):
         retryable, hint = False, "the account has no credit left; mend that, then run `company resume`"
     elif status == 429:
@@ -63,6 +78,8 @@ def from_status(status: int, text: str, headers: Mapping[str, str], where: Where
         hint = "the prompt is too long for this model: use a larger context, or a procedure with smaller steps"
     elif refused := bool(where.rung) and status in (400, 422) and bool(_FORM.search(text)):
         hint = f'`structured = "{where.rung}"` is set for it: without that, the best that it takes is found'
+    elif status in (400, 422) and _REFUSES.search(text) and (named := _FIELDS.search(text)):
+        hint = f"set `{_SETTINGS[named[1]]}` under [providers.{provider}] in company.toml"
     elif retryable:
         hint = "the endpoint is in trouble; run `company resume` later"
     return EndpointError(

@@ -638,6 +638,63 @@ def test_check_of_a_broken_endpoint() -> None:
     assert "OPENAI_API_KEY" in report.findings[0].detail
 
 
+GOOD = '{"colour": "vermilion", "count": 1, "words": ["sea"]}'
+
+
+@pytest.mark.parametrize("thoughts", ["", "<think>The user wants"], ids=["unseen", "in-the-reply"])
+def test_check_leaves_a_model_room_to_think_before_it_writes(thoughts: str) -> None:
+    async def thinks(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        if body["max_tokens"] < 1000:
+            await fs.ok(thoughts, finish="length")(body, writer)
+        else:
+            await fs.says(GOOD if "response_format" in body else "One, two, three, four.")(body, writer)
+
+    report = checked(thinks)
+    assert report.ok
+    assert [f.name for f in report.findings if f.ok and f.name in ("reply", "schema", "structured")] == [
+        "reply", "schema", "structured",
+    ]  # fmt: skip
+
+
+def test_check_of_a_model_that_never_comes_to_a_word_ends() -> None:
+    report = checked(fs.ok("", finish="length"))
+    assert [(f.name, f.ok) for f in report.findings] == [("reply", False)]
+    assert "used up before the first word" in report.findings[0].detail
+
+
+REFUSED_FIELDS = [
+    ("Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) is supported.", "temperature = false"),
+    ("`temperature` is deprecated for this model.", "temperature = false"),
+    ("temperature may only be set to 1 when thinking", "temperature = false"),
+    ("Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.", 'max_tokens_as = "max_completion_tokens"'),
+    ("Unrecognized request argument supplied: max_completion_tokens", 'max_tokens_as = "max_tokens"'),
+    ("body.seed: Extra inputs are not permitted", 'seed_as = ""'),
+    ("stream_options: unknown field", "stream_options = false"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "setting"), REFUSED_FIELDS)
+@pytest.mark.parametrize("status", ["400 Bad Request", "422 Unprocessable Entity"])
+def test_a_field_that_an_endpoint_does_not_take_is_told_with_its_setting(
+    message: str, setting: str, status: str
+) -> None:
+    outcome = play(fs.error(status, message), ask=request(SCHEMA))
+    assert isinstance(outcome.error, EndpointError)
+    assert outcome.error.hint == f"set `{setting}` under [providers.openai] in company.toml"
+    report = checked(fs.error(status, message))
+    assert setting in report.findings[0].detail
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["max_tokens is too large: 9000. This model supports at most 4096", "temperature must be between 0 and 1"],
+)
+def test_a_field_that_it_takes_otherwise_is_not_told_to_be_left_out(message: str) -> None:
+    outcome = play(fs.error("400 Bad Request", message))
+    assert isinstance(outcome.error, EndpointError)
+    assert "company.toml" not in outcome.error.hint
+
+
 def test_a_reply_that_goes_round_in_circles_is_not_read_to_its_end() -> None:
     sent = []
 
