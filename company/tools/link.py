@@ -88,20 +88,21 @@ def _client(url: str) -> Any:
     """What makes the HTTP client for an address: bounded answers, and no proxy before this machine itself."""
     import httpx
 
-    from company.llm.wire import bounded, is_loopback
+    from company.llm.wire import bounded, environment_told, is_loopback
 
     def make(
         headers: dict[str, str] | None = None,
         timeout: httpx.Timeout | None = None,
         auth: httpx.Auth | None = None,
     ) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            headers={**(headers or {}), "Accept-Encoding": "identity"},
-            timeout=timeout,
-            auth=auth,
-            trust_env=not is_loopback(httpx.URL(url).host),
-            event_hooks={"response": [bounded]},
-        )
+        with environment_told():
+            return httpx.AsyncClient(
+                headers={**(headers or {}), "Accept-Encoding": "identity"},
+                timeout=timeout,
+                auth=auth,
+                trust_env=not is_loopback(httpx.URL(url).host),
+                event_hooks={"response": [bounded]},
+            )
 
     return make
 
