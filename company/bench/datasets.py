@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from company.bench import folders
+from company.bench.fit import check_requirement
 from company.bench.formats import READERS
 from company.bench.tasks import Task
 from company.errors import CompanyError, EndpointError, UsageError
@@ -127,13 +128,13 @@ def load(name: str, data: Path | None, notice: Notice) -> tuple[str, list[Task]]
             raise UsageError("--data goes with the name of a data set; a folder of tasks is named alone")
         folder = Path(name).resolve()
         return folder.name, _some(
-            folders.tasks_of(folder.name, folder), folder, "a folder TASK with requirement.md and judge/"
+            folders.tasks_of(folder.name, folder, notice), folder, "a folder TASK with requirement.md and judge/"
         )
     notice(f"{known.title}; licence {known.licence}")
     if not known.filename:
         read = folders.projects if name == "projects" else folders.exercism
         folder = _folder(known, data)
-        return name, _some(read(name, folder), folder, known.get)
+        return name, _some(read(name, folder, notice), folder, known.get)
     path = data or cache_dir() / "datasets" / known.filename
     if not data and not path.is_file():
         _fetch(known, path, notice)
@@ -154,6 +155,8 @@ def _some(tasks: Iterable[Task], place: Path, get: str) -> list[Task]:
             place=str(place),
             hint="give each task a name of its own",
         )
+    for task in found:
+        check_requirement(task.requirement, f"{place}: task {task.name}")
     return found
 
 

@@ -174,6 +174,103 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         load(str(tmp_path / "tasks"), None, quiet)
 
 
+LONG = "word " * 4001
+TEST = {"judge/test_it.py": "def test_it():\n    pass\n"}
+CHECK = {"judge/check.py": "print(1)\n"}
+FAULTY: dict[str, tuple[dict[str, str], str, str]] = {
+    "misnamed": (TEST | {"requirement.md": "", "requirements.md": "Do it."}, "no requirement", ""),
+    "no words": (TEST | {"requirement.md": " \n"}, "the requirement is empty", ": task one"),
+    "too long": (TEST | {"requirement.md": LONG}, r"has 20,004 characters, and at most 20,000", ": task one"),
+    "no test": ({"judge/data.py": "x = 1\n"}, "there is no test", "/judge"),
+    "a test that is no Python": ({"judge/test_it.py": "\ndef test_it(:\n"}, "syntax error", "/judge/test_it.py:2"),
+    "a helper that is no Python": (TEST | {"judge/helper.py": "1 +\n"}, "syntax error", "/judge/helper.py:1"),
+    "a check that is no Python": ({"judge/check.py": "1 +\n", "judge.toml": "command = 'python check.py'"}, "syntax error", "/judge/check.py:1"),
+    "a verdict for pytest": (TEST | {"judge.toml": "verdict = 'exit'"}, "of another command than pytest", "/judge.toml"),
+    **{
+        f"command {command!r}": (CHECK | {"judge.toml": f"command = {json.dumps(command)}"}, fact, "/judge.toml")
+        for command, fact in {
+            "": "the command is empty",
+            " ": "the command is empty",
+            "python 'check.py": "No closing quotation",
+            "python chekc.py": "chekc.py is not in judge/",
+            "python -I chekc.py": "chekc.py is not in judge/",
+            "python": "it names no file",
+            "python -m": "it names no file",
+            "python -m chekc": "there is no module chekc",
+            "no-such-program -q": "the sandbox has no program no-such-program",
+            "./check.py": r"./check.py is no file of judge/ that begins with `#!`",
+        }.items()
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_a_task_that_cannot_be_asked_or_judged_is_told_with_its_place_before_anything_is_asked(
+    fault: str, tmp_path: Path
+) -> None:
+    files, fact, place = FAULTY[fault]
+    for path, text in {"requirement.md": "Do it.", **files}.items():
+        if text or path != "requirement.md":
+            write(tmp_path / "tasks/one" / path, text)
+    with pytest.raises(UsageError, match=fact) as told:
+        load(str(tmp_path / "tasks"), None, quiet)
+    assert told.value.place == f"{tmp_path}/tasks{place if place.startswith(':') else f'/one{place}'}"
+    assert told.value.hint
+
+
+@pytest.mark.parametrize(
+    "command", ["python check.py", "python -X utf8 -I ./check.py a", "python -m check", "python -c 'print(1)'", "sh -c ls", "./run"]
+)  # fmt: skip
+def test_a_command_that_can_run_is_taken(command: str, tmp_path: Path) -> None:
+    files = CHECK | {
+        "judge/run": "#!/bin/sh\n",
+        "judge.toml": f"command = {json.dumps(command)}",
+        "requirement.md": "r",
+    }
+    for path, text in files.items():
+        write(tmp_path / "tasks/one" / path, text)
+    assert load(str(tmp_path / "tasks"), None, quiet)[1][0].judge.command == command
+
+
+def test_a_folder_that_is_no_task_is_left_out_and_said(tmp_path: Path) -> None:
+    make(tmp_path, "folder")
+    write(tmp_path / "set/notes/todo.txt", "more")
+    write(tmp_path / "set/.git/config", "")
+    told: list[str] = []
+    assert [task.name for task in load(str(tmp_path / "set"), None, told.append)[1]] == ["double"]
+    assert told == ["Left out, as no task: notes (no requirement.md)"]
+
+
+def test_an_exercise_that_is_left_out_is_said(tmp_path: Path) -> None:
+    name, data = make(tmp_path, "exercism")
+    place = tmp_path / "track/exercises/practice"
+    write(place / "bare/notes.md", "")
+    for each, files in {
+        "pair": {"solution": ["a.py", "b.py"], "test": ["t.py"]},
+        "mute": {"solution": ["a.py"]},
+    }.items():
+        write(place / each / ".docs/instructions.md", "Do it.")
+        write(place / each / ".meta/config.json", json.dumps({"files": files}))
+    told: list[str] = []
+    assert [task.name for task in load(name, data, told.append)[1]] == ["two-fold"]
+    assert told[1:] == [
+        "Left out, as no task: bare (no .docs/instructions.md), mute (no tests), pair (not one file of a solution)"
+    ]
+
+
+def test_checks_of_a_project_that_are_none_are_told(tmp_path: Path) -> None:
+    name, data = make(tmp_path, "projects")
+    write(tmp_path / "set/empty/reference/a.py", "")
+    told: list[str] = []
+    load(name, data, told.append)
+    assert told[1:] == ["Left out, as no task: empty (no acceptance.py)"]
+    for text, fact, line in (("CHECKS = [\n", "syntax error", ":1"), ("CHECKS = []\n", "no list CHECKS", "")):
+        write(tmp_path / "set/twice/acceptance.py", text)
+        with pytest.raises(UsageError, match=fact) as error:
+            load(name, data, quiet)
+        assert error.value.place == f"{tmp_path}/set/twice/acceptance.py{line}"
+
+
 def test_looks_are_counted_and_the_same_one_once(tmp_path: Path) -> None:
     assert look(tmp_path, "mbpp", 9, "m", {"a": "1"}) == 1
     assert look(tmp_path, "mbpp", 9, "m", {"a": "1"}) == 1
