@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from company.errors import UsageError
+from company.examples import calls_in
+from company.literals import CALL
 
 
 class CannotVary(UsageError):
@@ -109,15 +111,23 @@ def protected(text: str, start: int = 0, end: int | None = None) -> list[Span]:
 
 
 def lost(before: str, after: str) -> list[str]:
-    """What of one text's names, numbers, quoted strings, code and examples is not in the other, and what is new; in words."""
-    was, is_now = _verbatim(before), _verbatim(after)
-    missing = [f"{one} is gone" for one in was if one not in is_now]
-    return missing + [f"{one} is new" for one in is_now if one not in was]
+    """What of one text's names, numbers, quoted strings, code and examples the other has not as often, or more often; in words."""
+    called = {match[1]: "it" for match in CALL.finditer(f"{before}\n{after}")}
+    was, is_now = _verbatim(before, called), _verbatim(after, called)
+    return [
+        f"{one} is {'gone' if not is_now[one] else 'new' if not was[one] else f'there {is_now[one]} times, not {was[one]}'}"
+        for one in was | is_now
+        if was[one] != is_now[one]
+    ]
 
 
-def _verbatim(text: str) -> Counter[str]:
+def _verbatim(text: str, called: Mapping[str, str]) -> Counter[str]:
+    """What must stay, and how often it is there; an example together with its value."""
     spans = prose(text)
-    found: Counter[str] = Counter()
+    calls = [(check.setup, call) for check in calls_in(text, called) for call in check.calls]
+    found = Counter(
+        f"`{call.expression}` with `{call.expected}`{setup and f' after `{setup}`'}" for setup, call in calls
+    )
     at = 0
     for span in [*spans, Span(len(text), len(text))]:
         for line in text[at : span.start].splitlines():
