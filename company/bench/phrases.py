@@ -1,11 +1,14 @@
 """Ways of saying the same, and sentences that say nothing about a program; data for `vary.py`.
 
-Every pair must hold in any requirement: where a word has a second meaning, the pattern takes in what is around it.
+Every pair must hold in any requirement: where a word has a second meaning, the pattern takes in what is around it. `an integer` and `a
+whole number` are no pair: 4.0 is one of them. No pattern fits what `formats.py` and `folders.py` put around a set's own text, for a
+task of which that alone were said otherwise would be the same task.
 """
 
 from __future__ import annotations
 
 _THINGS = "element|item|line|word|number|character|value|key|row|name|string|pair|list|digit|file|letter|task|user|column|field|entry"
+_TAKEN = "list|string|number|integer|float|array|dictionary|tuple|sequence|set|argument|parameter|input"
 
 SYNONYMS: tuple[tuple[str, str], ...] = (
     (r"\bfor example\b", "for instance"),
@@ -17,7 +20,7 @@ SYNONYMS: tuple[tuple[str, str], ...] = (
     (r"\bno less than\b", "at least"),
     (r"\bgreater than or equal to\b", "at least"),
     (r"\bless than or equal to\b", "at most"),
-    (r"\bis equal to\b", "equals"),
+    (r"\bis equal to\b(?! or\b)", "equals"),
     (r"\bbegin with\b", "start with"),
     (r"\bbegins with\b", "starts with"),
     (r"\bstart with\b", "begin with"),
@@ -26,10 +29,6 @@ SYNONYMS: tuple[tuple[str, str], ...] = (
     (rf"\bevery (?=(?:{_THINGS})\b)", "each "),
     (r"\ball of the\b", "all the"),
     (r"\bshould (?=return|print|be|have|raise|contain|accept|work|take)", "must "),
-    (r"\ba whole number\b", "an integer"),
-    (r"\bwhole numbers\b", "integers"),
-    (r"\ban integer\b", "a whole number"),
-    (r"\bintegers\b", "whole numbers"),
     (r"\blarger\b", "bigger"),
     (r"\blargest\b", "biggest"),
     (r"\bbiggest\b", "largest"),
@@ -40,7 +39,7 @@ SYNONYMS: tuple[tuple[str, str], ...] = (
     (r"(?<=[.!?;] )otherwise\b", "in every other case"),
     (r"\breturns (?=(?:the|a|an|all|true|false)\b)", "gives back "),
     (r"\breturn (?=(?:the|a|an|all) (?!values?\b|types?\b))", "give back "),
-    (r"\btakes (?=(?:a|an|one|two|three|the) (?!from|away|out))", "accepts "),
+    (rf"\btakes (?=(?:a|an|one|two|three) (?:[\w-]+ )?(?:{_TAKEN})s?\b(?! (?:from|out|away|off)\b))", "accepts "),
     (r"\bcheck if\b", "determine whether"),
     (r"\bcheck whether\b", "determine whether"),
     (r"\bfind the\b", "determine the"),
@@ -51,9 +50,6 @@ SYNONYMS: tuple[tuple[str, str], ...] = (
     (r"\bwrite a (python )?(function|class|program|module)\b", r"implement a \1\2"),
     (r"\bcreate a (python )?(function|class|program|module)\b", r"write a \1\2"),
     (r"\bimplement a (python )?(function|class|program|module)\b", r"write a \1\2"),
-    (r"\b(a|the) module (?=\W+ with this (?:function|class))", r"\1 file "),
-    (r"\bwith this (function|class)\b", r"that has the following \1"),
-    (r"\bfor this exercise\b", "that solves this exercise"),
 )
 """Pattern → what means the same. A capital at the beginning stays one. What stands for itself is one letter that is no word's."""
 
