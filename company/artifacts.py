@@ -282,7 +282,8 @@ class Selection(Artifact):
     inputs: int
     """Inputs on which the chosen program gives a value: those of checks and those that are derived from them."""
     set_aside: list[str]
-    """Checks of QA's own, by what they call, that the chosen program and all that agree with it contradict: they are suspect."""
+    """Checks of QA's own that the chosen program and all that agree with it contradict: they are suspect. Each with what comes before it and
+    what it says comes of it: ``from a import B; b = B(); b.add(5); b.total() == 4``, ``python a.py add x; python a.py list prints 'y'``."""
     summary: str
     """One line for people: ``3 of 4 candidates agree on 20 inputs, 2 of 2 examples hold``."""
 

@@ -81,13 +81,25 @@ def _asked(checks: Checks, requirement: str) -> Iterator[tuple[Probe, str]]:
     """The inputs of checks, each with what should come of it."""
     usages, stated = usages_in(requirement), stated_calls(checks, requirement)
     for check in checks.checks:
-        for (setup, expression), call in zip(inputs_of(check), check.calls, strict=True):
-            kind = "stated" if is_in(stated, check, call) else "qa"
-            yield Probe(setup, expression, call.expected.strip()), kind
-        for place, command in enumerate(check.commands, 1):
-            session = tuple((each.command, each.stdin) for each in check.commands[:place])
-            probe = Probe(expected=command.stdout.rstrip(), commands=session, status=command.exit_status)
+        calls, sessions = _probes(check)
+        for call, probe in zip(check.calls, calls, strict=True):
+            yield probe, "stated" if is_in(stated, check, call) else "qa"
+        for command, probe in zip(check.commands, sessions, strict=True):
             yield probe, "stated" if is_stated_command(command, usages) else "qa"
+
+
+def _probes(check: Check) -> tuple[list[Probe], list[Probe]]:
+    """A check's calls, and its commands, each with those before it."""
+    calls = [
+        Probe(setup, expression, call.expected.strip())
+        for (setup, expression), call in zip(inputs_of(check), check.calls, strict=True)
+    ]
+    typed = tuple((each.command, each.stdin) for each in check.commands)
+    sessions = [
+        Probe(expected=each.stdout.rstrip(), commands=typed[:place], status=each.exit_status)
+        for place, each in enumerate(check.commands, 1)
+    ]
+    return calls, sessions
 
 
 class Standing(NamedTuple):
@@ -154,7 +166,10 @@ def selected(found: Sequence[list[SourceFile]], examined: Examined) -> Selection
     suspect = [
         _named(probes[at])
         for at, kind in enumerate(kinds)
-        if kind == "qa" and len(same) > 1 and not any(seen[number][at].held for number in same)
+        if kind == "qa"
+        and len(same) > 1
+        and not any(seen[number][at].held for number in same)
+        and not _leads_to_a_stated_one(probes[at], probes, kinds)
     ]
     summary = f"{len(same)} of {len(found)} candidates agree on {inputs} inputs"
     return Selection(
@@ -172,19 +187,31 @@ def selected(found: Sequence[list[SourceFile]], examined: Examined) -> Selection
     )
 
 
+def _leads_to_a_stated_one(probe: Probe, probes: Sequence[Probe], kinds: Sequence[str]) -> bool:
+    """Whether a command is typed before one whose output the requirement states, which would be set aside along with it."""
+    typed = probe.commands
+    return bool(typed) and any(
+        kind == "stated" and other.commands[: len(typed)] == typed for other, kind in zip(probes, kinds, strict=True)
+    )
+
+
 def _named(probe: Probe) -> str:
-    return probe.expression or probe.commands[-1][0]
+    """What is done, and what is said to come of it: two checks of one name are one."""
+    if probe.commands:
+        lines = [f"{command} < {typed!r}" if typed else command for command, typed in probe.commands]
+        status = f" with status {probe.status}" if probe.status else ""
+        return f"{'; '.join(lines)} prints {probe.expected!r}{status}"
+    gives = probe.expected if str(probe.expected).startswith("raises ") else f"== {probe.expected}"
+    return f"{'; '.join([*probe.setup.splitlines(), probe.expression])} {gives}"
 
 
 def without(checks: Checks, set_aside: Sequence[str]) -> Checks:
-    """Checks without those that were set aside."""
+    """Checks without those that were set aside, and without the commands after one: they may depend on it."""
 
     def kept(check: Check) -> Check:
-        calls = [call for call in check.calls if call.expression.strip() not in set_aside]
-        commands = check.commands
-        if any(command.command in set_aside for command in commands):  # what comes after it may depend on it
-            at = next(number for number, command in enumerate(commands) if command.command in set_aside)
-            commands = commands[:at]
-        return check.model_copy(update={"calls": calls, "commands": commands})
+        calls, sessions = ([_named(probe) in set_aside for probe in each] for each in _probes(check))
+        at = sessions.index(True) if True in sessions else len(sessions)
+        left = [call for call, aside in zip(check.calls, calls, strict=True) if not aside]
+        return check.model_copy(update={"calls": left, "commands": check.commands[:at]})
 
     return Checks(checks=[one for one in map(kept, checks.checks) if one.calls or one.commands])

@@ -105,7 +105,7 @@ def test_where_nothing_is_stated_those_that_agree_are_chosen_and_contradicted_ch
         [code("text"), [code("text[::-1]"), code("''.join(reversed(text))")], guesses], "A function f(text)."
     )
     assert (found.files, found.agreeing, found.share) == (code("text[::-1]"), 2, 0.6667)
-    assert (found.stated, found.holds, found.set_aside) == (0, True, ['f("ab")'])
+    assert (found.stated, found.holds, found.set_aside) == (0, True, ['from a import f; f("ab") == "wrong"'])
     assert [check.title for check in without(guesses, found.set_aside).checks] == ['f("cd")']
     assert found.summary == f"2 of 3 candidates agree on {found.inputs} inputs, the requirement states no example"
 
@@ -123,8 +123,53 @@ def test_without_an_input_to_compare_them_on_nothing_is_agreed() -> None:
 def test_a_command_that_is_set_aside_takes_those_after_it_along() -> None:
     commands = [Command(command=f"python a.py {word}", stdin="", stdout="", exit_status=0) for word in "abc"]
     made = Checks(checks=[Check(title="a", quote="", calls=[], commands=commands)])
-    assert without(made, ["python a.py b"]).checks[0].commands == commands[:1]
-    assert without(made, ["python a.py a"]).checks == []
+    assert without(made, ["python a.py a; python a.py b prints ''"]).checks[0].commands == commands[:1]
+    assert without(made, ["python a.py a prints ''"]).checks == []
+    assert without(made, ["python a.py b prints ''", "python a.py a prints 'x'", "python a.py a"]) == made
+
+
+COUNTER = """A module a.py with a class Counter. It is used so:
+
+>>> c = Counter()
+>>> c.add(1)
+>>> c.total()
+1
+"""
+
+
+def test_an_example_of_the_requirement_stays_where_qa_s_own_reading_of_the_same_call_is_set_aside() -> None:
+    def after(added: int, total: str) -> Check:
+        call = Call(imports="from a import Counter", expression="c.total()", expected=total)
+        return Check(title="t", quote="", setup=f"c = Counter()\nc.add({added})", calls=[call], commands=[])
+
+    right, wrong, contradicting = after(1, "1"), after(5, "4"), after(1, "2")
+    body = "class Counter:\n    def __init__(self):\n        self.n = 0\n    def add(self, n):\n        self.n {}\n    def total(self):\n        return self.n\n"
+    programs = [[SourceFile(path="a.py", content=body.format(how))] for how in ("+= n", "= self.n + n")]
+    found = chosen([programs, Checks(checks=[right, wrong, contradicting])], COUNTER)
+    assert (found.stated, found.holds) == (1, True)
+    assert found.set_aside == [
+        "from a import Counter; c = Counter(); c.add(5); c.total() == 4",
+        "from a import Counter; c = Counter(); c.add(1); c.total() == 2",
+    ]
+    assert without(Checks(checks=[right, wrong, contradicting]), found.set_aside).checks == [right]
+
+
+def test_a_command_of_the_requirement_stays_where_qa_s_own_readings_of_it_and_before_it_are_wrong() -> None:
+    requirement = 'A program a.py. "python a.py list" prints "x".'
+
+    def session(*said: tuple[str, str]) -> Check:
+        commands = [Command(command=f"python a.py {word}", stdin="", stdout=out, exit_status=0) for word, out in said]
+        return Check(title="t", quote="", calls=[], commands=commands)
+
+    stated, other = session(("add x", "wrong"), ("list", "x")), session(("add y", ""), ("list", "wrong"))
+    calls = checks(("f(1)", "1"), ("f(2)", "2"), ("f(3)", "3"))
+    program = "import sys\ndef f(x):\n    return x\nif sys.argv[1:] == ['list']:\n    print(open('kept').read()[4:])\nelif sys.argv[1:]:\n    open('kept', 'w').write(' '.join(sys.argv[1:]))\n"
+    programs = [[SourceFile(path="a.py", content=f"{program}# {number}\n")] for number in range(2)]
+    found = chosen([programs, Checks(checks=[stated, other]), calls], requirement)
+    assert (found.stated, found.agreeing) == (1, 2)
+    assert found.set_aside == ["python a.py add y; python a.py list prints 'wrong'"]
+    kept = without(Checks(checks=[stated, other]), found.set_aside).checks
+    assert kept == [stated, session(("add y", ""))]
 
 
 def test_likeness_decides_where_none_does_all_the_same() -> None:
