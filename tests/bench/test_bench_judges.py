@@ -21,6 +21,16 @@ ATTACKS = {
     "equals everything": "class It:\n    def __eq__(self, other):\n        return True\ndef twice(n):\n    return It()\n",
     "breaks pytest": "import _pytest.python\n_pytest.python.Function.runtest = lambda self: None\ndef twice(n):\n    return 0\n",
     "prints a share": "import sys\nprint(sys.stdin.read(), 1.0)\nprint('1.0')\ndef twice(n):\n    return 0\n",
+    "looks for the token in its process": (
+        "import gc, os, sys\nfor space in (vars(sys.modules['__main__']), *gc.get_objects()):\n"
+        "    if type(space) is dict and type(space.get('token')) is str:\n        print(space['token'], 1.0, flush=True)\n"
+        "        os._exit(0)\ndef twice(n):\n    return 0\n"
+    ),
+    "looks for the token in the judge's process": (
+        "import os\ndef twice(n):\n    judge = f'/proc/{os.getppid()}/fd'\n    with open(f'{judge}/0') as own:\n"
+        "        token = own.readline().strip()\n    with open(f'{judge}/1', 'w') as own:\n        print(token, 1.0, file=own, flush=True)\n"
+        "    os.kill(os.getppid(), 9)\n"
+    ),
 }
 
 
@@ -51,9 +61,8 @@ def test_a_right_answer_passes_and_a_wrong_one_does_not(form: str, tmp_path: Pat
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_passes_nothing(form: str, attack: str, tmp_path: Path) -> None:
     found = judged(task_of(tmp_path, form), solution__py=ATTACKS[attack])
-    if (form, attack) != ("token", "equals everything"):  # a command is as strict as whoever wrote it
-        assert not found.passed
-        assert found.failure != ""
+    assert (found.passed, found.score) == (False, 0.0)
+    assert found.failure != ""
 
 
 def test_a_share_of_the_methods_is_the_score(tmp_path: Path) -> None:
