@@ -1,4 +1,7 @@
-"""A model's endpoint that answers the steps of `zero_shot` and of what asks for documents, and keeps all that it was sent."""
+"""A model's endpoint that answers the steps of `zero_shot` and of what asks for documents, and keeps all that it was sent.
+
+Where it is given tools it looks round with one.
+"""
 
 import json
 import threading
@@ -20,6 +23,10 @@ DOCUMENTS = {
     "FileSpec": {
         "purpose": "Doubles.", "depends_on": [],
         "parts": [{"signature": "def twice(n: int) -> int", "purpose": "The double."}],
+    },
+    "ToolCall": {
+        "thought": "What lies there?",
+        "call": {"tool": "shell", "arguments": {"command": "ls -aR /box /tmp; find /box /tmp -type f -exec cat {} +; env"}},
     },
     "Checks": {"calls": [{"imports": "from solution import twice", "expression": "twice(5)", "expected": "10"}], "commands": []},
 }  # fmt: skip

@@ -34,6 +34,7 @@ roles: {engineer: {tools: [mcp.own]}}
 steps:
   code: {role: engineer, prompt: zero_shot, in: requirement, out: [SourceFile], tools: [mcp.own]}
 """
+EVERY = ("zero_shot", "waterfall", "adaptive_consistency", "test_first", "tool_use")
 
 
 def bench(
@@ -80,12 +81,13 @@ def hidden(folder: Path, form: str) -> set[str]:
 def test_no_line_of_a_judge_reaches_a_model_or_a_role_s_tools(form: str, tmp_path: Path) -> None:
     secret = hidden(tmp_path, form)
     with endpoint(*ANSWERS[form]) as found:
-        sops = ONE if form in ("exercism", "projects", "classeval") else ("zero_shot", "waterfall")
+        sops = EVERY if form == "humaneval" else ONE if form in ("exercism", "projects", "classeval") else EVERY[:2]
         measured, _ = bench(tmp_path, form, found, sops)
         asyncio.run(measured.run())
         assert [row["passed"] for row in measured.rows] == [True] * len(sops)
         prompts = [message["content"] for body in found.bodies for message in body["messages"]]
     assert len(prompts) >= 2 * len(sops)
+    assert any("shell gave:\n\nExit status 0." in prompt for prompt in prompts) is ("tool_use" in sops)
     kept = [path for path in (tmp_path / "workspace").rglob("*") if path.is_file() and ".git" not in path.parts]
     assert any(path.name == ANSWERS[form][0] for path in kept)
     for text in (*prompts, *(path.read_text("utf-8", "replace") for path in kept)):
