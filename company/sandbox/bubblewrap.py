@@ -81,7 +81,7 @@ class Bubblewrap:
                 (self._program, "--args", str(descriptors.data(packed)), "--", *self._command(spec, user)),
                 environment={},  # bubblewrap's own environment is readable inside, whatever --clearenv does
                 limits=spec.limits,
-                stdin=descriptors.data(spec.stdin),
+                stdin=spec.stdin,
                 descriptors=descriptors,
                 volumes=("/box", "/tmp"),
             )

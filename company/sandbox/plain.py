@@ -34,7 +34,7 @@ class PlainProcess:
                     argv,
                     environment=environment,
                     limits=spec.limits,
-                    stdin=descriptors.data(spec.stdin),
+                    stdin=spec.stdin,
                     descriptors=descriptors,
                     folder=str(box),
                 )

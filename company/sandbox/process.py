@@ -84,7 +84,7 @@ async def watch(
     environment: Mapping[str, str],
     limits: Limits,
     descriptors: Descriptors,
-    stdin: int,
+    stdin: bytes,
     folder: str | None = None,
     volumes: Sequence[str] = (),
 ) -> Outcome:
@@ -92,31 +92,35 @@ async def watch(
 
     It is spawned by the thread of the running event loop, which outlives it: bubblewrap's `--die-with-parent`
     follows that thread. `volumes` are folders in memory, as its children see them, whose files count.
+    `stdin` comes through a pipe: what was read once is gone, also where another process has the same end open, as bubblewrap's has.
 
     Raises:
         OSError: `argv` cannot be started.
     """
     started = time.monotonic()
     loop = asyncio.get_running_loop()
+    given, giving = os.pipe()
+    os.fchmod(given, 0o444)  # it is opened again by the name /dev/stdin, as another user
     out, err = descriptors.pipe(), descriptors.pipe()
     extra = descriptors.pipes[:-2]
     pipes = [reader for reader, _ in (*descriptors.pipes[-2:], *extra)]
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
-            stdin=stdin,
+            stdin=given,
             stdout=out,
             stderr=err,
-            pass_fds=[*(fd for fd in descriptors.inputs if fd != stdin), *(writer for _, writer in extra)],
+            pass_fds=[*descriptors.inputs, *(writer for _, writer in extra)],
             env=dict(environment),
             cwd=folder,
             start_new_session=True,
         )
     except BaseException:
-        for reader in pipes:
+        for reader in (*pipes, giving):
             os.close(reader)
         raise
     finally:
+        os.close(given)
         for _, writer in descriptors.pipes:
             os.close(writer)
     reasons: list[Limit] = []
@@ -149,7 +153,16 @@ async def watch(
             if _memory_over(process.pid, limits.memory_mb << 20, volumes):
                 stop("memory_limit")
 
+    fed: list[asyncio.WriteTransport] = []
+
+    async def feed() -> None:
+        transport, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(giving, "wb", buffering=0))
+        fed.append(transport)
+        transport.write(stdin)
+        transport.close()  # once all is written
+
     readers = [asyncio.ensure_future(collect(index)) for index in range(len(pipes))]
+    feeding = asyncio.ensure_future(feed())
     guarding = asyncio.ensure_future(guard())
     timer = loop.call_later(limits.seconds, stop, "timeout")
     try:
@@ -161,9 +174,12 @@ async def watch(
         if process.returncode is None:  # we are being cancelled
             kill(process.pid)
             await process.wait()
-        for task in (guarding, *readers):
+        for task in (guarding, feeding, *readers):
             task.cancel()
-        await asyncio.gather(guarding, *readers, return_exceptions=True)
+        await asyncio.gather(guarding, feeding, *readers, return_exceptions=True)
+        for transport in fed:
+            if transport.get_write_buffer_size():  # nobody read it all
+                transport.abort()
     seconds = time.monotonic() - started
     stdout, stderr, *rest = (bytes(buffer) for buffer in buffers)
     return Outcome(reasons[0] if reasons else "exit", exit_code, stdout, stderr, rest, seconds)

@@ -10,7 +10,8 @@ from tiny import ANSWERS, make
 from company.bench.datasets import load
 from company.bench.judging import Judged, judge
 from company.bench.tasks import Judge, Task
-from company.sandbox import choose
+from company.sandbox import Sandbox, choose
+from company.sandbox.bubblewrap import Bubblewrap
 
 TESTED = [form for form in ANSWERS if form not in ("projects", "token")]
 ATTACKS = {
@@ -31,6 +32,10 @@ ATTACKS = {
         "        token = own.readline().strip()\n    with open(f'{judge}/1', 'w') as own:\n        print(token, 1.0, file=own, flush=True)\n"
         "    os.kill(os.getppid(), 9)\n"
     ),
+    "looks for the token in the first process": (
+        "import os\nwith open('/proc/1/fd/0') as first:\n    token = first.readline().strip()\n"
+        "with open('/proc/1/fd/1', 'w') as first:\n    print(token, 1.0, file=first, flush=True)\ndef twice(n):\n    os.kill(os.getppid(), 9)\n"
+    ),
 }
 
 
@@ -40,9 +45,9 @@ def task_of(folder: Path, form: str) -> Task:
     return task
 
 
-def judged(task: Task, **files: str) -> Judged:
+def judged(task: Task, sandbox: Sandbox | None = None, **files: str) -> Judged:
     delivered = {re.sub(r"__(\w+)$", r".\1", path): text.encode() for path, text in files.items()}
-    return asyncio.run(judge(choose(), task, delivered))
+    return asyncio.run(judge(sandbox or choose(), task, delivered))
 
 
 @pytest.mark.parametrize("form", ANSWERS)
@@ -63,6 +68,14 @@ def test_an_attack_passes_nothing(form: str, attack: str, tmp_path: Path) -> Non
     found = judged(task_of(tmp_path, form), solution__py=ATTACKS[attack])
     assert (found.passed, found.score) == (False, 0.0)
     assert found.failure != ""
+
+
+@pytest.mark.parametrize("attack", [name for name in ATTACKS if "looks" in name])
+def test_the_token_is_out_of_reach_in_the_sandbox_of_an_ordinary_user_too(attack: str, tmp_path: Path) -> None:
+    task = task_of(tmp_path, "token")
+    own = Bubblewrap(as_root=False)
+    assert judged(task, own, solution__py=ANSWERS["token"][1]).passed
+    assert (judged(task, own, solution__py=ATTACKS[attack]).score) == 0.0
 
 
 def test_a_share_of_the_methods_is_the_score(tmp_path: Path) -> None:

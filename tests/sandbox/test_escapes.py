@@ -432,3 +432,13 @@ assert b'1 passed' in subprocess.check_output([sys.executable, '-m', 'pytest', '
 @pytest.mark.parametrize("name", BENIGN)
 def test_ordinary_programs_work(box: Sandbox, name: str) -> None:
     assert do(box, BENIGN[name]) == ""
+
+
+def test_what_is_typed_in_is_read_whole_and_once_and_may_be_left_unread(box: Sandbox) -> None:
+    typed = b"x" * (3 << 20)
+    reads = "import sys\ngot = len(sys.stdin.buffer.read())\nfor name in ('/dev/stdin', '/proc/1/fd/0'):\n    try:\n        got += len(open(name, 'rb').read())\n    except OSError:\n        pass\nprint(got)"
+    for code, said in ((reads, f"{len(typed)}\n"), ("print('done')", "done\n")):
+        result = asyncio.run(box.run(Spec(("python", "-c", code), stdin=typed)))
+        assert (result.status, result.exit_status, result.stdout) == ("exit", 0, said)
+    again = asyncio.run(box.run(Spec(("python", "-c", "print(open('/dev/stdin').read())"), stdin=b"abc")))
+    assert again.stdout == "abc\n"
