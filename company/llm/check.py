@@ -85,7 +85,7 @@ async def check(model: Model) -> CheckReport:
 
 def _usage(reply: Reply) -> Finding:
     if reply.estimated:
-        return Finding("usage", False, False, "no token counts: budgets go by estimates")
+        return Finding("usage", False, False, "no token counts, or none that can be: budgets go by estimates")
     cached = "" if reply.cached_tokens is None else f", {reply.cached_tokens} from its cache"
     return Finding(
         "usage",

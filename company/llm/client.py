@@ -1,7 +1,7 @@
 """One request to one chat model over HTTP: streamed, with a deadline, tried again when that may help.
 
-Under it: `wire.py` (bounded bodies), `faults.py` (what an exception means), `pacing.py` (pauses), `rungs.py` (schemas). Over it: `calls.py` (budget, store,
-repair of replies). Models without HTTP: `scripted.py`. From a reply's text to an artifact: `replies.py`.
+Under it: `wire.py` (bounded bodies), `faults.py` (what an exception means), `pacing.py` (pauses), `rungs.py` (schemas), `usage.py` (token counts).
+Over it: `calls.py` (budget, store, repair of replies). Models without HTTP: `scripted.py`. From a reply's text to an artifact: `replies.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from company.llm.endings import ending
 from company.llm.endpoint import Endpoint
 from company.llm.joining import is_circling
 from company.llm.rungs import RUNGS, UNSEEN, Arguments, Form, holds
+from company.llm.usage import used
 
 if TYPE_CHECKING:
     import httpx
@@ -39,7 +40,6 @@ RETRY_AFTER_CAP = 60.0
 """Seconds. A server that asks for a longer pause ends the call instead; the run can be resumed."""
 _BACKOFF_SECONDS = 1.0
 _BACKOFF_CAP = 30.0
-_CHARS_PER_TOKEN = 4
 _LOOKED = 64
 """Pieces of a reply after which it is looked at whether it goes round in circles."""
 _AFTER_SECONDS = 10.0
@@ -102,7 +102,7 @@ class Reply:
     seconds: float
     """Wall time of the call, repeated tries included, waiting for a free slot excluded."""
     estimated: bool = False
-    """The server gave no usage: the token counts are a guess from the number of characters."""
+    """A token count is a guess from the number of characters: the server gave none, or one that cannot be."""
     by_call: bool = False
     """The text is the arguments of a tool call."""
 
@@ -296,13 +296,10 @@ class ChatModel:
         reply = Reply(
             text=text,
             finish_reason=finish,
-            prompt_tokens=usage["input_tokens"] if usage else _estimate(*(m.content for m in request.messages)),
-            completion_tokens=usage["output_tokens"] if usage else _estimate(text),
-            cached_tokens=usage.get("input_token_details", {}).get("cache_read") if usage else None,
             model=model,
             seconds=time.monotonic() - started,
-            estimated=not usage,
             by_call=bool(called.strip()),
+            **used(usage, (message.content for message in request.messages), text)._asdict(),
         )
         if not text.strip():
             cut = "; max_tokens was used up before the first word" if finish == "length" else ""
@@ -392,7 +389,3 @@ class ChatModel:
 def _backoff(tries: int) -> float:
     """Seconds before the next try where the server asked for none: doubling, with jitter."""
     return min(_BACKOFF_CAP, _BACKOFF_SECONDS * 2.0 ** (tries - 1)) * random.uniform(0.5, 1.0)
-
-
-def _estimate(*texts: str) -> int:
-    return -(-sum(map(len, texts)) // _CHARS_PER_TOKEN)

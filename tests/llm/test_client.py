@@ -143,6 +143,38 @@ def test_usage_is_estimated_and_says_so() -> None:
     assert (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.estimated) == (5, 2, None, True)
 
 
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        pytest.param({"prompt_tokens": 0, "completion_tokens": 0}, (5, 2, None, True), id="zeros"),
+        pytest.param({"prompt_tokens": 11, "completion_tokens": -50}, (11, 2, None, True), id="negative"),
+        pytest.param({"prompt_tokens": -1, "completion_tokens": 3}, (5, 3, None, True), id="negative-prompt"),
+        pytest.param({"prompt_tokens": 11}, (11, 2, None, True), id="half"),
+    ],
+)
+def test_counts_that_cannot_be_are_estimated_and_say_so(
+    usage: dict[str, Any], counted: tuple[int, int, int | None, bool]
+) -> None:
+    end = fs.event({**fs.piece(None, "stop"), "usage": {"total_tokens": 0, **usage}})
+    reply = play(fs.raw(fs.event(fs.piece("abcdefgh")) + end + b"data: [DONE]\n\n")).reply
+    assert reply is not None
+    assert (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.estimated) == counted
+
+
+@pytest.mark.parametrize(("told", "cached"), [(5000, 11), (11, 11), (0, 0), (-5, None)])
+def test_no_more_of_a_prompt_was_cached_than_there_is(told: int, cached: int | None) -> None:
+    usage = {"prompt_tokens": 11, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": told}}
+    reply = play(fs.ok("abcdefgh", usage=usage)).reply
+    assert reply is not None
+    assert (reply.prompt_tokens, reply.cached_tokens, reply.estimated) == (11, cached, False)
+
+
+def test_an_empty_reply_of_no_tokens_is_as_it_was_counted() -> None:
+    outcome = play(fs.ok("", usage={"prompt_tokens": 11, "completion_tokens": 0}))
+    assert isinstance(outcome.error, EmptyReply)
+    assert (outcome.error.reply.completion_tokens, outcome.error.reply.estimated) == (0, False)
+
+
 def test_cut_reply_is_returned_as_cut() -> None:
     reply = play(fs.ok('{"a": ', finish="length"), ask=request(SCHEMA)).reply
     assert reply is not None
