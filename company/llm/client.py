@@ -42,6 +42,11 @@ _BACKOFF_SECONDS = 1.0
 _BACKOFF_CAP = 30.0
 _LOOKED = 64
 """Pieces of a reply after which it is looked at whether it goes round in circles."""
+_EVENTS, _EVENTS_PER_TOKEN = 4096, 4
+"""How many events a reply may have, and how many more for each token that it may have: LangChain keeps 3 kB of each until the end.
+
+Who streams letter by letter sends four for a token; who says that it is still there, or is queueing, sends some without a word.
+"""
 _AFTER_SECONDS = 10.0
 """How long the token counts may come after a reply's end."""
 
@@ -274,7 +279,7 @@ class ChatModel:
                         given += [more] if more else []
                         if on_tokens:
                             on_tokens(len(pieces) + len(given), piece + more)
-                        if not (len(pieces) + len(given)) % _LOOKED and is_circling("".join(given or pieces)):
+                        if not (len(pieces) + len(given)) % _LOOKED and is_circling(given or pieces):
                             finish = "length"  # it would go on so until it is cut
                             break
                     if ended := chunk.response_metadata.get("finish_reason"):
@@ -321,12 +326,16 @@ class ChatModel:
         form = RUNGS[rung](request) if rung else Form(request.messages, {})
         asked_by = rung if form.body else None
         where = faults.Where(endpoint.url, self.name, endpoint.key_name, endpoint.url_name, secrets, asked_by)
-        chat = self._open()
+        chat, events = self._open(), 0
+        most = _EVENTS + _EVENTS_PER_TOKEN * request.max_tokens
         with wire.keep_head() as head:
             try:
                 stream = chat.astream([*form.messages], **self._parameters(request, form))
                 async with aclosing(stream):  # type: ignore[type-var]  # declared as an iterator, is a generator
                     async for chunk in stream:
+                        events += 1
+                        if events > most:
+                            raise wire.too_large(f"{most} events, which {request.max_tokens} tokens never take")
                         yield chunk
             except (
                 openai.APIError,

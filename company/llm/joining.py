@@ -25,6 +25,8 @@ _TURNS = 3
 _ROUND = 9
 _CIRCLING = 2000
 """Characters of the same again, some 600 tokens: more than a table of equal lines in a program of this size has."""
+_LOOKED_AT = 20_000
+"""Characters at the end of a reply in which a circle is looked for: three turns of two hundred lines."""
 _LONG_LINE = 400
 """Characters of a line that is looked at for a circle in itself."""
 _SURE = 3
@@ -107,6 +109,8 @@ def without_circle(text: str) -> str:
     kept = [(row, line.strip()) for row, line in enumerate(lines[:-1]) if line.strip()]
     said = [line for _, line in kept]
     for period in range(1, len(said) // _TURNS + 1):
+        if said[-1] != said[-1 - period]:  # nearly always, and the slices of a long text cost much more
+            continue
         turns = 1
         while said[-period:] == said[-period * (turns + 1) : -period * turns]:
             turns += 1
@@ -115,8 +119,12 @@ def without_circle(text: str) -> str:
     return ""
 
 
-def is_circling(text: str) -> bool:
-    """Whether a reply that is being written has said the same for so long that nothing else is to be expected of it."""
+def is_circling(pieces: Sequence[str]) -> bool:
+    """Whether a reply that is being written has said the same for so long that nothing else is to be expected of it.
+
+    Its end alone is looked at: that costs no more for a long reply, of which it is asked often.
+    """
+    text = "".join(pieces[-_LOOKED_AT:])[-_LOOKED_AT:]
     return len(text) >= _CIRCLING and (once := without_circle(text)) != "" and len(text) - len(once) >= _CIRCLING
 
 

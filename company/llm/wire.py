@@ -134,6 +134,12 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def too_large(most: str) -> EndpointError:
+    """What is said of an answer that goes on beyond what a chat completion may have."""
+    hint = "this is no chat completion; check the endpoint's address, and whether it keeps to the bound of a reply"
+    return EndpointError(f"the answer is larger than {most}", hint=hint)
+
+
 async def bounded(response: httpx.Response) -> None:
     """A response hook that runs before any byte of a body is read: no more than `BODY_LIMIT`, once decompressed."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
@@ -175,10 +181,7 @@ class _Bounded(httpx.AsyncByteStream):
                     raise EndpointError(f"the answer is damaged: {error}", retryable=True) from error
             room -= len(data)
             if room < 0:
-                raise EndpointError(
-                    f"the answer is larger than {BODY_LIMIT >> 20} MiB",
-                    hint="this is no chat completion; check the endpoint's address",
-                )
+                raise too_large(f"{BODY_LIMIT >> 20} MiB")
             if head is not None and len(head) < _HEAD_BYTES:
                 head += data[:_HEAD_BYTES]
             yield data

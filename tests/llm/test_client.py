@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import random
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -422,6 +423,13 @@ def test_body_is_bounded(fault: fs.Behaviour) -> None:
     assert (outcome.tries, outcome.error.retryable) == (1, False)
 
 
+LETTER_BY_LETTER = b"".join(
+    b'data: {"choices":[{"index":0,"delta":{"content":"%c"}}]}\n\n' % letter
+    for letter in random.Random(1).choices(b"abcdefgh ,", k=1000)
+)
+"""Events of less than 60 bytes, of which LangChain keeps 3 kB each."""
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -429,6 +437,7 @@ def test_body_is_bounded(fault: fs.Behaviour) -> None:
         pytest.param(fs.drip(fs.event(fs.piece(" ".join(map(str, range(3000))))), 0.001), id="events"),
         pytest.param(fs.drip(b": " + b"c" * 60_000 + b"\n\n", 0.001), id="comments"),
         pytest.param(fs.drip(b"data: " + b" " * 60_000 + b"\n\n", 0.001), id="blank-events"),
+        pytest.param(fs.drip(LETTER_BY_LETTER, 0), id="letters"),
     ],
 )
 def test_a_body_without_end_takes_bounded_memory(fault: fs.Behaviour, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -440,6 +449,27 @@ def test_a_body_without_end_takes_bounded_memory(fault: fs.Behaviour, monkeypatc
     print(f"{grown} MiB for a bound of 4 MiB")
     assert isinstance(outcome.error, EndpointError)
     assert grown < 150
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param(LETTER_BY_LETTER, id="letters"),
+        pytest.param(b'data: {"choices":[{"index":0,"delta":{}}]}\n\n' * 1000, id="without-a-word"),
+    ],
+)
+def test_a_reply_of_more_events_than_its_tokens_can_take_is_broken_off(events: bytes) -> None:
+    outcome = play(fs.drip(events, 0), fs.ok(), deadline_seconds=60.0)
+    assert isinstance(outcome.error, EndpointError)
+    assert "larger than 4296 events, which 50 tokens never take" in str(outcome.error)
+    assert (outcome.tries, outcome.error.retryable) == (1, False)
+
+
+def test_a_reply_of_full_length_may_come_letter_by_letter() -> None:
+    text = "".join(map(chr, random.Random(2).choices(range(97, 123), k=8000)))
+    reply = play(fs.ok(*text, finish="length"), ask=request(max_tokens=2000), deadline_seconds=60.0).reply
+    assert reply is not None
+    assert reply.text == text
 
 
 def test_unknown_compression_is_refused() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from company.llm.budget import Budget
 from company.llm.client import Message, OnTokens, Reply, Request, StepLabel
 from company.llm.code_replies import parse_code, whole_files
 from company.llm.gateway import Gateway
-from company.llm.joining import cut_of, joins, sound_files, without_circle
+from company.llm.joining import cut_of, is_circling, joins, sound_files, without_circle
 from company.llm.recording import Recorder, read_exchanges
 from company.store import Folder
 
@@ -352,6 +353,29 @@ def test_a_model_that_goes_round_in_circles_is_told_so(tmp_path: Path) -> None:
 def test_circles_are_seen(text: str) -> None:
     assert without_circle(text)
     assert len(without_circle(text)) < len(text) / 2
+
+
+class Watched(list[str]):
+    """Pieces of a reply, and how many of them were looked at."""
+
+    looked_at = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        self.looked_at += len(found)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        self.looked_at += len(self)
+        return super().__iter__()
+
+
+@pytest.mark.parametrize(("turns", "circles"), [(0, False), (2, False), (3, True)])
+def test_a_circle_is_looked_for_at_the_end_of_a_reply_however_long_that_is(turns: int, circles: bool) -> None:
+    turn = [f"    row_{number} = table[{number}]\n" for number in range(150)]
+    pieces = Watched([f"x{number} = {number}\n" for number in range(60_000)] + turn * turns)
+    assert is_circling(pieces) is circles
+    assert 0 < pieces.looked_at <= 20_000
 
 
 @pytest.mark.parametrize(
