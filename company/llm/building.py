@@ -7,7 +7,6 @@ that is installed; a build that fails, is slower or is interrupted leaves nothin
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import re
 import shutil
@@ -22,11 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from company.errors import Broken, UsageError
+from company.errors import Broken, EndpointError, UsageError
 from company.llm import machine, runtime
 from company.llm.catalogue import MODELS
 from company.llm.download import find
 from company.llm.local import LocalServer
+from company.llm.sources import installer
 from company.llm.speed import Timed, ask
 
 Tell = Callable[[str], None]
@@ -137,7 +137,6 @@ def _check_tools() -> None:
         f"a C++ compiler (`{compiler}`)": ("g++", bool(shutil.which(compiler))),
         "make": ("make", bool(shutil.which("make") or shutil.which("ninja"))),
         "Python's headers": ("python3-dev", header.is_file()),
-        "pip": ("python3-pip", importlib.util.find_spec("pip") is not None),
     }
     missing = {what: package for what, (package, here) in needed.items() if not here}
     if missing:
@@ -145,6 +144,10 @@ def _check_tools() -> None:
             f"a build needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not here",
             hint=f"on Debian and Ubuntu: apt install {' '.join(missing.values())}",
         )
+    try:
+        installer()
+    except EndpointError as none:
+        raise UsageError(f"a build is made by pip: {none.message}") from none
 
 
 def _check_memory(model: Path) -> None:
@@ -181,7 +184,9 @@ def _alone() -> Iterator[Path]:
 def _make(version: str, folder: Path, made: Path, log: Path, tell: Tell) -> None:
     """Have pip build the source archive of `version` into `made`; everything that it writes besides lies in `folder`."""
     command = [
-        *(sys.executable, "-P", "-m", "pip", "install", "--verbose", "--disable-pip-version-check", "--no-input"),
+        *installer(),
+        *("--python", sys.executable),  # it may be the pip of another one, whose build would not load here
+        *("install", "--verbose", "--disable-pip-version-check", "--no-input"),
         *("--no-deps", "--no-cache-dir", "--no-binary", runtime.PACKAGE, "--target", str(made)),
         f"{runtime.PACKAGE}=={version}",
     ]

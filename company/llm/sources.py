@@ -136,12 +136,12 @@ def parts_folder(part: Path) -> Path:
 def installer() -> list[str]:
     """The command line of pip. An environment made by uv has none; then one on the path will do."""
     if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip"]
+        return [sys.executable, "-P", "-m", "pip"]
     if found := shutil.which("pip") or shutil.which("pip3"):
         return [found]
     if found := shutil.which("uv"):
         return [found, "tool", "run", "pip"]
-    raise EndpointError("there is no pip to fetch it with; `python -m ensurepip` or `uv pip install pip` adds it")
+    raise EndpointError("there is no pip; `python -m ensurepip` or `uv pip install pip` adds it")
 
 
 class _Wheel:

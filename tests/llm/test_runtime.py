@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import io
+import os
 import subprocess
 import sys
 import tarfile
@@ -325,6 +326,36 @@ def test_what_a_build_needs_is_named_by_its_packages(
     assert caught.value.message.startswith("a build needs cmake, a C++ compiler (`c++`), make")
     assert "apt install cmake g++ make" in caught.value.hint
     assert not cache.exists()
+
+
+@needs_pip
+def test_where_this_environment_has_no_pip_the_one_on_the_path_builds_for_this_python(
+    cache: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source(tmp_path / "archives", monkeypatch, "import sys; print(sys.prefix)")
+    other = tmp_path / "bin" / "pip"
+    other.parent.mkdir()
+    other.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nexec {sys.executable} -m pip "$@"\n')
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", str(other.parent), prepend=os.pathsep)
+    monkeypatch.setitem(sys.modules, "pip", None)
+    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+        made = Path(folder, "made")
+        building._make(runtime.version(), Path(folder), made, tmp_path / "log", lambda line: None)
+        assert (made / "xllamacpp" / "__init__.py").exists()
+    assert f"--python {sys.executable}" in (tmp_path / "asked").read_text()
+
+
+def test_without_any_pip_a_build_says_how_to_get_one(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tool in ("cmake", "c++", "make"):
+        (tmp_path / tool).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setitem(sys.modules, "pip", None)
+    with pytest.raises(UsageError, match=r"there is no pip; `python -m ensurepip` or `uv pip install pip` adds it"):
+        building.build(model, lambda line: None)
 
 
 def test_without_a_model_there_is_nothing_to_measure_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
