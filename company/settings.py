@@ -69,7 +69,7 @@ class Provider(BaseModel):
     stream_options: bool = True
     """Whether it takes ``stream_options``, which ask for token counts; some give them unasked and refuse the field."""
     parallel: int = Field(4, ge=1, le=256)
-    """Requests at the same time."""
+    """Requests at the same time to its address, of one process; of several entries with that address the smallest holds."""
     deadline: float = Field(1800.0, gt=0)
     """Seconds of one whole call, repeated tries included."""
     context: int | None = Field(None, ge=512)

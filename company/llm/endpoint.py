@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 from pydantic import SecretStr
 
@@ -17,10 +18,13 @@ from company.errors import UsageError
 from company.llm.ladder import Ladder
 from company.llm.pacing import Pace
 
+_PLACES: WeakValueDictionary[tuple[int, str], asyncio.Semaphore] = WeakValueDictionary()
+"""The event loop's id, and an address → its places, for as long as somebody has one or waits for one."""
+
 
 @dataclass(frozen=True, eq=False)
 class Endpoint:
-    """An OpenAI-compatible server. Models on one endpoint share its slots and its pauses.
+    """An OpenAI-compatible server. Whoever asks at one address shares its slots and its pauses.
 
     Raises:
         UsageError: the address or the key cannot be used in a request.
@@ -31,7 +35,7 @@ class Endpoint:
     api_key: SecretStr = field(default_factory=lambda: SecretStr(""))
     """Empty for a server without one."""
     parallel: int = 4
-    """Requests at the same time."""
+    """Requests at the same time, of this process and to this address."""
     deadline_seconds: float = 1800.0
     """Bound of a whole call, repeated tries included."""
     idle_seconds: float = 600.0
@@ -58,7 +62,6 @@ class Endpoint:
     """Where the operator sets the key; hints name it."""
     url_name: str = "OPENAI_BASE_URL"
     """Where the operator sets the address; hints name it."""
-    slots: asyncio.Semaphore = field(init=False, repr=False)
     pace: Pace = field(init=False, repr=False)
     _ladders: dict[str, Ladder] = field(init=False, repr=False, default_factory=dict)
 
@@ -72,13 +75,18 @@ class Endpoint:
         if not sendable(key):
             raise UsageError("the API key holds characters that no key has", hint=f"set {self.key_name} again")
         object.__setattr__(self, "api_key", SecretStr(key))
-        object.__setattr__(self, "slots", asyncio.Semaphore(self.parallel))
         object.__setattr__(self, "pace", Pace(self.url))
 
     @property
     def url(self) -> str:
         """The address without user, password and query, fit to be shown."""
         return bare(self.base_url)
+
+    @property
+    def slots(self) -> asyncio.Semaphore:
+        """The places at the address; where endpoints differ in `parallel`, as many as who asks first allows."""
+        place = id(asyncio.get_running_loop()), self.url
+        return _PLACES.setdefault(place, asyncio.Semaphore(self.parallel))
 
     def ladder(self, model: str) -> Ladder:
         """By which rung a model is asked; whoever asks it through this endpoint shares what is found out."""

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from company.credentials import read_key
+from company.credentials import bare, read_key
 from company.endpoints import KNOWN, known, preset_of
 from company.errors import Interrupted, UsageError
 from company.llm import catalogue
@@ -269,10 +269,12 @@ def _endpoint(provider: str, settings: Settings) -> tuple[Endpoint, int | None]:
         if by_variable and not os.environ.get("OPENAI_API_KEY"):
             error.hint = "set it, or OPENAI_BASE_URL to a server without a key"
         raise
+    here = bare(entry.base_url)
+    at_once = [each.parallel for each in settings.providers.values() if bare(each.base_url) == here]
     endpoint = Endpoint(
         entry.base_url,
         SecretStr(key),
-        parallel=entry.parallel,
+        parallel=min([entry.parallel, *at_once]),
         deadline_seconds=entry.deadline,
         structured=entry.structured,
         preset=preset_of(provider, entry.base_url),

@@ -7,8 +7,10 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,6 +109,24 @@ def test_an_endpoint_is_asked_with_its_key_and_retries_are_told(monkeypatch: pyt
     assert second.body["model"] == "m-1"
     assert len(notices) == 1
     assert "trying again" in notices[0]
+
+
+@pytest.mark.parametrize(("one", "two", "most"), [(2, 2, 2), (3, 1, 1), (1, 3, 1)])
+def test_two_names_of_one_address_share_its_places_and_the_smaller_number_holds(one: int, two: int, most: int) -> None:
+    async def slow(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.05)
+        await fs.ok()(body, writer)
+
+    async def ask() -> int:
+        async with fs.serving(slow) as server, AsyncExitStack() as stack:
+            url = server.base_url
+            entries = {"one": {"base_url": url, "parallel": one}, "two": {"base_url": f"{url}?v=2", "parallel": two}}
+            settings = Settings(providers={name: Provider.model_validate(each) for name, each in entries.items()})
+            opened = [await stack.enter_async_context(open_model(f"{name}:m", settings)) for name in entries]
+            await asyncio.gather(*(model.complete(REQUEST) for model in opened * 3))
+            return server.most_at_once
+
+    assert asyncio.run(ask()) == most
 
 
 def test_what_a_model_costs() -> None:
