@@ -139,6 +139,7 @@ def serve(
         threads=settings.threads,
         port=port,
         build=kept(),
+        notice=lambda text: print(text, file=sys.stderr),
     )
 
     def ready(up: LocalServer) -> None:

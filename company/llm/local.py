@@ -6,7 +6,7 @@ are ten times slower than one, so whoever comes second joins the first's.
 
 Three files per model file, in ``servers/`` of the cache folder: `.lock` is held while a server is started or
 joined; `.users` is held shared by every user, and the server ends when it has it alone; `.json` is the lease
-with address and key, for this user's eyes only. Locks are the kernel's: whatever is killed, they are free.
+with address and key, for this user's eyes only, held by the server. Locks are the kernel's: whatever is killed, they are free.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class LocalServer:
         falls_back: whether the wheel is loaded where the build does not start.
         deadline: seconds until a server must be ready.
         progress: told about once a second while it loads.
+        notice: told, in one line for people, where the server is not as it was asked for.
     """
 
     base_url: str
@@ -76,10 +77,12 @@ class LocalServer:
         falls_back: bool = True,
         deadline: float = 180.0,
         progress: Progress | None = None,
+        notice: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.path, self.model, self.context, self.slots = path.resolve(), name, context, slots
-        self._threads, self._port, self._wanted_key, self._build = threads, port, api_key, build
-        self._falls_back = falls_back
+        self._threads = threads or machine.usable_cores()
+        self._port, self._wanted_key, self._build = port, api_key, build
+        self._falls_back, self._notice = falls_back, notice
         self._deadline, self._progress = deadline, progress or (lambda seconds, what: None)
         stem = f"{name}-{hashlib.sha256(bytes(self.path)).hexdigest()[:8]}"
         self._folder = cache_dir() / "servers"
@@ -138,6 +141,9 @@ class LocalServer:
         """Whether the server that `base_url` names answers, with our key and for our model."""
         import httpx
 
+        lease = self._read_lease()
+        if lease is None or lease["base_url"] != self.base_url:
+            return False  # what has its port now is another program, and is not told the key
         try:
             async with httpx.AsyncClient(trust_env=False, timeout=10) as client:  # no proxy on the way to loopback
                 reply = await client.get(f"{self.base_url}/models", headers={"Authorization": f"Bearer {self.api_key}"})
@@ -179,7 +185,7 @@ class LocalServer:
             return False
         self.base_url, self.api_key = lease["base_url"], lease["api_key"]
         if not await self.alive():
-            return False  # killed: its lease is what is left of it
+            return False
         other = ""
         if lease["context"] < self.context:
             other = f"{lease['context']} tokens per request, not {self.context}"
@@ -192,15 +198,26 @@ class LocalServer:
                 f"a server of {self.model} is in use already, with {other}",
                 hint=f"ask for the same, or first end what uses it (process {lease['pid']} is the server)",
             )
+        asked = {"slots": self.slots, "threads": self._threads}
+        others = [f"`{name} = {lease[name]}`, not {each}" for name, each in asked.items() if lease[name] != each]
+        if lease["runtime"] != str(self._build or ""):
+            others.append("another build of the runtime")
+        if others:
+            self._notice(
+                f"a server of {self.model} is in use already and is shared as it is, with {', '.join(others)}; "
+                "what was asked for holds once all who use it have ended"
+            )
         self.context, self.slots = lease["context"], lease["slots"]
         return True
 
     def _read_lease(self) -> dict[str, Any] | None:
+        """What the server says of itself; None where there is none, or a killed one left it: its lock on it is gone."""
         try:
-            lease: dict[str, Any] = json.loads(self._lease.read_text())
+            with self._lease.open() as file:
+                lease: dict[str, Any] = json.load(file)
+                return None if _lock(file.fileno(), fcntl.LOCK_SH) else lease
         except FileNotFoundError:
             return None
-        return lease
 
     def _leave(self) -> None:
         if self._use is not None:
@@ -211,7 +228,7 @@ class LocalServer:
 
     async def _start(self, began: float) -> None:
         runtime.version()
-        self._check_memory()
+        machine.refuse_too_little(self.path, self.model, self.context, self.slots)
         self._lease.unlink(missing_ok=True)
         try:
             await self._load(began)
@@ -220,10 +237,9 @@ class LocalServer:
                 raise
             self._build = None
             await self._load(began)
-            self._progress(
-                time.monotonic() - began,
+            self._notice(
                 "the runtime that was built for this processor does not start, so the installed one is used "
-                "(company model build makes it anew)",
+                "(company model build makes it anew)"
             )
         if not await self._found():
             raise EndpointError(f"the server of {self.model} started but does not answer", place=str(self.log))
@@ -238,25 +254,6 @@ class LocalServer:
             if not ready:
                 self._kill()
 
-    def _check_memory(self) -> None:
-        """Refuse what would be killed in the midst of a run, or swap for hours."""
-        needs, free = machine.needs(self.path), machine.available()
-        if needs is None or needs.total(self.context, self.slots) <= free:
-            return
-        per_slot = (free - needs.total(0, 1)) // max(1, needs.per_token) // 1024 * 1024
-        ways = ["end other programs"]
-        if self.slots > 1 and per_slot >= self.context:
-            ways.append(f"set `slots = {per_slot // self.context}`")
-        if per_slot >= 1024:
-            ways.append(f"set `context = {per_slot // self.slots if per_slot >= 1024 * self.slots else 1024}`")
-        ways.append("take a smaller model")
-        raise UsageError(
-            f"{self.model} needs {needs.total(self.context, self.slots) / 1e9:.1f} GB of memory with {self.slots} "
-            f"{'slot' if self.slots == 1 else 'slots'} of {self.context} tokens, and {free / 1e9:.1f} GB are free",
-            place=str(self.path),
-            hint=", or ".join(ways),
-        )
-
     def orders(self) -> dict[str, Any]:
         """What the process is told: see `server_process.py`."""
         return {
@@ -266,6 +263,7 @@ class LocalServer:
             "api_key": self._wanted_key or secrets.token_urlsafe(24),
             "context": self.context,
             "slots": self.slots,
+            "threads": self._threads,
             "users": str(self._users),
             "lease": str(self._lease),
             "runtime": str(self._build or ""),
@@ -274,12 +272,11 @@ class LocalServer:
 
     def params(self) -> dict[str, Any]:
         """llama.cpp's parameters that are not as it has them, by their dotted names: see decision 013."""
-        threads = self._threads or machine.usable_cores()
         needs = machine.needs(self.path)
         spare = machine.available() - (needs.total(self.context, self.slots) if needs else 0)
         return {
-            "cpuparams.n_threads": threads,
-            "cpuparams_batch.n_threads": threads,
+            "cpuparams.n_threads": self._threads,
+            "cpuparams_batch.n_threads": self._threads,
             "cache_ram_mib": min(4096, max(0, spare) // 4 // 2**20),
             # What followed the same twelve tokens before is tried first: a file that is written again with a change.
             "speculative.types": ["common_speculative_type.COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE"],

@@ -1,6 +1,6 @@
 """What this machine has for the embedded model's server, and what of it a model needs: looked at before one is started.
 
-Taken from the kernel and from the head of the GGUF file. Who refuses to start on it: `local.py`.
+Taken from the kernel and from the head of the GGUF file. Who starts it: `local.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from company.errors import UsageError
 
 _SIMPLE = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
@@ -87,6 +89,30 @@ def available(group: Path = Path("/sys/fs/cgroup")) -> int:
         spare = sum(int(facts.get(name, "0")) for name in ("inactive_file", "active_file", "slab_reclaimable"))
         free = min(free, limit - int((group / "memory.current").read_text()) + spare)
     return free
+
+
+def refuse_too_little(path: Path, model: str, context: int, slots: int) -> None:
+    """See that there is memory for a server: one that has too little is killed in the midst of a run, or swaps for hours.
+
+    Raises:
+        UsageError: there is too little; the hint says what would fit.
+    """
+    need, free = needs(path), available()
+    if need is None or need.total(context, slots) <= free:
+        return
+    per_slot = (free - need.total(0, 1)) // max(1, need.per_token) // 1024 * 1024
+    ways = ["end other programs"]
+    if slots > 1 and per_slot >= context:
+        ways.append(f"set `slots = {per_slot // context}`")
+    if per_slot >= 1024:
+        ways.append(f"set `context = {per_slot // slots if per_slot >= 1024 * slots else 1024}`")
+    ways.append("take a smaller model")
+    raise UsageError(
+        f"{model} needs {need.total(context, slots) / 1e9:.1f} GB of memory with {slots} "
+        f"{'slot' if slots == 1 else 'slots'} of {context} tokens, and {free / 1e9:.1f} GB are free",
+        place=str(path),
+        hint=", or ".join(ways),
+    )
 
 
 def usable_cores() -> int:

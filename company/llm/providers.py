@@ -229,6 +229,7 @@ async def _local(
         threads=settings.threads,
         build=kept(),
         progress=lambda seconds, what: progress(0, 0, what),
+        notice=lambda what: progress(0, 0, what),
     )
     async with server:
         endpoint = Endpoint(server.base_url, SecretStr(server.api_key), parallel=server.slots, remembers=False)

@@ -32,8 +32,8 @@ def main() -> None:
         traceback.print_exc()
         sys.exit(1)
     lease = Path(orders["lease"])
-    facts = {name: orders[name] for name in ("api_key", "name", "path", "context", "slots")}
-    _write_private(lease, {**facts, "base_url": f"{server.listening_address}/v1", "pid": os.getpid()})
+    facts = {name: orders[name] for name in ("api_key", "name", "path", "context", "slots", "threads", "runtime")}
+    _lay_down(lease, {**facts, "base_url": f"{server.listening_address}/v1", "pid": os.getpid()})
     answer.write("ready\n")
     answer.close()
     fcntl.flock(users, fcntl.LOCK_EX)  # waits here until the last user is gone
@@ -76,12 +76,13 @@ def _member(xllamacpp: Any, value: Any) -> Any:
     return getattr(getattr(xllamacpp, kind), member) if dot and hasattr(xllamacpp, kind) else value
 
 
-def _write_private(path: Path, content: dict[str, Any]) -> None:
-    """Write whole or not at all, readable by this user alone: it holds the key."""
+def _lay_down(path: Path, content: dict[str, Any]) -> None:
+    """Write whole or not at all, readable by this user alone: it holds the key. Locked for as long as this process lives."""
     draft = path.with_suffix(".draft")
     draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(content, file)
+    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    os.write(file, json.dumps(content).encode())
     draft.replace(path)
 
 

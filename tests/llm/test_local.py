@@ -11,10 +11,13 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -195,6 +198,38 @@ def test_killed_server_is_replaced(model: Path) -> None:
     run(work)
 
 
+def test_what_has_the_port_of_a_killed_server_is_not_asked_and_hinders_nobody(model: Path) -> None:
+    asked: list[str] = []
+
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(str(self.headers))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+        def log_message(self, *words: Any) -> None:
+            pass
+
+    async def work() -> None:
+        async with server(model) as first:
+            old = pid_of(first)
+            os.kill(old, signal.SIGKILL)
+            until(lambda: gone(old))
+            with HTTPServer(("127.0.0.1", urlsplit(first.base_url).port or 0), Stranger) as stranger:
+                threading.Thread(target=stranger.serve_forever).start()
+                try:
+                    assert not await first.alive()
+                    async with server(model) as second:
+                        assert (await complete(second)).status_code == 200
+                        assert not await first.alive(), "another server is there now"
+                finally:
+                    stranger.shutdown()
+        assert asked == []
+
+    run(work)
+
+
 def test_unloadable_model_is_told_with_the_log(tmp_path: Path, cache: Path) -> None:
     junk = tmp_path / "junk.gguf"
     junk.write_bytes(b"GGUF" + b"\xff" * 100)
@@ -260,6 +295,22 @@ def test_settings_that_the_running_server_has_not(model: Path) -> None:
                 await server(model, api_key="mine").__aenter__()
             assert str(pid_of(running)) in caught.value.hint
             assert (await complete(running, key="local")).status_code == 200
+
+    run(work)
+
+
+def test_who_joins_a_server_with_other_settings_is_told_which(model: Path) -> None:
+    async def joined(**settings: Any) -> list[str]:
+        said: list[str] = []
+        async with server(model, notice=said.append, **settings) as second:
+            assert second.slots == 1
+        return said
+
+    async def work() -> None:
+        async with server(model):
+            assert await joined() == []
+            (line,) = await joined(slots=4, threads=3, build=model.parent)
+        assert "shared as it is, with `slots = 1`, not 4, `threads = 1`, not 3, another build of the runtime" in line
 
     run(work)
 

@@ -90,7 +90,7 @@ def test_only_what_is_certain_to_be_kept_of_a_token_counts(
     assert needs
     assert needs.per_token == heads * (64 + 64) * 2
     if not heads:
-        LocalServer(path, name="other", context=10**9)._check_memory()
+        machine.refuse_too_little(path, "other", 10**9, 2)
 
 
 def test_what_lies_in_memory_of_files_is_free_in_a_container(tmp_path: Path) -> None:
@@ -135,13 +135,11 @@ def test_a_server_that_does_not_fit_is_not_started(model: Path) -> None:
 
 
 def serve_with(build: Path | None, model: Path) -> list[str]:
-    """Start a server and ask whether it answers; returns what was said while it started."""
+    """Start a server and ask whether it answers; returns the notices."""
     news: list[str] = []
 
     async def work() -> None:
-        async with LocalServer(
-            model, name="tiny", context=256, slots=1, build=build, progress=lambda _, what: news.append(what)
-        ) as server:
+        async with LocalServer(model, name="tiny", context=256, slots=1, build=build, notice=news.append) as server:
             assert await server.alive()
 
     asyncio.run(work())
@@ -152,9 +150,8 @@ def test_the_server_loads_a_kept_build(model: Path) -> None:
     assert runtime.kept() is None
     home = stub(runtime.home(), SAME)
     assert runtime.kept() == home
-    news = serve_with(runtime.kept(), model)
+    assert serve_with(runtime.kept(), model) == []
     assert (home / "was-loaded").exists()
-    assert not any("installed one" in line for line in news)
 
 
 def doctor() -> str:
