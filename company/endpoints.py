@@ -36,6 +36,21 @@ KNOWN: dict[str, dict[str, Any]] = {
     "together": {"base_url": "https://api.together.xyz/v1", "key": "TOGETHER_API_KEY", "structured": "prompt"},
 }
 
+SERVICES = {
+    "api.anthropic.com": "anthropic",
+    "api.cohere.ai": "cohere",
+    "api.deepseek.com": "deepseek",
+    "api.groq.com": "groq",
+    "api.mistral.ai": "mistral_ai",
+    "api.openai.com": "openai",
+    "api.perplexity.ai": "perplexity",
+    "api.x.ai": "x_ai",
+    "generativelanguage.googleapis.com": "gcp.gemini",
+    "openai.azure.com": "azure.ai.openai",
+    "services.ai.azure.com": "azure.ai.inference",
+}
+"""The end of a service's host → what OpenTelemetry calls it, whatever it is called in `company.toml`."""
+
 
 def known(name: str) -> dict[str, Any]:
     """The fields of a known endpoint, empty for another name. OPENAI_BASE_URL is where `openai` is, with a key or without.

@@ -9,7 +9,7 @@ What the events mean to a viewer: `terminal.py`. What a run is: `engine.py`.
 | step_started | id, role, kind, item, round, why (in words), made_of (what goes into it → hash; empty without a key) |
 | step_skipped | reason |
 | items | item, round, needs: of a for_each, each item's key → the keys that it needs, each after those |
-| call_started | call (id), attempt, key (of its request), prompt_estimate, model, temperature, max_tokens, seed |
+| call_started | call (id), attempt, key (of its request), prompt_estimate, model, temperature, max_tokens, seed, schema (name of that of the reply; empty for text) |
 | call_progress | call, tokens (so far), text (that came since the last one; the reply begins again where there are no more tokens than before) |
 | call_failed | call, key, kind (the error's class), reason, model, retries (its tries, all of which broke off) |
 | call_finished | call, key (of its request), model, served (the model's name as the server gives it), finish_reason, prompt_tokens, completion_tokens, cached_tokens, seconds, from_store, usd (its cost when it was paid for; null where unknown), retries (tries that broke off before it) |

@@ -100,7 +100,7 @@ async def sit(
         stood = tuple(_stand_on(repository, request))
         report = Report.of(read(path))
         untraced = obstacle()
-        traces = [Traces(request.run, request.base)] if wanted() and not untraced else []
+        traces = [Traces(request.run, settings, request.base)] if wanted() and not untraced else []
         replies = Writer(path.parent)
         journal = Journal(path, (partial(store.record, request.run), report.see, replies, *traces, *watch.listeners))
         notices.journal = journal

@@ -12,11 +12,14 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from company.events import Event
+from company.llm.providers import sent
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
+
+    from company.settings import Settings
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -51,11 +54,12 @@ class Traces:
 
     Args:
         run: whose trace it is.
+        settings: where its models are, and what they are sent.
         base: the run that it goes back to, which its spans then link to; empty without one.
         exporter: where spans go; by default as the standard variables say.
     """
 
-    def __init__(self, run: str, base: str = "", exporter: SpanExporter | None = None) -> None:
+    def __init__(self, run: str, settings: Settings, base: str = "", exporter: SpanExporter | None = None) -> None:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
         if exporter is None:
@@ -66,7 +70,7 @@ class Traces:
         self._provider = _provider(self._ids)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("company")
-        self._run, self._base = run, base
+        self._run, self._settings, self._base = run, settings, base
         self._root: Span | None = None
         self._steps: dict[str, tuple[str, Span]] = {}
         """Id of an execution → its step's path, and its span."""
@@ -168,13 +172,17 @@ class Traces:
         from opentelemetry.trace import SpanKind
 
         provider, _, model = event["model"].partition(":")
+        where = sent(event["model"], self._settings)
         about = {
             "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": provider,
+            "gen_ai.provider.name": where.provider,
             "gen_ai.request.model": model or provider,
-            "gen_ai.request.temperature": event["temperature"],
+            "gen_ai.request.temperature": event["temperature"] if where.temperature else None,
             "gen_ai.request.max_tokens": event["max_tokens"],
-            "gen_ai.request.seed": event["seed"],
+            "gen_ai.request.seed": event["seed"] if where.seed else None,
+            "gen_ai.output.type": "json" if event["schema"] else "text",
+            "server.address": where.host,
+            "server.port": where.port,
             "gen_ai.agent.name": event["role"],
             "company.attempt": event["attempt"],
         }

@@ -232,6 +232,7 @@ class Calls:
             self._emit(
                 "call_started", ask, label, call=call, prompt_estimate=estimate, key=key, model=model.name,
                 temperature=request.temperature, max_tokens=request.max_tokens, seed=request.seed,
+                schema=request.schema_name,
             )  # fmt: skip
             try:
                 reply = await model.complete(request, progress)

@@ -12,13 +12,13 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from company.credentials import bare, read_key
-from company.endpoints import KNOWN, known, preset_of
+from company.endpoints import KNOWN, SERVICES, known, preset_of
 from company.errors import Interrupted, UsageError
 from company.llm import catalogue
 from company.llm.client import ChatModel, Model
@@ -173,6 +173,33 @@ def asked_how(name: str, settings: Settings) -> list[object]:
     return [
         entry.base_url, entry.structured, entry.temperature, entry.seed_as, entry.max_tokens_as, entry.context,
     ]  # fmt: skip
+
+
+class Sent(NamedTuple):
+    """What traces say of a request to a model beside the request itself."""
+
+    provider: str
+    """As OpenTelemetry calls the service, else as it is called here."""
+    host: str | None
+    port: int | None
+    """None, as the host, where no endpoint that somebody set or knows is asked."""
+    temperature: bool
+    """Whether a temperature is sent."""
+    seed: bool
+    """Whether a seed is sent."""
+
+
+def sent(name: str, settings: Settings) -> Sent:
+    """Where a model is asked, and what its endpoint is sent of what it was asked with."""
+    provider = name.partition(":")[0]
+    entry = _entry(provider, settings)
+    if entry is None:
+        return Sent(provider, None, None, True, True)
+    parts = urlsplit(entry.base_url)
+    host = parts.hostname or ""
+    service = next((called for end, called in SERVICES.items() if f".{host}".endswith(f".{end}")), provider)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return Sent(service, host, port, entry.temperature, bool(entry.seed_as))
 
 
 def price_of(name: str, settings: Settings) -> Price | None:

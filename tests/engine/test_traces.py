@@ -13,11 +13,14 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import GenAiProviderNameValues
 from opentelemetry.trace import SpanKind, StatusCode
 
 from company import traces as module
+from company.endpoints import SERVICES
 from company.events import Event
 from company.report import Report
+from company.settings import Provider, Settings
 from company.traces import Traces, first_span, obstacle, trace_id, wanted
 from tests.engine.running import REQUIREMENT, RIGHT, WATERFALL, WRONG, events, go_on, start
 
@@ -31,9 +34,9 @@ def _nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def spans_of(past: list[Event], run: str, base: str = "") -> list[ReadableSpan]:
+def spans_of(past: list[Event], run: str, base: str = "", settings: Settings | None = None) -> list[ReadableSpan]:
     exporter = InMemorySpanExporter()
-    taking = Traces(run, base, exporter)
+    taking = Traces(run, settings or Settings(), base, exporter)
     for event in past:
         taking(event)
     taking._provider.force_flush()
@@ -72,6 +75,7 @@ def test_a_run_is_one_trace_of_roles_and_their_calls(tmp_path: Path) -> None:
         "gen_ai.request.temperature": 0.0,
         "gen_ai.request.max_tokens": 2048,
         "gen_ai.request.seed": about(first)["gen_ai.request.seed"],
+        "gen_ai.output.type": "json",
         "gen_ai.response.model": "script:script.yaml",
         "gen_ai.response.finish_reasons": ("stop",),
         "gen_ai.usage.input_tokens": about(first)["gen_ai.usage.input_tokens"],
@@ -81,6 +85,7 @@ def test_a_run_is_one_trace_of_roles_and_their_calls(tmp_path: Path) -> None:
         "company.attempt": 1,
         "company.step": "prd",
     }
+    assert [about(span)["gen_ai.output.type"] for span in chats] == ["json"] * 4 + ["text"] * 2
     used = sum(about(span)["gen_ai.usage.input_tokens"] for span in chats)
     assert used == outcome.prompt_tokens
     verdicts = [event for span in spans for event in span.events if event.name == "gen_ai.evaluation.result"]
@@ -99,7 +104,7 @@ STEP: dict[str, Any] = {
 }  # fmt: skip
 CALL: dict[str, Any] = {
     **STEP, "event": "call_started", "time": 102.0, "call": 1, "attempt": 1, "model": "openai:m", "temperature": 0.2,
-    "max_tokens": 9, "seed": 1,
+    "max_tokens": 9, "seed": 1, "schema": "",
 }  # fmt: skip
 TOOL: dict[str, Any] = {
     **STEP,
@@ -139,6 +144,53 @@ def test_a_tool_a_failed_call_and_what_a_stop_cut_short() -> None:
     assert "secret" not in "".join(span.to_json() for span in spans)
     (link,) = spans[-1].links
     assert (link.context.trace_id, link.context.span_id) == (trace_id("earlier"), first_span("earlier"))
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "address", "port"),
+    [
+        ("mistral:m", "mistral_ai", "api.mistral.ai", 443),
+        ("deepseek:m", "deepseek", "api.deepseek.com", 443),
+        ("openai:m", "openai", "api.openai.com", 443),
+        ("work:m", "azure.ai.openai", "mine.openai.azure.com", 443),
+        ("grok:m", "x_ai", "api.x.ai", 443),
+        ("ollama:m", "ollama", "127.0.0.1", 11434),
+        ("plain:m", "plain", "10.0.0.9", 80),
+        ("local:m", "local", None, None),
+    ],
+)
+def test_a_provider_is_called_as_the_conventions_call_it_and_its_server_is_told(
+    model: str, provider: str, address: str | None, port: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    urls = {
+        "work": "https://me:secret@mine.openai.azure.com/openai/v1",
+        "grok": "https://api.x.ai/v1?secret=1",
+        "plain": "http://10.0.0.9/v1",
+    }
+    entries = {name: Provider.model_validate({"base_url": url}) for name, url in urls.items()}
+    spans = spans_of([BEGIN, STEP, {**CALL, "model": model}, END], "r", settings=Settings(providers=entries))
+    told = about(spans[0])
+    assert (told["gen_ai.provider.name"], told.get("server.address"), told.get("server.port")) == (
+        provider,
+        address,
+        port,
+    )
+    assert "secret" not in "".join(span.to_json() for span in spans)
+
+
+def test_every_service_is_called_by_a_name_of_the_conventions() -> None:
+    assert set(SERVICES.values()) <= {each.value for each in GenAiProviderNameValues}
+
+
+def test_what_is_not_sent_is_in_no_span() -> None:
+    without = {"base_url": "http://127.0.0.1:9/v1", "temperature": False, "seed_as": ""}
+    settings = Settings(providers={"mine": Provider.model_validate(without)})
+    asked = {**CALL, "temperature": 0.2, "seed": 7}
+    names = ("gen_ai.request.temperature", "gen_ai.request.seed")
+    for model, known in ("mine:m", ()), ("ollama:m", names), ("deepseek:m", names[:1]):
+        spans = spans_of([BEGIN, STEP, {**asked, "model": model}, END], "r", settings=settings)
+        assert [name for name in names if name in about(spans[0])] == [*known]
 
 
 def test_a_call_that_failed_is_no_longer_under_way() -> None:
