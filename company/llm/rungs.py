@@ -42,7 +42,9 @@ def by_tool(request: Request) -> Form:
     name = _name(request)
     function = {"name": name, "description": "Takes the answer.", "parameters": request.schema}
     tools = [{"type": "function", "function": function}]
-    told = _told(request, f"Call `{name}` with arguments of this form") if request.label.attempt > 1 else request.messages
+    told = (
+        _told(request, f"Call `{name}` with arguments of this form") if request.label.attempt > 1 else request.messages
+    )
     return Form(told, {"tools": tools, "tool_choice": {"type": "function", "function": {"name": name}}})
 
 
