@@ -27,8 +27,8 @@ _CIRCLING = 2000
 """Characters of the same again, some 600 tokens: more than a table of equal lines in a program of this size has."""
 _LOOKED_AT = 20_000
 """Characters at the end of a reply in which a circle is looked for: three turns of two hundred lines."""
-_LONG_LINE = 400
-"""Characters of a line that is looked at for a circle in itself."""
+_LONG_LINES = (400, 1200)
+"""Characters at the end of a line that are looked at for a circle in itself: of words, of sentences."""
 _SURE = 3
 """Lines that are said again, not all alike, from which on nobody means them twice."""
 _QUOTES = re.compile(r".*?(?:\"\"\"|''')")
@@ -101,11 +101,10 @@ def _stepped_back(cut: Cut) -> Cut | None:
 def without_circle(text: str) -> str:
     """A text that ends in the same lines, or letters, again and again, up to where they stand once; empty for any other."""
     lines = plain_of(text).split("\n")
-    if len(lines[-1]) >= _LONG_LINE:
-        tail = lines[-1][-_LONG_LINE:]
-        for period in range(1, _LONG_LINE // _TURNS):
-            if tail[period:] == tail[:-period]:
-                return "\n".join([*lines[:-1], lines[-1][:_ROUND]])
+    for length in _LONG_LINES:
+        tail = lines[-1][-length:]
+        if len(tail) == length and any(tail[period:] == tail[:-period] for period in range(1, length // _TURNS)):
+            return "\n".join([*lines[:-1], lines[-1][:_ROUND]])
     kept = [(row, line.strip()) for row, line in enumerate(lines[:-1]) if line.strip()]
     said = [line for _, line in kept]
     for period in range(1, len(said) // _TURNS + 1):

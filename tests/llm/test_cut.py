@@ -348,7 +348,13 @@ def test_a_model_that_goes_round_in_circles_is_told_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["x = 1\n" * 12, "a = 1\nb = 2\n" * 6, 's = "' + "ab " * 400, "def f():\n    pass\n\n\n" * 5 + "def f"],
+    [
+        "x = 1\n" * 12,
+        "a = 1\nb = 2\n" * 6,
+        's = "' + "ab " * 400,
+        '{"text": "It sorts them. ' + f"Where there are none, {'it has to ' * 12}say so. " * 12,
+        "def f():\n    pass\n\n\n" * 5 + "def f",
+    ],
 )
 def test_circles_are_seen(text: str) -> None:
     assert without_circle(text)
