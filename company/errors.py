@@ -88,7 +88,8 @@ class ModelError(CompanyError):
 class EndpointError(ModelError):
     """No usable HTTP answer. `retryable` says whether the same request may succeed later.
 
-    `refused`: the endpoint does not take the way in which a reply that fits a schema was asked for.
+    `refused`: the endpoint does not take the way in which a reply that fits a schema was asked for. `is_of_request`: it is this
+    request that it does not take, or whose answer is no use, and another may be answered.
     """
 
     def __init__(
@@ -100,9 +101,11 @@ class EndpointError(ModelError):
         place: str = "",
         hint: str = "",
         refused: bool = False,
+        is_of_request: bool = False,
     ) -> None:
         super().__init__(message, place=place, hint=hint)
         self.refused = refused
+        self.is_of_request = is_of_request
         self.retryable = retryable
         self.retry_after = retry_after
 

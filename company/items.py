@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from company.asking import together
-from company.errors import Refused, StepFailed
+from company.errors import EndpointError, Refused, StepFailed
 from company.keys import in_order, keyed
 from company.state import RunContext, RunState, Scope, Site, pack, pack_list, reference, round_of
 
@@ -73,10 +73,10 @@ async def for_each(
     async def guarded(key: str, item: Any) -> None:
         try:
             await one(key, item)
-        except (
-            StepFailed
-        ) as error:  # where the endpoint gives none, that is not the item's: the run stops, and can be resumed
-            if step.on_error != "collect" or isinstance(error, Refused):
+        except (StepFailed, EndpointError) as error:
+            # Where the endpoint gives no answers, that is not the item's fault: the run stops, and can be resumed.
+            is_its_own = error.is_of_request if isinstance(error, EndpointError) else not isinstance(error, Refused)
+            if step.on_error != "collect" or not is_its_own:
                 raise
             failed[key] = error.message
             context.journal.emit("notice", text=f"{step.path}: `{key}` is left out: {error.message}")

@@ -27,6 +27,10 @@ _REFUSES = re.compile(
     r"(not|n't) (be )?(support|accept|allow|permit|recogni)|unsupported|unrecogni|unknown|unexpected|deprecated|may only",
     re.IGNORECASE,
 )
+_TOO_LONG = re.compile(r"context.{0,20}(length|size|window)|(prompt|input).{0,20}too (long|large)", re.IGNORECASE)
+_FILTERS = re.compile(
+    r"content.{0,3}(filter|management policy)|responsible.{0,3}ai|safety (system|filter)", re.IGNORECASE
+)
 _FIELDS = re.compile(r"\b(temperature|max_tokens|max_completion_tokens|random_seed|seed|stream_options)\b")
 _SETTINGS = {
     "temperature": "temperature = false",
@@ -64,6 +68,8 @@ def from_status(status: int, text: str, headers: Mapping[str, str], where: Where
     retryable = status in _RETRYABLE
     provider, _, model = where.name.partition(":")
     hint, refused = "", False
+    too_long = status == 413 or (status < 500 and bool(_TOO_LONG.search(text)))
+    filtered = status in (400, 422) and bool(_FILTERS.search(text))
     if status in (401, 403):
         hint = f"set {where.key_name} to a key that this endpoint accepts"
     elif status == 404:
@@ -74,8 +80,12 @@ def from_status(status: int, text: str, headers: Mapping[str, str], where: Where
         hint = "the endpoint asks for a pause; run `company resume` later"
     elif 300 <= status < 400:
         hint = f"the endpoint sends us elsewhere; set {where.url_name} to the address that answers itself"
-    elif re.search(r"context.{0,20}(length|size|window)|(prompt|input).{0,20}too (long|large)", text, re.IGNORECASE):
+    elif too_long:
         hint = "the prompt is too long for this model: use a larger context, or a procedure with smaller steps"
+    elif filtered:
+        hint = (
+            "a filter of the service takes offence at the prompt: say the requirement otherwise, or ask another service"
+        )
     elif refused := bool(where.rung) and status in (400, 422) and bool(_FORM.search(text)):
         hint = f'`structured = "{where.rung}"` is set for it: without that, the best that it takes is found'
     elif status in (400, 422) and _REFUSES.search(text) and (named := _FIELDS.search(text)):
@@ -89,6 +99,7 @@ def from_status(status: int, text: str, headers: Mapping[str, str], where: Where
         place=where.url,
         hint=hint,
         refused=refused,
+        is_of_request=too_long or filtered,
     )
 
 

@@ -97,7 +97,7 @@ def _strict(node: Any, definitions: dict[str, Any], recursive: set[str]) -> Any:
 
 
 def parse_document(text: str, cls: type[Document], what: str = "") -> Document:
-    """The document in a reply: alone, in a fence, or with prose around it; trailing commas are forgiven.
+    """The document in a reply: alone, in a fence, or with prose around it; trailing commas and backslashes that escape nothing are forgiven.
 
     Args:
         what: what people call it; the class's name by default.
@@ -218,12 +218,18 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 def _forgiven(text: str) -> str:
-    """JSON without trailing commas, and with a backslash that escapes nothing, as in ``\\(x\\)``, for the backslash itself."""
+    """JSON without trailing commas, and with a backslash that escapes nothing, as in ``\\(x\\)``, for the backslash itself.
 
-    def escaped(match: re.Match[str]) -> str:
-        return match[0] if match[1] in '"\\/bfnrtu' else f"\\{match[0]}"
+    Where a text has both such and letters that may be escaped, as in ``\\d\\b``, nobody knows which are meant: it stays wrong.
+    """
 
-    return _STRING_OR_COMMA.sub(lambda found: "" if found[0] == "," else _ESCAPE.sub(escaped, found[0]), text)
+    def string(match: re.Match[str]) -> str:
+        text = _ESCAPE.sub(lambda one: "'" if one[1] == "'" else one[0], match[0])
+        if {*_ESCAPE.findall(text)} & {*"bfnrtu"}:
+            return text
+        return _ESCAPE.sub(lambda one: one[0] if one[1] in '"\\/' else f"\\{one[0]}", text)
+
+    return _STRING_OR_COMMA.sub(lambda found: "" if found[0] == "," else string(found), text)
 
 
 def _syntax(text: str, error: json.JSONDecodeError) -> str:
@@ -266,6 +272,9 @@ def _lacks(value: Any, place: str) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
             yield from _lacks(item, f"{place.removesuffix('.')}[{number}].")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _lacks(BLANK if key == BLANK else item, f"{place}{key}.")
     elif value == BLANK:
         yield f"{place.removesuffix('.')}: is left blank"
 

@@ -115,8 +115,8 @@ def holds(text: str, schema: Mapping[str, Any]) -> bool:
 
 
 def _held(request: Request, schema: Any) -> Form:
-    form = {"name": _name(request), "strict": True, "schema": schema}
-    return Form(request.messages, {"response_format": {"type": "json_schema", "json_schema": form}})
+    held = {"name": _name(request), "strict": True, "schema": schema}
+    return Form(request.messages, {"response_format": {"type": "json_schema", "json_schema": held}})
 
 
 _BOUNDS = frozenset({

@@ -72,55 +72,70 @@ def form(schema: Schema) -> str:
     A small model that is shown a schema gives the schema back; a form it fills in.
     """
     bounds: dict[str, list[str]] = {}
-    for place, bound in _bounds(schema, "", schema.get("$defs", {}), 0):
+    for place, bound in _bounds(schema, "", schema.get("$defs", {}), ()):
         places = bounds.setdefault(bound, [])
         if place not in places:
             places.append(place)
     lines = [f"- {', '.join(f'`{place}`' for place in places)}: {bound}" for bound, places in bounds.items()]
-    return "\n".join([_form(schema, "", schema.get("$defs", {}), 0), *lines])
+    return "\n".join([_form(schema, "", schema.get("$defs", {}), ()), *lines])
 
 
-_DEEPEST = 5
-"""A class that holds itself is shown so often."""
+_TURNS = 2
+"""So often is a class shown that holds itself."""
 
 
-def _form(schema: Schema, margin: str, definitions: Mapping[str, Schema], depth: int) -> str:
-    schema = _followed(schema, definitions)
+def _form(schema: Schema, margin: str, definitions: Mapping[str, Schema], within: tuple[str, ...]) -> str:
+    """Empty for what is shown often enough already. `within`: the definitions that this is inside of."""
+    if (name := _referred(schema)) in definitions:
+        again = within.count(name) >= _TURNS
+        return "" if again else _form(definitions[name], margin, definitions, (*within, name))
     if "const" in schema or "enum" in schema:
         return words(schema)
     if choices := schema.get("anyOf") or schema.get("oneOf"):
-        return " or ".join(dict.fromkeys(_form(choice, margin, definitions, depth) for choice in choices))
+        forms = dict.fromkeys(_form(choice, margin, definitions, within) for choice in choices)
+        return " or ".join(filter(None, forms))
     kind, inside = schema.get("type"), f"{margin}  "
-    if kind == "object" and "properties" in schema and depth < _DEEPEST:
-        fields = schema["properties"].items()
-        shown = [f"{inside}{json.dumps(name)}: {_form(part, inside, definitions, depth + 1)}" for name, part in fields]
+    if kind == "object":
+        every = schema.get("additionalProperties")
+        fields = schema.get("properties") or ({BLANK: every} if isinstance(every, dict) else {})
+        forms = {name: _form(part, inside, definitions, within) for name, part in fields.items()}
+        shown = [f"{inside}{json.dumps(name, ensure_ascii=False)}: {text}" for name, text in forms.items() if text]
         return "{\n" + ",\n".join(shown) + f"\n{margin}}}" if shown else "{}"
     if kind == "array":
-        is_empty = schema.get("maxItems") == 0 or depth == _DEEPEST
-        return "[]" if is_empty else f"[{_form(schema.get('items', {}), margin, definitions, depth + 1)}]"
+        is_empty = schema.get("maxItems") == 0
+        return "[]" if is_empty else f"[{_form(schema.get('items', {}), margin, definitions, within)}]"
     return {"boolean": "true or false", "integer": "0", "number": "0.0", "null": "null"}.get(str(kind), f'"{BLANK}"')
 
 
-def _bounds(schema: Schema, place: str, definitions: Mapping[str, Schema], depth: int) -> Iterator[tuple[str, str]]:
-    """What a form cannot show: places, and how many entries or characters they hold."""
-    schema = _followed(schema, definitions)
+def _bounds(
+    schema: Schema, place: str, definitions: Mapping[str, Schema], within: tuple[str, ...]
+) -> Iterator[tuple[str, str]]:
+    """What a form cannot show: places, and how much each holds."""
+    if (name := _referred(schema)) in definitions:
+        if name not in within:
+            yield from _bounds(definitions[name], place, definitions, (*within, name))
+        return
     for choice in schema.get("anyOf") or schema.get("oneOf") or ():
-        yield from _bounds(choice, place, definitions, depth)
-    for what, unit in _BOUNDS:
-        low, high = schema.get(f"min{what}", 0), schema.get(f"max{what}")
-        if high:
-            yield place, f"{low} to {high} {unit}" if low > 1 or what == "Items" else f"at most {high} {unit}"
+        yield from _bounds(choice, place, definitions, within)
+    for what, unit in (*_BOUNDS, ("imum", "")):
+        low, high = schema.get(f"min{what}"), schema.get(f"max{what}")
+        if high is not None and (high or unit != "entries"):
+            from_low = low is not None and (low > 1 or unit != "characters")
+            yield place, f"{low} to {high} {unit}".rstrip() if from_low else f"at most {high} {unit}".rstrip()
+        elif low is not None and (low > 1 or not unit):
+            yield place, f"at least {low} {unit}".rstrip()
     if "pattern" in schema:
         yield place, f"matches {schema['pattern']}"
-    if depth < _DEEPEST:
-        for name, part in schema.get("properties", {}).items():
-            yield from _bounds(part, f"{place}.{name}".lstrip("."), definitions, depth + 1)
-        if schema.get("maxItems") != 0:
-            yield from _bounds(schema.get("items", {}), place, definitions, depth + 1)
+    for name, part in schema.get("properties", {}).items():
+        yield from _bounds(part, f"{place}.{name}".lstrip("."), definitions, within)
+    if "items" in schema and schema.get("maxItems") != 0:
+        yield from _bounds(schema["items"], place, definitions, within)
+    if isinstance(every := schema.get("additionalProperties"), dict):
+        yield from _bounds(every, place, definitions, within)
 
 
-def _followed(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
-    return definitions.get(str(schema.get("$ref", "")).rpartition("/")[2], schema)
+def _referred(schema: Schema) -> str:
+    return str(schema.get("$ref", "")).rpartition("/")[2]
 
 
 def misfit(value: Any, schema: Schema, place: str) -> str:

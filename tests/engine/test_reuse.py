@@ -152,7 +152,8 @@ deliver: {accept: len(each) == 1}
     assert "it needs `b`, which failed" in said[1]
 
 
-def test_an_outage_is_no_items_failure(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_of_request", [False, True])
+def test_an_outage_is_no_items_failure(is_of_request: bool, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = """sop: 1
 artifacts: {Plan: {names: [str]}}
 steps:
@@ -172,12 +173,15 @@ deliver: {accept: len(each) == 2}
 
     async def unsteady(model: ScriptedModel, request: Request, on_tokens: OnTokens | None = None) -> Reply:
         if is_down and request.label.item == "b":
-            raise EndpointError("HTTP 503", retryable=True)
+            raise EndpointError("HTTP 400", is_of_request=is_of_request)
         return await complete(model, request, on_tokens)
 
     monkeypatch.setattr(ScriptedModel, "complete", unsteady)
     stopped = start(own, text, script, user_dir=own)
-    assert (stopped.status, "HTTP 503" in stopped.reason) == ("failed", True)
+    if is_of_request:  # a prompt that is too long, for instance: that one is left out
+        assert stopped.status == "unaccepted"
+        return
+    assert (stopped.status, "HTTP 400" in stopped.reason) == ("failed", True)
     is_down = False
     outcome = go_on(own)
     assert (outcome.status, outcome.accepted, outcome.reason) == ("delivered", True, "")

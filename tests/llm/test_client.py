@@ -351,6 +351,23 @@ def test_a_pause_longer_than_the_deadline_is_not_begun() -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "text", "own"),
+    [
+        ("400 Bad Request", "This model's maximum context length is 4096 tokens", True),
+        ("413 Payload Too Large", "", True),
+        ("400 Bad Request", "The response was filtered due to Azure's content management policy", True),
+        ("400 Bad Request", "messages must alternate", False),
+        ("401 Unauthorized", "content filter: log in first", False),
+        ("500 Internal Server Error", "context window manager crashed", False),
+    ],
+)
+def test_what_is_wrong_with_one_request_is_told_from_what_is_wrong_with_all(status: str, text: str, own: bool) -> None:
+    error = play(*[fs.error(status, text)] * 9).error
+    assert isinstance(error, EndpointError)
+    assert error.is_of_request is own
+
+
+@pytest.mark.parametrize(
     ("fault", "hint"),
     [
         pytest.param(fs.error("401 Unauthorized", "bad key"), "OPENAI_API_KEY", id="401"),

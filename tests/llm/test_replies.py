@@ -617,11 +617,18 @@ def test_the_one_file_that_defines_something_is_the_one_that_is_asked_for() -> N
             ["for \\(x\\) and \\d+", '\\n \n "é'],
         ),
         (r'{"approved": true, "comments": ["C:\\dir\\", "a \\(b"]}', ["C:\\dir\\", "a \\(b"]),
+        (r'{"approved": true, "comments": ["it\'s", "it\'s\n"]}', ["it's", "it's\n"]),
     ],
-    ids=["of nothing", "right as it is"],
+    ids=["of nothing", "right as it is", "of an apostrophe"],
 )
 def test_a_backslash_that_escapes_nothing_is_one(text: str, read: list[str]) -> None:
     assert parse_document(text, Review).comments == read
+
+
+@pytest.mark.parametrize("said", [r"^\d+\b", r"C:\new\Data", r"\(\frac12 + \beta\)"])
+def test_a_text_that_was_not_escaped_is_not_half_unescaped(said: str) -> None:
+    with pytest.raises(ReplyError, match=r"Invalid \\escape"):
+        parse_document(f'{{"approved": true, "comments": ["{said}"]}}', Review)
 
 
 @pytest.mark.parametrize(
@@ -636,3 +643,13 @@ def test_what_is_left_blank_is_no_answer(change: dict[str, Any], place: str) -> 
     with pytest.raises(ReplyError, match=f"{re.escape(place)}: is left blank"):
         parse_document(json.dumps(PRD | change), Prd)
     assert parse_document(json.dumps(PRD | {"title": "and so on …"}), Prd).title == "and so on …"
+
+
+class Scores(BaseModel):
+    of: dict[str, list[str]]
+
+
+def test_what_is_left_blank_in_a_map_is_none_either() -> None:
+    for scores in ({"a": ["<…>"]}, {"<…>": ["b"]}):
+        with pytest.raises(ReplyError, match="is left blank"):
+            parse_document(json.dumps({"of": scores}), Scores)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -452,10 +453,28 @@ def test_who_is_not_held_to_a_schema_is_shown_a_form() -> None:
 
 
 def test_a_class_that_holds_itself_is_shown_as_a_form_that_ends() -> None:
-    node = closed(name={"type": "string"}, inside={"type": "array", "items": {"$ref": "#/$defs/Node"}})
-    shown = form({**node, "$defs": {"Node": node}})
-    assert shown.count('"inside"') == shown.count('"name"') > 1
-    assert json.loads(shown)["inside"][0]["name"] == "<…>"
+    leaf = {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]}
+    node = closed(
+        name={"type": "string", "maxLength": 9}, inside={"type": "array", "items": {"$ref": "#/$defs/Node"}}, next=leaf
+    )
+    fields, _, bounds = form({**node, "$defs": {"Node": node}}).rpartition("\n- ")
+    value = json.loads(re.sub(r"\}(\s*) or null", r"}\1", fields))
+    assert value["inside"][0]["inside"][0] == {"name": "<…>", "inside": [], "next": None}
+    assert value["next"]["next"] == {"name": "<…>", "inside": [], "next": None}
+    assert bounds == "`name`, `inside.name`, `next.name`: at most 9 characters"
+
+
+def test_a_form_shows_maps_numbers_and_all_that_is_nested() -> None:
+    deep = closed(a=closed(b=closed(c=closed(d=closed(e=closed(f={"type": "integer", "minimum": 1, "maximum": 100}))))))
+    schema = closed(
+        scores={"type": "object", "additionalProperties": {"type": "integer"}},
+        free={"type": "object"},
+        **deep["properties"],
+    )
+    fields, _, bounds = form(schema).rpartition("\n- ")
+    deepest = {"a": {"b": {"c": {"d": {"e": {"f": 0}}}}}}
+    assert json.loads(fields) == {"scores": {"<…>": 0}, "free": {}, **deepest}
+    assert bounds == "`a.b.c.d.e.f`: 1 to 100"
 
 
 def test_the_shape_is_the_schema_without_bounds() -> None:
