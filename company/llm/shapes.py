@@ -121,7 +121,8 @@ def _bounds(
         low, high = schema.get(f"min{what}"), schema.get(f"max{what}")
         if high is not None and (high or unit != "entries"):
             from_low = low is not None and (low > 1 or unit != "characters")
-            yield place, f"{low} to {high} {unit}".rstrip() if from_low else f"at most {high} {unit}".rstrip()
+            said = f"{low} to {high} {unit}".rstrip() if from_low else f"at most {high} {unit}".rstrip()
+            yield place, said + (_few(high) if unit == "characters" else "")
         elif low is not None and (low > 1 or not unit):
             yield place, f"at least {low} {unit}".rstrip()
     if "pattern" in schema:
@@ -132,6 +133,13 @@ def _bounds(
         yield from _bounds(schema["items"], place, definitions, within)
     if isinstance(every := schema.get("additionalProperties"), dict):
         yield from _bounds(every, place, definitions, within)
+
+
+def _few(most: int) -> str:
+    """For models that cannot count letters."""
+    return next(
+        (said for size, said in ((40, ""), (120, ", a few words"), (200, ", one short sentence")) if most <= size), ""
+    )
 
 
 def _referred(schema: Schema) -> str:

@@ -477,6 +477,12 @@ def test_a_form_shows_maps_numbers_and_all_that_is_nested() -> None:
     assert bounds == "`a.b.c.d.e.f`: 1 to 100"
 
 
+@pytest.mark.parametrize(("most", "said"), [(40, ""), (41, ", a few words"), (200, ", one short sentence"), (201, "")])
+def test_how_much_a_text_holds_is_said_in_words_too(most: int, said: str) -> None:
+    """Small models do not count letters."""
+    assert form({"type": "string", "maxLength": most}) == f'"<…>"\n- ``: at most {most} characters{said}'
+
+
 def test_the_shape_is_the_schema_without_bounds() -> None:
     asked = RUNGS["shape"](replace(REQUEST, schema=BOUNDED)).body["response_format"]["json_schema"]
     assert asked["strict"] is True
