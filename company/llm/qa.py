@@ -197,8 +197,10 @@ def _narrowed(schema: dict[str, Any], names: Sequence[str], classes: Collection[
     forms = [f"{name}{call}{method if name in classes else f'({method})?'}" for name in names[:_MOST_NAMES]]
     made = deepcopy(schema)
     fields = made["properties"]["calls"]["items"]["properties"]
-    fields["expression"] = {**fields["expression"], "pattern": f"^({'|'.join(forms)})$"}
-    fields["expected"] = {**fields["expected"], "pattern": f"^({_VALUE})$"}
+    shown = f"a call such as {names[0]}(…), with plain Python values for its arguments"
+    fields["expression"] |= {"pattern": f"^({'|'.join(forms)})$", "description": shown}
+    value = "the value alone, as Python writes it, or for instance raises ValueError"
+    fields["expected"] |= {"pattern": f"^({_VALUE})$", "description": value}
     return made
 
 

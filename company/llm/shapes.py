@@ -126,7 +126,7 @@ def _bounds(
         elif low is not None and (low > 1 or not unit):
             yield place, f"at least {low} {unit}".rstrip()
     if "pattern" in schema:
-        yield place, f"matches {schema['pattern']}"
+        yield place, schema.get("description") or f"matches {schema['pattern']}"
     for name, part in schema.get("properties", {}).items():
         yield from _bounds(part, f"{place}.{name}".lstrip("."), definitions, within)
     if "items" in schema and schema.get("maxItems") != 0:

@@ -24,6 +24,7 @@ from company.llm.client import Message, StepLabel
 from company.llm.docstrings import bare, with_docstrings
 from company.llm.edits import patched
 from company.llm.gateway import Gateway
+from company.llm.shapes import form
 from company.llm.structured import obtain
 from company.sop.types import ArtifactType, ListOf, Type
 from company.store import Folder
@@ -193,7 +194,9 @@ def test_qa_is_held_to_calls_where_none_of_its_checks_is_one(tmp_path: Path) -> 
     right = ["12", "-1.5", "True", "None", "'a b'", "[1, (2, 'x')]", "()", "{'a': [1]}", "raises ValueError"]
     wrong = ["0.5 * 5 = 2", "twelve", "'a", "raises an error", "", "[1", "12 apples", "'a' 'b"]
     assert [bool(values.match(text)) for text in right + wrong] == [True] * len(right) + [False] * len(wrong)
-    assert json.dumps(narrow).count("\\\\\\\\") < 60, "the patterns stay short enough to be shown to a model"
+    shown = form(model.schemas[3])
+    assert "`calls.expression`: a call such as area(…), with plain Python values" in shown
+    assert "matches" not in shown, "such patterns are for a decoder"
 
 
 def test_a_program_is_asked_for_by_its_requirement_alone(tmp_path: Path) -> None:
