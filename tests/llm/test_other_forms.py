@@ -6,7 +6,6 @@ Documents in pieces: `test_fields.py`. What becomes of a run in which no form he
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
