@@ -42,11 +42,8 @@ _BACKOFF_SECONDS = 1.0
 _BACKOFF_CAP = 30.0
 _LOOKED = 64
 """Pieces of a reply after which it is looked at whether it goes round in circles."""
-_EVENTS, _EVENTS_PER_TOKEN = 4096, 4
-"""How many events a reply may have, and how many more for each token that it may have: LangChain keeps 3 kB of each until the end.
-
-Who streams letter by letter sends four for a token; who says that it is still there, or is queueing, sends some without a word.
-"""
+_EVENTS = 65_536
+"""How many events a reply may have, thoughts included, which `max_tokens` need not bound: LangChain keeps 3 kB of each until the end."""
 _AFTER_SECONDS = 10.0
 """How long the token counts may come after a reply's end."""
 
@@ -283,7 +280,8 @@ class ChatModel:
                             finish = "length"  # it would go on so until it is cut
                             break
                     if ended := chunk.response_metadata.get("finish_reason"):
-                        finish = finish if finish not in ("", "stop") else ending(str(ended), self.endpoint.url)
+                        before, finish = finish, ""  # a bad end is an error also after a good one
+                        finish = before if before not in ("", "stop") else ending(str(ended), self.endpoint.url)
                         after.reschedule(clock() + _AFTER_SECONDS)
                     model = chunk.response_metadata.get("model_name") or model
                     usage = chunk.usage_metadata or usage
@@ -327,15 +325,14 @@ class ChatModel:
         asked_by = rung if form.body else None
         where = faults.Where(endpoint.url, self.name, endpoint.key_name, endpoint.url_name, secrets, asked_by)
         chat, events = self._open(), 0
-        most = _EVENTS + _EVENTS_PER_TOKEN * request.max_tokens
         with wire.keep_head() as head:
             try:
                 stream = chat.astream([*form.messages], **self._parameters(request, form))
                 async with aclosing(stream):  # type: ignore[type-var]  # declared as an iterator, is a generator
                     async for chunk in stream:
                         events += 1
-                        if events > most:
-                            raise wire.too_large(f"{most} events, which {request.max_tokens} tokens never take")
+                        if events > _EVENTS:
+                            raise wire.too_large(f"{_EVENTS} events")
                         yield chunk
             except (
                 openai.APIError,
