@@ -130,6 +130,10 @@ class NothingNew(ReplyError):
     """A reply gives back what it was shown. Told so, a small model changes something else; asked in another form, it does the task."""
 
 
+class Filtered(ReplyError):
+    """A filter of the service ended the reply. It is asked for in other words; pieces or another form would meet the same filter."""
+
+
 class StepFailed(CompanyError):
     """A step ended without its artifact after every permitted attempt."""
 

@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 
 from company.cache import Replies, digest
-from company.errors import CompanyError, Interrupted, LimitReached, ModelError, ReplyError, StepFailed
+from company.errors import CompanyError, Filtered, Interrupted, LimitReached, ModelError, ReplyError, StepFailed
 from company.events import Journal
 from company.llm.ask import Ask
 from company.llm.budget import Budget, most_prompt_tokens, usd
@@ -189,7 +189,7 @@ class Calls:
         self._record(model, ask, request, reply)
         if reply.finish_reason == "content_filter":  # not shown to the model again: it would be filtered there too
             reason = "A filter of the service broke your reply off. Answer the task anew, whole, in other words."
-            raise ReplyError("a filter of the service broke the reply off", reason=reason)
+            raise Filtered("a filter of the service broke the reply off", reason=reason)
         if not reply.text.strip():
             raise ReplyError("the reply is empty", raw="", reason="Your reply was empty. Answer the task in full.")
         return reply

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from company.errors import ReplyError
+from company.errors import Filtered, ReplyError
 from company.llm.ask import Ask
 from company.llm.fences import blocks_of, without_thoughts
 from company.llm.replies import LIST_MAX, Misfit, parse_json
@@ -45,7 +45,7 @@ async def by_field(ask: Ask, once: Once) -> dict[str, Any]:
     """The document that `ask` is for, each piece asked for alone, in the same talk, with what is given already.
 
     Raises:
-        ReplyError: a piece got no usable answer.
+        ReplyError: a piece got no usable answer, or a filter ended it.
     """
     assert ask.schema
     made: dict[str, Any] = {}
@@ -99,6 +99,8 @@ class _Pieces:
             try:
                 put(await self._value(name, part, place))
                 return
+            except Filtered:
+                raise
             except ReplyError:
                 if not can_split:
                     raise
@@ -127,6 +129,8 @@ class _Pieces:
                 )
                 try:
                     answer = await self._piece(both, here, what, read_both)
+                except Filtered:
+                    raise
                 except ReplyError:
                     pass  # in its own pieces, below
                 else:

@@ -13,7 +13,7 @@ from itertools import count
 from typing import Generic, NamedTuple, TypeVar
 
 from company.cache import digest
-from company.errors import NothingNew, ReplyError, StepFailed, UsageError
+from company.errors import Filtered, NothingNew, ReplyError, StepFailed, UsageError
 from company.llm.ask import Ask
 from company.llm.calls import Calls, key_of
 from company.llm.client import Message
@@ -39,7 +39,8 @@ class Gateway(Calls):
         """The answer as `read` takes it; a ReplyError of `read` is told to the model, `REPAIRS` times at most.
 
         A document that does not come so is asked for field by field. What does not come so either, or gives back what was shown,
-        is asked for as `otherwise` says: in another form, and what comes then is read by what stands beside it.
+        is asked for as `otherwise` says: in another form, and what comes then is read by what stands beside it. What a filter ended
+        is asked for in neither way.
 
         Raises:
             StepFailed: no usable answer.
@@ -66,7 +67,7 @@ class Gateway(Calls):
         if otherwise:
             ways.append(_Way("in another form", otherwise[0], REPAIRS + 1, partial(self._tries, *otherwise)))
         for way in ways:
-            if not self._may_begin(way.first, way.calls, begun):
+            if isinstance(fault, Filtered) or not self._may_begin(way.first, way.calls, begun):
                 continue
             self._journal.emit("notice", text=f"{ask.ident}: no usable reply {how}; asked {way.name}")
             attempts = count(begun)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
-from company.artifacts import Change, SourceFile
+from company.artifacts import Artifact, Change, SourceFile
 from company.errors import EndpointError, StepFailed
 from company.llm import client
 from company.llm.ask import Ask
 from company.llm.client import ChatModel, Message, StepLabel
 from company.llm.endings import ending
 from company.llm.endpoint import Endpoint
-from company.llm.structured import obtain
+from company.llm.structured import document, obtain
 from company.sop.types import STR, ArtifactType, Type
 from tests import fault_server as fs
 from tests.llm.test_fields import asked
@@ -104,6 +104,37 @@ def test_a_reply_that_a_filter_ended_is_paid_for_and_asked_for_in_other_words(tm
     assert "a filter of the service broke the reply off" in str(value)
     assert requests == 3
     assert [each["finish_reason"] for each in events if each["event"] == "call_finished"] == ["content_filter"] * 3
+
+
+FILTERED = fs.ok("Half of", finish="content_filter")
+
+
+@pytest.mark.parametrize("out", ["Checks", "Design", "Patch"])
+def test_what_a_filter_ended_is_asked_for_twice_more_and_in_no_other_form(tmp_path: Path, out: str) -> None:
+    _, requests, events = obtained(tmp_path, ArtifactType(out), FILTERED)
+    assert requests == 3
+    assert not [each["text"] for each in events if each["event"] == "notice"]
+
+
+@pytest.mark.parametrize("before", [["no"] * 3, ["no"] * 6], ids=["the-first-field", "its-entry"])
+def test_a_piece_that_a_filter_ended_is_not_asked_for_in_smaller_ones(tmp_path: Path, before: list[str]) -> None:
+    class Steps(Artifact):
+        steps: Annotated[list[str], Field(min_length=1, max_length=3)]
+        title: str
+
+    async def use(gateway: Any) -> Any:
+        async with fs.serving(*[fs.ok(text) for text in before], FILTERED) as server:
+            endpoint = Endpoint(server.base_url, structured="prompt")
+            model = gateway._models[None] = ChatModel("mine:m", endpoint)
+            try:
+                with pytest.raises(StepFailed, match="a filter of the service"):
+                    await document(gateway, ASK, Steps)
+            finally:
+                await model.close()
+            return len(server.requests)
+
+    requests, _ = asked(tmp_path, ChatModel("mine:m", Endpoint("http://127.0.0.1:1/v1")), use=use)
+    assert requests == len(before) + 3
 
 
 def test_an_endpoint_that_breaks_off_each_time_ends_the_call_with_its_word(tmp_path: Path) -> None:
