@@ -148,7 +148,7 @@ def secrets_of(key: str, url: str) -> tuple[str, ...]:
     parts = urlsplit(url)
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     words = [value for name, value in parse_qsl(parts.query) if _SECRET_WORDS.search(name)]
-    basic = [f"{user}:{password}"] if password else []
+    basic = [f"{user}:{password}"] if user or password else []
     plain = [text for text in (key, password, *([] if password else [user]), *words, *basic) if text]
     return tuple(sorted({form for text in plain for form in _forms(text)}, key=len, reverse=True))
 

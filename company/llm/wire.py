@@ -14,7 +14,6 @@ import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import httpx
@@ -83,7 +82,7 @@ def proxy_secrets() -> tuple[str, ...]:
     found: list[str] = []
     for address in _proxies().values():
         with suppress(ValueError):  # one that no client was made with
-            found += secrets_of("", address) if urlsplit(address).password else ()
+            found += secrets_of("", address)
     return tuple(found)
 
 

@@ -31,6 +31,7 @@ PLANTED = {
     "tools": "planted/tools+0123456789",
     "query": "planted/query+0123456789",
     "proxy": "planted/proxy+0123456789",
+    "token": "planted/token+01234567890123",
 }
 SOP = """sop: 1
 steps:
@@ -44,7 +45,7 @@ SERVING = str(Path(__file__).parents[1] / "tools/serving.py")
 def forms(kind: str) -> set[bytes]:
     """A planted key as it lies somewhere or is sent: plain, in an address, in a header."""
     key = PLANTED[kind].encode()
-    texts = [key, b"me:" + key] if kind in ("password", "proxy") else [key]
+    texts = [key, b"me:" + key] if kind in ("password", "proxy") else [key, key + b":"] if kind == "token" else [key]
     codes = (base64.b64encode, base64.urlsafe_b64encode)
     return {key, quote(PLANTED[kind], safe="").encode(), *(code(text).rstrip(b"=") for text in texts for code in codes)}
 
@@ -54,6 +55,7 @@ def echo(*kinds: str) -> str:
     return " ".join(form.decode() for kind in kinds for form in sorted(forms(kind)))
 
 
+TOKEN = f"http://{quote(PLANTED['token'], safe='')}:@127.0.0.1:"
 PROXY = f"http://me:{quote(PLANTED['proxy'], safe='')}@127.0.0.1:"
 MINE, FILED = echo("variable", "password", "query"), echo("file")
 
@@ -175,12 +177,14 @@ def test_runs_leave_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     [
         pytest.param("plain:m", PROXY, "407", id="refuses-a-request"),
         pytest.param("safe:m", PROXY, "407", id="refuses-a-tunnel"),
+        pytest.param("plain:m", TOKEN, "407", id="takes-a-token"),
+        pytest.param("plain:m", TOKEN.replace(":@", "@"), "407", id="takes-a-token-alone"),
         pytest.param("safe:m", PROXY.replace("http", "socks5"), "all_proxy", id="without-its-package"),
         pytest.param("plain:m", PROXY.replace("http", "socks"), "all_proxy", id="of-no-known-kind"),
         pytest.param("safe:m", f"http://me:{PLANTED['proxy']}@127.0.0.1:", "all_proxy", id="no-address"),
     ],
 )
-def test_a_proxy_leaves_no_password(
+def test_a_proxy_leaves_no_password_and_no_token(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -197,7 +201,8 @@ def test_a_proxy_leaves_no_password(
     monkeypatch.setattr(client, "_BACKOFF_SECONDS", 0.001)
 
     async def main() -> str:
-        refusal = fs.error("407 Proxy Authentication Required", echo("proxy"), X_Echo=echo("proxy"))
+        said = echo("token" if "token" in address else "proxy")
+        refusal = fs.error("407 Proxy Authentication Required", said, X_Echo=said)
         async with fs.serving(refusal) as server:
             port = server.base_url.rpartition(":")[2].partition("/")[0]
             for name in ("OPENAI_PROXY", "all_proxy"):
