@@ -123,10 +123,10 @@ def _from_keyring(service: str, user: str) -> str:
 
 
 def bare(url: str) -> str:
-    """An address without user, password and query, fit to be shown."""
+    """An address without user, password, query and the slash at its end, fit to be shown and to tell one from another."""
     scheme, mark, rest = url.partition("://")
     rest = rest.rpartition("@")[2]  # a password that nobody escaped may hold any of the marks that end a host
-    return f"{scheme}{mark}{rest.partition('?')[0].partition('#')[0]}"
+    return f"{scheme}{mark}{rest.partition('?')[0].partition('#')[0].rstrip('/')}"
 
 
 def is_http(url: str) -> bool:

@@ -79,7 +79,7 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """The address without user, password and query, fit to be shown."""
+        """The address as it is shown and told from others: without user, password, query and the slash at its end."""
         return bare(self.base_url)
 
     @property

@@ -302,7 +302,7 @@ def _endpoint(provider: str, settings: Settings) -> tuple[Endpoint, int | None]:
     endpoint = Endpoint(
         entry.base_url,
         SecretStr(key),
-        parallel=min([entry.parallel, *at_once]),
+        parallel=min(at_once, default=entry.parallel),  # a known name without an entry goes by those at its address
         deadline_seconds=entry.deadline,
         structured=entry.structured,
         preset=preset_of(provider, entry.base_url),

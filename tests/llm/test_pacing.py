@@ -189,6 +189,13 @@ def test_a_pause_is_only_ever_made_longer_and_another_address_has_its_own(cache:
     assert first.until() <= time.time() + 86_401, "what a server says is not believed beyond a day"
 
 
+def test_an_address_has_its_pause_with_a_slash_at_its_end_and_without() -> None:
+    one, two = (Endpoint(f"http://a/v1{end}") for end in ("", "/?v=2"))
+    one.pace.hold(30)
+    assert two.pace.until() == pytest.approx(time.time() + 30, abs=1)
+    assert one.url == two.url
+
+
 def test_files_of_old_pauses_go(cache: Path) -> None:
     Pace("http://a/v1").hold(1)
     (old,) = cache.iterdir()

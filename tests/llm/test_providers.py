@@ -120,13 +120,33 @@ def test_two_names_of_one_address_share_its_places_and_the_smaller_number_holds(
     async def ask() -> int:
         async with fs.serving(slow) as server, AsyncExitStack() as stack:
             url = server.base_url
-            entries = {"one": {"base_url": url, "parallel": one}, "two": {"base_url": f"{url}?v=2", "parallel": two}}
+            entries = {"one": {"base_url": url, "parallel": one}, "two": {"base_url": f"{url}/?v=2", "parallel": two}}
             settings = Settings(providers={name: Provider.model_validate(each) for name, each in entries.items()})
             opened = [await stack.enter_async_context(open_model(f"{name}:m", settings)) for name in entries]
             await asyncio.gather(*(model.complete(REQUEST) for model in opened * 3))
             return server.most_at_once
 
     assert asyncio.run(ask()) == most
+
+
+@pytest.mark.parametrize("names", [("mine", "openai"), ("openai", "mine")])
+@pytest.mark.parametrize("parallel", [2, 6])
+def test_a_known_name_without_an_entry_goes_by_the_entry_at_its_address(
+    names: tuple[str, str], parallel: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.05)
+        await fs.ok()(body, writer)
+
+    async def ask() -> int:
+        async with fs.serving(slow) as server, AsyncExitStack() as stack:
+            monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+            settings = provider(base_url=server.base_url, parallel=parallel)
+            opened = [await stack.enter_async_context(open_model(f"{name}:m", settings)) for name in names]
+            await asyncio.gather(*(model.complete(REQUEST) for model in opened * 4))
+            return server.most_at_once
+
+    assert asyncio.run(ask()) == parallel
 
 
 def test_what_a_model_costs() -> None:
