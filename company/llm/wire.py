@@ -10,10 +10,12 @@ import ipaddress
 import json
 import logging
 import os
+import re
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from typing import Any
 from urllib.request import getproxies
 
 import httpx
@@ -41,7 +43,6 @@ def open_client(base_url: str, idle_seconds: float, key_header: str = "") -> htt
     """
     for library in ("httpx", "openai"):  # their logs have the address of a request, and what it has of secrets
         logging.getLogger(library).setLevel(logging.WARNING)
-    url = httpx.URL(base_url)
 
     async def rename(request: httpx.Request) -> None:
         if key_header:
@@ -50,12 +51,25 @@ def open_client(base_url: str, idle_seconds: float, key_header: str = "") -> htt
     with environment_told():
         return httpx.AsyncClient(
             timeout=httpx.Timeout(idle_seconds, connect=CONNECT_SECONDS),
-            trust_env=not is_loopback(url.host),
-            # Made here, for without `trust_env` a client does not look at SSL_CERT_FILE, and with it also where there is no TLS.
-            verify=httpx.create_ssl_context(trust_env=url.scheme == "https"),
             headers={"Accept-Encoding": "identity"},
             event_hooks={"request": [rename], "response": [_guard]},
+            **of_environment(base_url),
         )
+
+
+def of_environment(address: str) -> dict[str, Any]:
+    """What a client for one address is made with: its proxy, and the certificates that are trusted, where there is TLS.
+
+    httpx by itself makes no client where NO_PROXY holds a network of IPv6 or a number in brackets.
+    """
+    url = httpx.URL(address)
+    proxies = {name.lower(): proxy for name, proxy in _proxies().items()}
+    proxy = proxies.get(f"{url.scheme}_proxy") or proxies.get("all_proxy")
+    return {
+        "trust_env": False,
+        "proxy": None if is_loopback(url.host) or _is_excepted(url) else proxy,
+        "verify": httpx.create_ssl_context(trust_env=url.scheme == "https"),
+    }
 
 
 @contextmanager
@@ -68,7 +82,12 @@ def environment_told() -> Iterator[None]:
     try:
         yield
     except OSError as error:  # also what is no certificate
-        name = "SSL_CERT_FILE" if os.environ.get("SSL_CERT_FILE") else "SSL_CERT_DIR"
+        name = next((each for each in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(each)), "")
+        if not name:
+            raise EndpointError(
+                f"the certificates that are trusted cannot be read: {error.strerror or error}",
+                hint="`pip install --force-reinstall certifi`, or set SSL_CERT_FILE to a PEM file of certificates",
+            ) from None
         raise EndpointError(
             f"{name} names no certificates ({os.environ.get(name, '')}: {error.strerror or error})",
             hint=f"set {name} to a PEM file of your authority's certificates, or unset it",
@@ -109,9 +128,29 @@ def _unfit_proxy() -> EndpointError:
         except (ValueError, httpx.InvalidURL):
             hint = f"set {name} to http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, a password in it %-escaped, or unset it"
             return EndpointError(f"{name} is no address of a proxy that requests can go through", hint=hint)
+    entry = next((each for each in _exceptions() if re.search(r"\[|:.*:.*/", each)), ",".join(_exceptions()))
     return EndpointError(
-        "NO_PROXY holds what is no host", hint="set NO_PROXY to names and numbers of hosts, with commas between"
+        f"NO_PROXY holds `{entry}`, which a download cannot go by",
+        hint="set NO_PROXY to names and numbers of hosts, with commas between: of IPv6 no network, and no brackets",
     )
+
+
+def _exceptions() -> list[str]:
+    return [entry for each in getproxies().get("no", "").split(",") if (entry := each.strip().lower())]
+
+
+def _is_excepted(url: httpx.URL) -> bool:
+    """Whether NO_PROXY names a host: it or a domain above it, its number or a network that it is in; also with its port."""
+    port = url.port or (443 if url.scheme == "https" else 80)
+    for entry in _exceptions():
+        name = entry.rpartition("://")[2]
+        with suppress(ValueError):
+            if ipaddress.ip_address(url.host) in ipaddress.ip_network(name.strip("[]"), strict=False):
+                return True
+        name = name.removesuffix(f":{port}").strip("[]").lstrip("*.")
+        if entry == "*" or (name and f".{url.host}".endswith(f".{name}")):
+            return True
+    return False
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def _client(url: str) -> Any:
     """What makes the HTTP client for an address: bounded answers, and no proxy before this machine itself."""
     import httpx
 
-    from company.llm.wire import bounded, environment_told, is_loopback
+    from company.llm.wire import bounded, environment_told, of_environment
 
     def make(
         headers: dict[str, str] | None = None,
@@ -100,8 +100,8 @@ def _client(url: str) -> Any:
                 headers={**(headers or {}), "Accept-Encoding": "identity"},
                 timeout=timeout,
                 auth=auth,
-                trust_env=not is_loopback(httpx.URL(url).host),
                 event_hooks={"response": [bounded]},
+                **of_environment(url),
             )
 
     return make
