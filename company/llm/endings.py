@@ -12,14 +12,18 @@ from company.errors import EndpointError
 from company.llm.faults import excerpt
 
 Ending = Literal["stop", "length", "content_filter"]
-"""It is whole; it was cut by a limit of tokens; a filter of the service ended it."""
+"""It is whole; it was cut by a limit of tokens, or in a circle; a filter of the service ended it."""
 
 _WHOLE = frozenset({
-    "stop", "stop_sequence", "end_turn", "eos", "eos_token", "complete", "completed", "tool_calls", "tool_use", "function_call",
+    "stop", "stop_sequence", "stop_string_found", "end", "end_turn", "eos", "eos_found", "eos_token", "endoftext", "complete", "completed",
+    "done", "finish", "finished", "tool_call", "tool_calls", "tool_use", "function_call",
 })  # fmt: skip
-_CUT = re.compile(r"length|max.*tokens|tokens?_limit|context_window")
+_CUT = re.compile(r"length|max.*tokens|tokens?_limit|context_window|repetition")
+"""A reply that goes round in circles is cut, too: it would go on so until the limit."""
 _FILTERED = re.compile(r"filter|safety|sensitive|refus|moderation|guardrail|prohibited|blocklist|recitation")
-_PASSES = re.compile(r"error|abort|cancel|resource|unavailable|overload|timeout|time_limit|interrupt|fail")
+_PASSES = re.compile(
+    r"error|abort|cancel|resource|unavailable|overload|timeout|time_limit|interrupt|fail|malformed|^other$"
+)
 """What may not come again when the same is asked again."""
 
 

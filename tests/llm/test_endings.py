@@ -154,11 +154,32 @@ def test_a_reason_that_nobody_knows_is_told_and_the_reply_not_used(tmp_path: Pat
 
 
 def test_each_known_reason_has_its_meaning() -> None:
-    cut = ["length", "model_length", "max_tokens", "max_output_tokens", "token_limit", "model_context_window_exceeded"]
+    cut = [
+        "length",
+        "model_length",
+        "max_tokens",
+        "max_output_tokens",
+        "token_limit",
+        "model_context_window_exceeded",
+        "repetition",
+    ]
     filtered = ["content_filter", "SAFETY", "refusal", "sensitive", "guardrail_intervened", "PROHIBITED_CONTENT"]
+    whole = [
+        "end",
+        "done",
+        "finished",
+        "finish",
+        "tool_call",
+        "endoftext",
+        "eos_found",
+        "stop_string_found",
+        "Stop-Sequence",
+    ]
+    assert {ending(reason, "") for reason in whole} == {"stop"}
     assert {ending(reason, "") for reason in cut} == {"length"}
     assert {ending(reason, "") for reason in filtered} == {"content_filter"}
-    for reason in ("error", "abort", "cancelled", "time_limit", "insufficient_system_resource", "network_error"):
+    trouble = ["error", "abort", "cancelled", "time_limit", "insufficient_system_resource", "network_error"]
+    for reason in (*trouble, "MALFORMED_FUNCTION_CALL", "OTHER"):
         with pytest.raises(EndpointError) as caught:
             ending(reason, "")
         assert caught.value.retryable
