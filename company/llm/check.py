@@ -109,7 +109,7 @@ async def _rungs(model: ChatModel) -> list[Finding]:
         if proof == "none":
             return [
                 *findings,
-                Finding("structured", False, False, "nothing is remembered: check again when it answers"),
+                Finding("structured", False, False, "nothing is remembered: check again when it can answer"),
             ]
         if finding.ok:
             break
@@ -159,7 +159,11 @@ async def _tried(model: Model, rung: Rung) -> tuple[Finding, Literal["seen", "re
 
 
 async def _asked(model: Model, text: str, schema: dict[str, Any] | None, on_tokens: OnTokens | None = None) -> Reply:
-    """A reply; where a short one was cut before it said what is looked for, one that has more room."""
+    """A reply; where a short one was cut before it said what is looked for, one that has more room.
+
+    Raises:
+        ModelError: as `Model.complete`; a bare one, which proves nothing, where there is no such room.
+    """
     try:
         reply = await model.complete(_request(text, schema, _SHORT), on_tokens)
         if schema is None or reply.finish_reason != "length":
@@ -167,7 +171,13 @@ async def _asked(model: Model, text: str, schema: dict[str, Any] | None, on_toke
     except EmptyReply as error:
         if error.reply.finish_reason != "length":
             raise
-    return await model.complete(_request(text, schema, _LONG), on_tokens)
+    try:
+        return await model.complete(_request(text, schema, _LONG), on_tokens)
+    except EndpointError as error:
+        if error.retryable:
+            raise
+        cut = f"a reply of {_SHORT} tokens was cut before it showed anything, and there is no room for {_LONG}"
+        raise ModelError(f"{cut}: {error.message}", place=error.place) from error
 
 
 def _request(text: str, schema: dict[str, Any] | None, most: int) -> Request:

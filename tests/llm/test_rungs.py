@@ -389,6 +389,26 @@ def test_a_fault_that_may_pass_teaches_nothing(cache: Path) -> None:
     assert not cache.exists()
 
 
+@pytest.mark.parametrize("thoughts", ["", "<think>The user wants"], ids=["unseen", "in-the-reply"])
+def test_a_context_without_room_to_think_teaches_nothing(thoughts: str, cache: Path) -> None:
+    """Thinking leaves nothing of a short reply, and a longer one is refused: no reason to remember a worse way."""
+
+    async def small(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        if body["max_tokens"] > 2000:
+            longest = "This model's maximum context length is 2048 tokens. Please reduce max_tokens."
+            await fs.error("400 Bad Request", longest)(body, writer)
+        elif fs.asked_schema(body)[0]:
+            await fs.ok(thoughts, finish="length")(body, writer)
+        else:
+            await fs.says("One, two, three.")(body, writer)
+
+    report = with_model(small, check, retries=0)
+    assert [(f.name, f.ok) for f in report.findings[-2:]] == [("schema", False), ("structured", False)]
+    assert "a reply of 80 tokens was cut" in report.findings[-2].detail
+    assert "maximum context length is 2048" in report.findings[-2].detail
+    assert not cache.exists()
+
+
 def test_what_is_no_endpoint_of_others_remembers_nothing(cache: Path) -> None:
     assert checked(Speaker(holds=("tool",)), remembers=False).findings[-1].detail == "asked for by `tool`"
     assert [finding.name for finding in asyncio.run(check(DryModel())).findings][-1] == "schema"
