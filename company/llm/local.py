@@ -1,10 +1,10 @@
-"""The embedded model's server: one llama.cpp process per model file, on loopback, shared by all who run it.
+"""The embedded model's server: one llama.cpp process per model file and host, on loopback, shared by all who run it there.
 
 Model files: `download.py`. The process: `server_process.py`. The wheel or a build that it loads: `runtime.py`. Whether
 there is memory for it: `machine.py`. Requests: `calls.py`, as to any endpoint. Two servers at once on a small machine
 are ten times slower than one, so whoever comes second joins the first's.
 
-Three files per model file, in ``servers/`` of the cache folder: `.lock` is held while a server is started or
+Three files per model file and host, in ``servers/`` of the cache folder, which hosts may share: `.lock` is held while a server is started or
 joined; `.users` is held shared by every user, and the server ends when it has it alone; `.json` is the lease
 with address and key, for this user's eyes only, held by the server. Locks are the kernel's: whatever is killed, they are free.
 """
@@ -84,7 +84,8 @@ class LocalServer:
         self._port, self._wanted_key, self._build = port, api_key, build
         self._falls_back, self._notice = falls_back, notice
         self._deadline, self._progress = deadline, progress or (lambda seconds, what: None)
-        stem = f"{name}-{hashlib.sha256(bytes(self.path)).hexdigest()[:8]}"
+        here = os.fsencode(os.uname().nodename)  # what another host's lease calls 127.0.0.1 is no server of ours
+        stem = f"{name}-{hashlib.sha256(here + b'/' + bytes(self.path)).hexdigest()[:8]}"
         self._folder = cache_dir() / "servers"
         self._lock = self._folder / f"{stem}.lock"
         self._users = self._folder / f"{stem}.users"

@@ -150,6 +150,25 @@ def test_second_user_joins_and_the_last_one_out_ends_it(model: Path) -> None:
     run(work)
 
 
+def test_another_host_with_the_same_home_has_its_own_server_and_learns_no_key(
+    model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock on a lease is seen from every host that has the folder; the address in it is another machine there."""
+
+    async def work() -> None:
+        async with server(model) as first:
+            here = os.uname()
+            monkeypatch.setattr(os, "uname", lambda: os.uname_result((here[0], "elsewhere", *here[2:])))
+            async with server(model) as second:
+                assert second.base_url != first.base_url
+                assert second.api_key != first.api_key
+                assert len([*cache.glob("*.json")]) == 2
+            assert await first.alive()
+            assert (await complete(first)).status_code == 200
+
+    run(work)
+
+
 def test_users_that_come_at_once_start_one_server(model: Path) -> None:
     async def work() -> None:
         several = [server(model) for _ in range(4)]
