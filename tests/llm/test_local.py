@@ -81,6 +81,11 @@ def gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def run(work: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(60):
@@ -234,8 +239,9 @@ def test_what_has_the_port_of_a_killed_server_is_not_asked_and_hinders_nobody(mo
         async with server(model) as first:
             old = pid_of(first)
             os.kill(old, signal.SIGKILL)
-            until(lambda: gone(old))
-            with HTTPServer(("127.0.0.1", urlsplit(first.base_url).port or 0), Stranger) as stranger:
+            port = urlsplit(first.base_url).port or 0
+            until(lambda: gone(old) and not listens(port))  # its threads may hold the port for a moment longer
+            with HTTPServer(("127.0.0.1", port), Stranger) as stranger:
                 threading.Thread(target=stranger.serve_forever).start()
                 try:
                     assert not await first.alive()
