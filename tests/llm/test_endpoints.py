@@ -95,7 +95,7 @@ def test_a_known_endpoint_is_sent_what_it_documents(name: str, path: str, monkey
     held = name not in ("deepseek", "groq", "together")
     form = "json_schema" if held else "json_object" if name != "together" else None
     assert seen.body.get("response_format", {}).get("type") == form
-    assert ("fits this schema" in seen.body["messages"][0]["content"]) != held
+    assert ("in this form, filled in" in seen.body["messages"][0]["content"]) != held
 
 
 def test_openai_itself_is_sent_its_own_name_for_the_bound() -> None:
