@@ -153,7 +153,7 @@ def tasks_of(dataset: str, folder: Path, notice: Notice) -> Iterator[Task]:
                 hint="put its hidden tests into judge/, for instance judge/test_it.py",
             )
         given = files_in(each / "given")
-        yield Task(dataset, each.name, _text(said).strip(), _judge_of(each, judge), given)
+        yield Task(dataset, each.name, _text(said).strip(), _judge_of(each, judge), given, own=True)
     _say_left_out(left_out, notice)
 
 

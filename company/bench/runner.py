@@ -91,7 +91,7 @@ class Bench:
             todo: list[Job] = []
             for job in self.jobs:
                 if job.key in known:
-                    self.rows.append(known[job.key])
+                    self.rows.append({**known[job.key], "split": job.task.half})  # halves were other ones once
                     self._count(job, None)
                 else:
                     todo.append(job)

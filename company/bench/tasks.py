@@ -15,7 +15,7 @@ from company.cache import digest
 Half = Literal["dev", "test"]
 Split = Literal["dev", "test", "all"]
 _SETS = frozenset({"humaneval", "mbpp", "classeval", "projects", "exercism"})
-"""Data sets with a name of their own, and theirs with a `+`; any other is a folder that its owner may call otherwise tomorrow."""
+"""Data sets with a name of their own; some have another with a `+`."""
 
 
 def problems_of(dataset: str) -> str:
@@ -53,6 +53,8 @@ class Task:
     """Files of a repository that the run is let into, path → text; empty: it begins with nothing."""
     needs: str = ""
     """The file that the judge imports; empty where that is not one file."""
+    own: bool = False
+    """It is of a folder of tasks, which its owner may call otherwise tomorrow, and not of a set with a name of its own."""
 
     @property
     def digest(self) -> str:
@@ -62,8 +64,7 @@ class Task:
     @property
     def order(self) -> str:
         """A hash of the name that decides the half and the order; the same for a set and its `+`, and whatever a folder is called."""
-        problems = problems_of(self.dataset)
-        name = f"{problems}/{self.name}" if problems in _SETS else self.name
+        name = self.name if self.own else f"{problems_of(self.dataset)}/{self.name}"
         return hashlib.sha256(name.encode()).hexdigest()
 
     @property

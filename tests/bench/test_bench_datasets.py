@@ -44,12 +44,12 @@ def test_the_halves_of_the_named_sets_stay_what_they_were() -> None:
 
 def test_a_folder_that_is_called_otherwise_has_the_same_halves(tmp_path: Path) -> None:
     halves = []
-    for name in ("mine", "tasks+", "later"):
+    for name in ("mine", "tasks+", "later", "mbpp", "humaneval+"):
         for number in range(20):
             write(tmp_path / name / f"t{number}/requirement.md", "Do it.")
             write(tmp_path / name / f"t{number}/judge/test_it.py", "def test_it():\n    pass\n")
         halves.append({task.name: task.half for task in load(str(tmp_path / name), None, quiet)[1]})
-    assert halves[0] == halves[1] == halves[2]
+    assert all(each == halves[0] for each in halves)
     assert {*halves[0].values()} == {"dev", "test"}
 
 
@@ -287,6 +287,12 @@ def test_a_set_and_its_plus_have_the_same_test_half_and_their_looks_are_counted_
     assert look(tmp_path, "mbpp+", 9, "m", {"a": "1"}) == 2
     assert look(tmp_path, "humaneval+", 9, "m", {"a": "1"}) == 1
     assert counts(tmp_path) == {"mbpp": 2, "humaneval": 1}
+
+
+def test_a_set_and_its_plus_that_are_printed_again_in_turn_are_no_new_looks(tmp_path: Path) -> None:
+    turns = ["mbpp", "mbpp+", "mbpp", "mbpp+"]
+    assert [look(tmp_path, name, 9, "m", {"a": "1"}) for name in turns] == [1, 2, 2, 2]
+    assert look(tmp_path, "mbpp", 9, "other", {"a": "1"}) == 3
 
 
 def test_only_a_newline_ends_a_line(tmp_path: Path) -> None:

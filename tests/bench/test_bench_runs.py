@@ -144,6 +144,15 @@ def test_a_row_says_what_the_run_came_to_and_a_second_call_pays_nothing(tmp_path
     assert (again.rows, [each.row for each in told], len(model.bodies)) == ([row], [None], calls)
 
 
+def test_a_row_from_before_is_of_the_half_that_its_task_is_of_now(tmp_path: Path, model: Endpoint) -> None:
+    asyncio.run(bench(tmp_path, "folder", model)[0].run())
+    (row,) = rows.read(tmp_path / "RESULTS.jsonl")
+    rows.append(tmp_path / "RESULTS.jsonl", {**row, "split": "dev" if row["split"] == "test" else "test"})
+    again, _ = bench(tmp_path, "folder", model)
+    asyncio.run(again.run())
+    assert again.rows == [row]
+
+
 def test_another_seed_asks_other_questions(tmp_path: Path, model: Endpoint) -> None:
     asyncio.run(bench(tmp_path, "mbpp", model, seeds=3)[0].run())
     assert len({body["seed"] for body in model.bodies}) == 3
