@@ -115,10 +115,11 @@ def _table(
 def _pairs(pairs: Sequence[Pair]) -> Table:
     """Procedure against procedure."""
     notes = ["Δ and p: against the other procedure on the tasks and seeds that both have."]
-    if len(pairs) > 1:
+    count = len({(pair.dataset, pair.sop, pair.other, pair.model, pair.variation) for pair in pairs})  # halves apart
+    if count > 1:
         notes.append(
-            f"p is not corrected for {len(pairs)} comparisons: of twenty that differ by chance alone one is below 0.05. "
-            f"What is below {0.05 / len(pairs):.4f} stands for itself."
+            f"p is not corrected for {count} comparisons: of twenty that differ by chance alone one is below 0.05. "
+            f"What is below {0.05 / count:.4f} stands for itself."
         )
     table = _table("Procedures against each other", pairs, _PAIRS, notes)
     return table._replace(named=table.named + 1)

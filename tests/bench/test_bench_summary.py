@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from typing import Any
 
 import pytest
 from made_rows import SECRET, row, rows_of
@@ -245,6 +246,19 @@ def test_five_procedures_make_ten_pairs_whose_p_is_said_not_to_be_corrected() ->
     assert (len(table.rows), table.named) == (10, 2)
     assert "not corrected for 10 comparisons" in table.notes[1]
     assert "below 0.0050" in table.notes[1]
+
+
+def test_a_pair_that_was_measured_on_both_halves_is_one_comparison() -> None:
+    rows = [each for sop in ("zero_shot", "a", "b") for each in rows_of(sop, "+-" * 6)]
+    for number, each in enumerate(rows):
+        each["split"] = "dev" if number % 3 else "test"
+
+    def notes(found: list[dict[str, Any]]) -> str:
+        made = tables(summarise(found, whole=True))
+        return "\n".join(next(table for table in made if table.title.startswith("Procedures against")).notes)
+
+    assert "not corrected" not in notes(rows)
+    assert "not corrected for 2 comparisons" in notes([*rows, *({**each, "model": "local:large"} for each in rows)])
 
 
 def test_both_halves_together_have_a_number_where_one_measurement_asked_for_both() -> None:
