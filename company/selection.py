@@ -191,7 +191,8 @@ def _leads_to_a_stated_one(probe: Probe, probes: Sequence[Probe], kinds: Sequenc
     """Whether a command is typed before one whose output the requirement states, which would be set aside along with it."""
     typed = probe.commands
     return bool(typed) and any(
-        kind == "stated" and other.commands[: len(typed)] == typed for other, kind in zip(probes, kinds, strict=True)
+        kind == "stated" and len(other.commands) > len(typed) and other.commands[: len(typed)] == typed
+        for other, kind in zip(probes, kinds, strict=True)
     )
 
 

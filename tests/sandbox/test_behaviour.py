@@ -172,6 +172,21 @@ def test_a_command_of_the_requirement_stays_where_qa_s_own_readings_of_it_and_be
     assert kept == [stated, session(("add y", ""))]
 
 
+def test_qa_s_wrong_reading_of_the_very_command_that_the_requirement_states_is_set_aside() -> None:
+    def said(out: str) -> Check:
+        command = Command(command="python a.py list", stdin="", stdout=out, exit_status=0)
+        return Check(title="t", quote="", calls=[], commands=[command])
+
+    stated, wrong = said("x"), said("wrong")
+    calls = checks(("f(1)", "1"), ("f(2)", "2"))
+    program = "import sys\ndef f(x):\n    return x\nif sys.argv[1:] == ['list']:\n    print('x')\n"
+    programs = [[SourceFile(path="a.py", content=f"{program}# {number}\n")] for number in range(2)]
+    found = chosen([programs, Checks(checks=[stated, wrong]), calls], 'A program a.py. "python a.py list" prints "x".')
+    assert (found.stated, found.agreeing) == (1, 2)
+    assert found.set_aside == ["python a.py list prints 'wrong'"]
+    assert without(Checks(checks=[stated, wrong]), found.set_aside).checks == [stated]
+
+
 def test_likeness_decides_where_none_does_all_the_same() -> None:
     def row(text: str) -> list[Seen]:
         return [Seen(each, False) for each in text]
