@@ -100,7 +100,8 @@ async def watch(
     started = time.monotonic()
     loop = asyncio.get_running_loop()
     given, giving = os.pipe()
-    os.fchmod(given, 0o444)  # it is opened again by the name /dev/stdin, as another user
+    if sys.platform == "linux":  # where root's sandbox opens it again by the name /dev/stdin, as another user
+        os.fchmod(given, 0o444)
     out, err = descriptors.pipe(), descriptors.pipe()
     extra = descriptors.pipes[:-2]
     pipes = [reader for reader, _ in (*descriptors.pipes[-2:], *extra)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import threading
 import time
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -26,6 +28,7 @@ from company.sandbox import (
     Spec,
     choose,
     probe,
+    process,
     run_command,
 )
 from company.sandbox.process import count_files
@@ -319,6 +322,16 @@ def test_no_sandbox_only_when_asked_for() -> None:
     assert run(plain, BUSY, seconds=0.5).status == "timeout"
     assert run(plain, HOG.format(size=400), memory_mb=200).status == "memory_limit"
     assert asyncio.run(plain.run(Spec(("no-such-program",)))).exit_status == 127
+
+
+def test_a_program_runs_where_a_pipe_s_mode_cannot_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int, mode: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(process, "sys", SimpleNamespace(platform="darwin"))
+    monkeypatch.setattr(os, "fchmod", refuse)
+    result = run(PlainProcess(), "print(input())", stdin=b"typed\n")
+    assert (result.status, result.exit_status, result.stdout) == ("exit", 0, "typed\n")
 
 
 def test_run_command(box: Sandbox) -> None:
