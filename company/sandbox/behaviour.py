@@ -24,6 +24,8 @@ space = {"__name__": "prober"}
 exec(compile(job.pop("source"), "prober", "exec"), space)
 space["main"](job)
 """
+_SOURCE = Path(__file__).with_name("prober.py").read_text("utf-8")
+"""As it was when this program began, as what judges is."""
 
 
 class Probe(NamedTuple):
@@ -71,7 +73,7 @@ async def behaviours(
         for path, text in program.items()
     }
     job = {
-        "source": Path(__file__).with_name("prober.py").read_text("utf-8"),
+        "source": _SOURCE,
         "programs": [f"p{number}" for number in range(len(programs))],
         "probes": [probe._asdict() for probe in probes],
         "seconds": SECONDS,

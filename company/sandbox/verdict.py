@@ -36,6 +36,8 @@ for name, source in job.pop("sources").items():
     exec(compile(source, name, "exec"), spaces[name])
 spaces["harness"]["main"](job, spaces["reporter"])
 """
+_SOURCES = {name: Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in ("reporter", "harness")}
+"""As they were when this program began: a checkout that changes meanwhile changes no judgement of it."""
 
 
 async def run_tests(
@@ -70,9 +72,7 @@ async def run_tests(
     nonce = secrets.token_hex(16)
     job = {
         "nonce": nonce,
-        "sources": {
-            name: Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in ("reporter", "harness")
-        },
+        "sources": _SOURCES,
         "files": [path for path, found in expected.items() if found and not isinstance(found, str)],
         "seconds": limits.seconds - min(2.0, limits.seconds * 0.3),  # so that it still says what hung
         "each": min(each, limits.seconds / 2),

@@ -1,6 +1,7 @@
 """What several programs do with the same inputs, and which of them is chosen for it; in a real sandbox."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from company.artifacts import Call, Check, Checks, Command, Selection, SourceFile
 from company.derived import derived
 from company.errors import StepFailed
-from company.sandbox import choose
+from company.sandbox import behaviour, choose
 from company.sandbox.behaviour import Probe, Seen, behaviours
 from company.selection import candidates_in, ranked, select, without
 
@@ -42,6 +43,14 @@ def test_each_program_answers_each_input() -> None:
         [("raises SyntaxError", False)] * 3,
         [("unsteady", False)] * 3,
     ]
+
+
+def test_what_looks_at_programs_is_what_this_process_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(behaviour, "__file__", str(tmp_path / "behaviour.py"))
+    (tmp_path / "prober.py").write_text("def main(job):\n    raise SystemExit('another checkout')\n")
+    assert told(["def f(x):\n    return x"], call("f(1)", "1")) == [[("1", True)]]
 
 
 def test_a_program_that_never_ends_does_not_use_up_the_time_of_the_others() -> None:

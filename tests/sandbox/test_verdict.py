@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from company.artifacts import TestCase, TestRun
 from company.sandbox import Bubblewrap, Limits, Sandbox, choose, run_tests, static_problems
+from company.sandbox import verdict as module
 from company.sandbox.verdict import expected_tests
 
 TESTS = """
@@ -58,6 +60,13 @@ def case(run: TestRun, name: str) -> TestCase:
 
 def outcomes(run: TestRun) -> dict[str, str]:
     return {case.id.partition("::")[2]: case.outcome for case in run.cases}
+
+
+def test_what_judges_is_what_this_process_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "verdict.py"))
+    for name in ("harness", "reporter"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('another checkout')\n")
+    assert verdict({"calc.py": RIGHT}).passed
 
 
 # The way's name → the files of the repository, all of which have a wrong `add`.
