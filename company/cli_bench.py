@@ -112,7 +112,7 @@ def bench(
     def say(text: str) -> None:
         console.print(text, style="dim", soft_wrap=True)
 
-    name, every = datasets.load(dataset, data, say)
+    name, every = datasets.load(dataset, data, say, unsafe_no_sandbox=unsafe_no_sandbox)
     tasks = chosen(every, split, limit)  # type: ignore[arg-type]  # one of _SPLITS
     if not tasks:
         raise UsageError(f"no task of {name} is in the half `{split}`", hint="--split all takes both halves")

@@ -109,12 +109,13 @@ DATASETS = {
 }  # fmt: skip
 
 
-def load(name: str, data: Path | None, notice: Notice) -> tuple[str, list[Task]]:
+def load(name: str, data: Path | None, notice: Notice, *, unsafe_no_sandbox: bool = False) -> tuple[str, list[Task]]:
     """A data set's tasks, and how they are called: its name, or that of a folder of tasks in the format of `docs/bench.md`.
 
     Args:
         data: the file or folder; by default the cache's, else it is fetched where that is known to give the right bytes.
         notice: told where it comes from and under which licence it is.
+        unsafe_no_sandbox: judges will run without one, so that their programs are those of `$PATH`.
 
     Raises:
         UsageError: there is no such set, or its file is not here and cannot be fetched, or is none of this format.
@@ -127,9 +128,8 @@ def load(name: str, data: Path | None, notice: Notice) -> tuple[str, list[Task]]
         if data:
             raise UsageError("--data goes with the name of a data set; a folder of tasks is named alone")
         folder = Path(name).resolve()
-        return folder.name, _some(
-            folders.tasks_of(folder.name, folder, notice), folder, "a folder TASK with requirement.md and judge/"
-        )
+        tasks = folders.tasks_of(folder.name, folder, notice, unsafe_no_sandbox=unsafe_no_sandbox)
+        return folder.name, _some(tasks, folder, "a folder TASK with requirement.md and judge/")
     notice(f"{known.title}; licence {known.licence}")
     if not known.filename:
         read = folders.projects if name == "projects" else folders.exercism
@@ -140,8 +140,8 @@ def load(name: str, data: Path | None, notice: Notice) -> tuple[str, list[Task]]
         _fetch(known, path, notice)
     if path.is_dir():
         path = path / known.filename
-    tasks = _some(_read(known, path), path, known.get)
-    return name, _with_original(tasks, path, notice) if name == "humaneval+" else tasks
+    found = _some(_read(known, path), path, known.get)
+    return name, _with_original(found, path, notice) if name == "humaneval+" else found
 
 
 def _some(tasks: Iterable[Task], place: Path, get: str) -> list[Task]:

@@ -131,7 +131,7 @@ class JudgeFile(BaseModel):
     """Wall time of the judgement."""
 
 
-def tasks_of(dataset: str, folder: Path, notice: Notice) -> Iterator[Task]:
+def tasks_of(dataset: str, folder: Path, notice: Notice, *, unsafe_no_sandbox: bool) -> Iterator[Task]:
     """`TASK/requirement.md` (or `.txt`), `TASK/judge/`, and where they are there `TASK/given/` and `TASK/judge.toml`."""
     left_out = []
     for each in _folders(folder):
@@ -153,7 +153,10 @@ def tasks_of(dataset: str, folder: Path, notice: Notice) -> Iterator[Task]:
                 hint="put its hidden tests into judge/, for instance judge/test_it.py",
             )
         given = files_in(each / "given")
-        yield Task(dataset, each.name, _text(said).strip(), _judge_of(each, judge), given, own=True)
+        task = Task(dataset, each.name, _text(said).strip(), _judge_of(each, judge), given, own=True)
+        if task.judge.kind == "command":
+            check_command(each / "judge.toml", task, unsafe_no_sandbox=unsafe_no_sandbox)
+        yield task
     _say_left_out(left_out, notice)
 
 
@@ -175,7 +178,6 @@ def _judge_of(task: Path, files: dict[str, str]) -> Judge:
             )
         check_tests(task / "judge", files)
         return Judge("tests", files, seconds=made.seconds)
-    check_command(path, made.command, files)
     return Judge("command", files, made.command, made.verdict, made.seconds)
 
 

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import sys
 import zipfile
 from pathlib import Path
 
@@ -192,13 +193,15 @@ FAULTY: dict[str, tuple[dict[str, str], str, str]] = {
             "": "the command is empty",
             " ": "the command is empty",
             "python 'check.py": "No closing quotation",
-            "python chekc.py": "chekc.py is not in judge/",
-            "python -I chekc.py": "chekc.py is not in judge/",
+            "python chekc.py": "chekc.py is in neither judge/ nor given/, and the requirement does not name it",
+            "python3 -I chekc.py": "chekc.py is in neither",
             "python": "it names no file",
             "python -m": "it names no file",
-            "python -m chekc": "there is no module chekc",
-            "no-such-program -q": "the sandbox has no program no-such-program",
-            "./check.py": r"./check.py is no file of judge/ that begins with `#!`",
+            "python -m chekc": "a module chekc is in neither",
+            "no-such-program -q": "there is no program no-such-program in the sandbox",
+            "pip-of-this-test check": "there is no program pip-of-this-test in the sandbox",
+            "./check.py": r"./check.py does not begin with `#!`",
+            "./chekc": "./chekc is in neither",
         }.items()
     },
 }  # fmt: skip
@@ -218,18 +221,65 @@ def test_a_task_that_cannot_be_asked_or_judged_is_told_with_its_place_before_any
     assert told.value.hint
 
 
-@pytest.mark.parametrize(
-    "command", ["python check.py", "python -X utf8 -I ./check.py a", "python -m check", "python -c 'print(1)'", "sh -c ls", "./run"]
-)  # fmt: skip
-def test_a_command_that_can_run_is_taken(command: str, tmp_path: Path) -> None:
+RUNNABLE = [
+    "python check.py",
+    "python -X utf8 -I ./check.py a",
+    "python -m check",
+    "python -c 'print(1)'",
+    "sh -c ls",
+    "./run",
+    "python manage.py test",
+    "python -m app",
+    "./serve",
+    "python checker",
+    "python -m checker",
+    "python -Im check",
+    "python -Ic 'print(1)'",
+    "python /box/check.py",
+    "/venv/bin/python check.py",
+    "python3 check.py",
+    "python{}.{} check.py".format(*sys.version_info[:2]),
+    "python solution.py --selftest",
+    "./solution.py",
+]
+
+
+@pytest.mark.parametrize("command", RUNNABLE)
+def test_a_command_that_can_run_is_taken_whatever_data_lies_beside_it(command: str, tmp_path: Path) -> None:
     files = CHECK | {
         "judge/run": "#!/bin/sh\n",
+        "judge/checker/__main__.py": "print(1)\n",
+        "judge/template.py": "def {name}(:\n",
+        "given/manage.py": "print(1)\n",
+        "given/app/__main__.py": "print(1)\n",
+        "given/serve": "#!/bin/sh\n",
         "judge.toml": f"command = {json.dumps(command)}",
-        "requirement.md": "r",
+        "requirement.md": "A file solution.py.",
     }
     for path, text in files.items():
         write(tmp_path / "tasks/one" / path, text)
     assert load(str(tmp_path / "tasks"), None, quiet)[1][0].judge.command == command
+
+
+def test_whatever_is_delivered_may_be_run_where_the_exit_status_is_the_verdict(tmp_path: Path) -> None:
+    write(tmp_path / "tasks/one/requirement.md", "A program.")
+    write(tmp_path / "tasks/one/judge/data.txt", "1")
+    write(tmp_path / "tasks/one/judge.toml", "command = 'python main.py data.txt'\nverdict = 'exit'\n")
+    assert load(str(tmp_path / "tasks"), None, quiet)[1][0].judge.verdict == "exit"
+
+
+def test_without_a_sandbox_a_judge_s_programs_are_those_of_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "tasks/one/requirement.md", "Do it.")
+    write(tmp_path / "tasks/one/judge/data.txt", "1")
+    write(tmp_path / "tasks/one/judge.toml", "command = 'pip-of-this-test check'\n")
+    write(tmp_path / "bin/pip-of-this-test", "#!/bin/sh\n")
+    (tmp_path / "bin/pip-of-this-test").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert load(str(tmp_path / "tasks"), None, quiet, unsafe_no_sandbox=True)[1]
+    with pytest.raises(UsageError, match="no program pip-of-this-test in the sandbox"):
+        load(str(tmp_path / "tasks"), None, quiet)
 
 
 def test_a_folder_that_is_no_task_is_left_out_and_said(tmp_path: Path) -> None:
