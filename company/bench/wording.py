@@ -112,24 +112,19 @@ def protected(text: str, start: int = 0, end: int | None = None) -> list[Span]:
 
 def lost(before: str, after: str) -> list[str]:
     """What of one text's names, numbers, quoted strings, code and examples the other has not as often, or more often; in words."""
-    called = {match[1]: "it" for match in CALL.finditer(f"{before}\n{after}")}
-    was, is_now = _verbatim(before, called), _verbatim(after, called)
-    return [
+    was, is_now = _verbatim(before), _verbatim(after)
+    return [*_other_values(before, after)] + [
         f"{one} is {'gone' if not is_now[one] else 'new' if not was[one] else f'there {is_now[one]} times, not {was[one]}'}"
         for one in was | is_now
         if was[one] != is_now[one]
     ]
 
 
-def _verbatim(text: str, called: Mapping[str, str]) -> Counter[str]:
-    """What must stay, and how often it is there; an example together with its value."""
-    spans = prose(text)
-    calls = [(check.setup, call) for check in calls_in(text, called) for call in check.calls]
-    found = Counter(
-        f"`{call.expression}` with `{call.expected}`{setup and f' after `{setup}`'}" for setup, call in calls
-    )
+def _verbatim(text: str) -> Counter[str]:
+    """What must stay, and how often it is there."""
+    found: Counter[str] = Counter()
     at = 0
-    for span in [*spans, Span(len(text), len(text))]:
+    for span in [*prose(text), Span(len(text), len(text))]:
         for line in text[at : span.start].splitlines():
             if line.strip():
                 found[f"the line `{line.strip()}`"] += 1
@@ -137,6 +132,27 @@ def _verbatim(text: str, called: Mapping[str, str]) -> Counter[str]:
             found[f"`{text[one.start : one.end].strip('`')}`"] += 1
         at = span.end
     return found
+
+
+def _other_values(before: str, after: str) -> Iterator[str]:
+    """Examples to which the other text gives another value, or has their value nowhere: in words that no rule reads it may be as it was."""
+    called = {match[1]: "it" for match in CALL.finditer(f"{before}\n{after}")}
+    was, is_now = _examples(before, called), _examples(after, called)
+    for mine, its, text, other, how in (was, is_now, before, after, "gone"), (is_now, was, after, before, "new"):
+        for (setup, call), value in mine:
+            values = [each for input_, each in its if input_ == (setup, call)]
+            if value not in values and (values or (_has(text, value) and not _has(other, value))):
+                yield f"`{call}` with `{value}`{setup and f' after `{setup}`'} is {how}"
+
+
+def _examples(text: str, called: Mapping[str, str]) -> list[tuple[tuple[str, str], str]]:
+    """What is called, after what, and the value that is said to come of it."""
+    checks = calls_in(text, called)
+    return [((check.setup, call.expression), call.expected) for check in checks for call in check.calls]
+
+
+def _has(text: str, value: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(value.removeprefix('raises '))}(?!\w)", text) is not None
 
 
 # --- sentences -----------------------------------------------------------------------------------------

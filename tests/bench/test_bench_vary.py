@@ -338,13 +338,27 @@ def test_a_task_is_not_said_otherwise_where_only_our_own_words_around_it_would_b
         ("From 3 up.", "From 3 to 3.", ["`3` is there 2 times, not 1"]),
         ("From 3 to 4.", "From 4 to 3.", []),
         ("```\na\na\n```\n", "```\na\n```\n", ["the line `a` is there 1 times, not 2"]),
+        ("`f(1)` returns True.", "`f(1)` gives back True.", []),
+        ("`f(1)` is a case that comes to True.", "`f(1)` returns True.", []),
+        ("`f(1)` is 2.", "For `f(1)` the result is 2.", []),
+        ("`f(1)` raises ValueError.", "`f(1)` ends with ValueError.", []),
+        ("`f(1)` returns True.", "`f(1)` gives back what it should.", ["`f(1)` with `True` is gone"]),
+        ("`f(1)` gives back what it should.", "`f(1)` returns True.", ["`f(1)` with `True` is new"]),
+        ("`f(1)` returns True.", "`f(1)` returns False.", ["`f(1)` with `True` is gone", "`f(1)` with `False` is new"]),
     ],
-    ids=["in prose", "in a session", "less often", "more often", "another order", "lines"],
+    ids=["in prose", "in a session", "less often", "more often", "another order", "lines", "a rule's words", "unread before", "a model's words", "an error", "no value", "a value of nobody", "another value"],
 )  # fmt: skip
 def test_what_must_stay_is_there_as_often_and_an_example_with_its_own_value(
     before: str, after: str, faults: list[str]
 ) -> None:
     assert lost(before, after) == faults
+
+
+def test_rules_do_not_refuse_their_own_words_for_an_example() -> None:
+    for seed in range(8):
+        varied = vary("paraphrase", Material("A module t.py. `f(1)` returns True, and the list is sorted."), seed)
+        assert "`f(1)`" in varied.requirement
+        assert "True" in varied.requirement
 
 
 # --- another order ----------------------------------------------------------------------------------------
