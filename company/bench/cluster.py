@@ -131,6 +131,7 @@ class Cluster:
             except self._ray.exceptions.RayTaskError:  # a mistake in this program
                 raise
             except self._ray.exceptions.RayError as error:
+                self._rests(hand)
                 self._hands.discard(hand)
                 self._kill(hand)
                 self._hire()
@@ -139,12 +140,13 @@ class Cluster:
                 again = f"it is begun again, try {number + 1} of {_TRIES}" if number < _TRIES else "it is given up"
                 self.say(f"{job.task.name} by {job.procedure.name}: its machine went away ({_why(error)}); {again}")
                 continue
+            try:
+                row = self._arrived(job, answer)
+                with suppress(self._ray.exceptions.RayError):  # the answer is here; a hand that is gone is noticed later
+                    await hand.forget.remote(order.key)
             finally:
                 self._rests(hand)
-            row = self._arrived(job, answer)
-            with suppress(self._ray.exceptions.RayError):  # the answer is here; a hand that is gone is noticed later
-                await hand.forget.remote(order.key)
-            self._idle.put_nowait(hand)
+                self._idle.put_nowait(hand)
             if answer.error:
                 raise answer.error
             return row
@@ -220,7 +222,7 @@ class Cluster:
         """A hand that has nothing to do; None where the measurement was stopped. Busy ones are waited for, however long they take.
 
         Raises:
-            MachineLost: none can be had, and none is busy.
+            MachineLost: none can be had, and none is there or being had.
         """
         if not self._hands and not self._hiring and self._idle.empty():
             raise MachineLost("no machine of the cluster is left", hint="`ray status` shows them")
@@ -237,7 +239,7 @@ class Cluster:
                     return None
             hand = got.result()
             if isinstance(hand, MachineLost):
-                if not self._busy:
+                if not self._hands and not self._hiring:
                     raise hand
                 self.say(f"{hand}; the other machines go on")
                 return await self._free(stop)

@@ -22,13 +22,18 @@ import psutil
 import pytest
 from modelled import Endpoint, endpoint
 from test_bench_cli import TWO, ended, summary
+from test_bench_runs import BARE
 from tiny import TWICE, make, write
 
 from company import wiring
 from company.bench import cluster
+from company.bench.hands import Answer
+from company.bench.runner import plan
 from company.errors import MachineLost, UsageError
 from company.records import read_request
 from company.settings import Settings
+from company.sop.library import Library
+from company.sop.linker import load_procedure
 from company.store import Folder
 
 if cluster.importlib.util.find_spec("ray") is None:  # type: ignore[attr-defined]
@@ -292,5 +297,72 @@ def test_a_busy_hand_is_waited_for_and_patience_counts_while_there_is_none(monke
         with pytest.raises(MachineLost, match="no core free"):
             await place._free(stop)
         assert time.monotonic() - began > 0.15
+
+    asyncio.run(job())
+
+
+def test_a_machine_that_is_not_to_be_had_breaks_no_run_while_another_hand_is_there_or_is_being_had() -> None:
+    lost = MachineLost("no process could be started")
+
+    async def job() -> None:
+        place, stop = cluster.Cluster("ray", Settings(_env_file=None), lambda text: None), asyncio.Event()  # type: ignore[call-arg]
+        place._hands = {"starting"}
+        place._idle.put_nowait(lost)
+        waiting = asyncio.create_task(place._free(stop))
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert not waiting.done(), "it is neither busy nor idle yet"
+        place._idle.put_nowait("starting")
+        assert await waiting == "starting"
+        place._hands, place._busy = set(), set()
+        hired = asyncio.Event()
+
+        async def hire() -> None:
+            await hired.wait()
+            place._hands.add("late")
+            place._idle.put_nowait("late")
+
+        place._hiring.add(asyncio.create_task(hire()))
+        place._idle.put_nowait(lost)
+        waiting = asyncio.create_task(place._free(stop))
+        for _ in range(9):
+            await asyncio.sleep(0)
+        hired.set()
+        assert await waiting == "late"
+        place._hands, place._hiring = set(), set()
+        place._idle.put_nowait(lost)
+        with pytest.raises(MachineLost, match="no process could be started"):
+            await place._free(stop)
+
+    asyncio.run(job())
+
+
+class Handy:
+    """A hand that answers at once, and notes whether it counts as busy while it forgets."""
+
+    def __init__(self, place: cluster.Cluster) -> None:
+        self._place = place
+        self.busy: list[bool] = []
+        self.make = self.forget = self
+
+    async def remote(self, order: Any) -> Any:
+        self.busy.append(self in self._place._busy)
+        return Answer(None, None, b"")
+
+
+def test_a_hand_is_at_work_until_what_it_made_is_here_and_forgotten_there(tmp_path: Path) -> None:
+    ray = cluster.importlib.import_module("ray")  # type: ignore[attr-defined]
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    (made,) = plan(
+        [(BARE, "")], {"zero_shot": load_procedure("zero_shot", Library(None))}, settings, "dry", 1, tmp_path
+    )
+
+    async def job() -> None:
+        place = cluster.Cluster("ray", settings, lambda text: None, _ray=ray)
+        hand = Handy(place)
+        place._hands = {hand}
+        place._idle.put_nowait(hand)
+        assert await place.make(made, asyncio.Event()) is None
+        assert (hand.busy, place._busy, place._idle.qsize()) == ([True, True], set(), 1)
 
     asyncio.run(job())
