@@ -114,7 +114,7 @@ class Cluster:
                 hiring.cancel()
             await asyncio.to_thread(self._leave)
 
-    async def make(self, job: Job, stop: asyncio.Event) -> Row | None:
+    async def make(self, job: Job, stop: asyncio.Event, begins: Callable[[], None]) -> Row | None:
         """The row of a job; its folder comes back with it, and lies where a run of this process would.
 
         Raises:
@@ -126,6 +126,7 @@ class Cluster:
             hand = await self._free(stop)
             if hand is None:
                 return None
+            begins()
             try:
                 answer = await self._answer(hand, order, stop)
             except self._ray.exceptions.RayTaskError:  # a mistake in this program
@@ -142,7 +143,9 @@ class Cluster:
                 continue
             try:
                 row = self._arrived(job, answer)
-                with suppress(self._ray.exceptions.RayError):  # the answer is here; a hand that is gone is noticed later
+                with suppress(
+                    self._ray.exceptions.RayError
+                ):  # the answer is here; a hand that is gone is noticed later
                     await hand.forget.remote(order.key)
             finally:
                 self._rests(hand)

@@ -105,7 +105,7 @@ class Hand:
                 try:
                     job = _laid_out(order, place)
                     await self._hold(here, job)
-                    row = await here.make(job, self._stop)
+                    row = await here.make(job, self._stop, lambda: None)
                 except CompanyError as error:
                     fault = error
                 return Answer(row, fault, packed((place / "runs").glob("*")))

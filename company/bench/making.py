@@ -123,12 +123,13 @@ class Here:
         async with open_models(local, self.settings, Path.cwd(), Notices(), self.progress):
             yield min(self.parallel, len(jobs))
 
-    async def make(self, job: Job, stop: asyncio.Event) -> Row | None:
+    async def make(self, job: Job, stop: asyncio.Event, begins: Callable[[], None]) -> Row | None:
         """The row of a job, its run begun or gone on with; None where it was stopped.
 
         Raises:
             CompanyError: it broke off for a reason that says nothing of the product.
         """
+        begins()
         record = _record(job.home)
         settings, watch = alone(self.settings), Watch(stop=stop, progress=self.progress)
         if record is None:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -37,8 +38,11 @@ class Place(Protocol):
     def open(self, jobs: Sequence[Job]) -> AbstractAsyncContextManager[int]:
         """Be ready for these runs meanwhile; how many are made at once."""
 
-    async def make(self, job: Job, stop: asyncio.Event) -> Row | None:
+    async def make(self, job: Job, stop: asyncio.Event, begins: Callable[[], None]) -> Row | None:
         """The row of a job, its run begun or gone on with; None where it was stopped. The run's folder is then the job's `home`.
+
+        Args:
+            begins: told when there is a machine for it, again where that was lost.
 
         Raises:
             CompanyError: it broke off for a reason that says nothing of the product.
@@ -75,7 +79,7 @@ class Bench:
     _took: dict[str, list[float]] = field(default_factory=dict)
     """Procedure → seconds of each of its runs."""
     _begun: dict[str, float] = field(default_factory=dict)
-    """Key of a run → when it was begun, by the monotonic clock."""
+    """Key of a run → when a machine began with it, by the monotonic clock."""
     _in_a_row: int = 0
     _at_once: int = 1
 
@@ -113,9 +117,8 @@ class Bench:
         for job in queue:
             if self.stop.is_set():
                 return
-            began = self._begun[job.key] = time.monotonic()
             try:
-                row = await self.place.make(job, self.stop)
+                row = await self.place.make(job, self.stop, partial(self._begins, job))
             except CompanyError as error:
                 self.broken.append((job, error))
                 self._in_a_row += 1
@@ -128,8 +131,11 @@ class Bench:
             rows.append(self.out, row)
             self.rows.append(row)
             self._in_a_row = 0
-            self._took.setdefault(job.procedure.name, []).append(time.monotonic() - began)
+            self._took.setdefault(job.procedure.name, []).append(time.monotonic() - self._begun[job.key])
             self._count(job, row)
+
+    def _begins(self, job: Job) -> None:
+        self._begun[job.key] = time.monotonic()
 
     def _count(self, job: Job, row: Row | None, trouble: str = "") -> None:
         self._done += 1

@@ -362,7 +362,7 @@ def test_a_hand_is_at_work_until_what_it_made_is_here_and_forgotten_there(tmp_pa
         hand = Handy(place)
         place._hands = {hand}
         place._idle.put_nowait(hand)
-        assert await place.make(made, asyncio.Event()) is None
+        assert await place.make(made, asyncio.Event(), lambda: None) is None
         assert (hand.busy, place._busy, place._idle.qsize()) == ([True, True], set(), 1)
 
     asyncio.run(job())

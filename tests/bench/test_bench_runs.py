@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -309,13 +309,17 @@ class Clockwork:
 
     def __init__(self, seconds: list[float], at_once: int) -> None:
         self.now, self._seconds, self._at_once = 0.0, seconds, at_once
+        self.waits: dict[int, float] = {}
+        """Seed → seconds until there is a machine for its run."""
         self._ends: list[float] = []
 
     @asynccontextmanager
     async def open(self, jobs: Sequence[Job]) -> AsyncIterator[int]:
         yield self._at_once
 
-    async def make(self, job: Job, stop: asyncio.Event) -> rows.Row:
+    async def make(self, job: Job, stop: asyncio.Event, begins: Callable[[], None]) -> rows.Row:
+        self.now += self.waits.pop(job.seed, 0.0)
+        begins()
         ends = self.now + self._seconds[job.seed - 1]
         self._ends.append(ends)
         await asyncio.sleep(0)  # the others begin
@@ -335,6 +339,19 @@ def test_the_time_left_is_at_least_that_of_the_longest_run(tmp_path: Path, monke
     asyncio.run(Bench(jobs, place, tmp_path / "RESULTS.jsonl", tell, asyncio.Event()).run())
     # the last run begins at 100 s, and about 100 s are left then; at 102 s it has run for 2 of them
     assert left == pytest.approx([100, 99.5, 99, 0])
+
+
+def test_waiting_for_a_machine_is_no_part_of_how_long_a_run_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    procedures = {"zero_shot": load_procedure("zero_shot", Library(None))}
+    jobs = plan([(BARE, "")], procedures, Settings(_env_file=None), "dry", 3, tmp_path)  # type: ignore[call-arg]
+    place, left = Clockwork([100, 100, 100], at_once=1), []
+    place.waits = {1: 5000}
+    monkeypatch.setattr(runner, "time", SimpleNamespace(monotonic=lambda: place.now))
+    tell = lambda told: left.append(told.seconds_left)  # noqa: E731
+    asyncio.run(Bench(jobs, place, tmp_path / "RESULTS.jsonl", tell, asyncio.Event()).run())
+    assert left == pytest.approx([200, 100, 0])
 
 
 def test_the_time_left_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
