@@ -21,6 +21,7 @@ from company.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from company.bench.making import Job
     from company.bench.runner import Bench, Progress
     from company.bench.tasks import Task
     from company.settings import Settings
@@ -88,7 +89,7 @@ def bench(
 
     from company.bench import datasets, figures, looks, runner, tables
     from company.bench.cluster import Cluster, check_address
-    from company.bench.making import Here, program
+    from company.bench.making import Here
     from company.bench.summary import summarise
     from company.bench.tasks import chosen
     from company.llm import providers
@@ -121,20 +122,20 @@ def bench(
             "The temperature is 0: runs with other seeds differ only in what is asked again. COMPANY_TEMPERATURE=0.8 tells more."
         )
     results = out or workspace / "bench" / "RESULTS.jsonl"
+
+    def planned(asked: Sequence[tuple[Task, str]]) -> list[Job]:
+        return runner.plan(asked, procedures, settings, model, seeds, workspace)
+
+    as_they_are = [(task, "") for task in tasks]
+    _say_of_others(planned(as_they_are), "", results, say)  # before a model is paid for other words
     varied = _varied(tasks, vary, vary_by, settings, results.parent / "probing", say)
-    asked = [*((task, "") for task in tasks), *varied]
-    jobs = runner.plan(asked, procedures, settings, model, seeds, workspace)
+    _say_of_others(planned(varied), " of tasks said otherwise", results, say)
+    jobs = planned([*as_they_are, *varied])
     if split != "dev":
         results.parent.mkdir(parents=True, exist_ok=True)
         digests = {each.name: each.digest for each in procedures.values()}
         count = looks.look(results.parent, name, len(tasks), model, digests)
         say(f"This counts as look {count} at the test half of {name}; {results.parent / looks.NAME} lists them.")
-    if others := runner.by_others(jobs, results):
-        said = ", ".join(f"{count} by {which}" for which, count in others.items())
-        say(
-            f"Runs that another program than this one ({program()}) made are used as they are: {said}. "
-            "A new --out measures all of them anew."
-        )
     names = ", ".join(each.name for each in procedures.values())
     say(f"{len(tasks)} of {len(every)} tasks by {names} with {model}, each {seeds} times: runs: {len(jobs)}")
     with _shown(console, plain=plain) as (tell, progress):
@@ -164,6 +165,21 @@ def bench(
         )
         console.print("hint: the same command goes on with them", soft_wrap=True)
         sys.exit(1)
+
+
+def _say_of_others(jobs: Sequence[Job], of: str, results: Path, say: Callable[[str], None]) -> None:
+    """What another program made or began of these runs."""
+    from company.bench import runner
+    from company.bench.making import program
+
+    if others := runner.by_others(jobs, results):
+        said = ", ".join(f"{count} by {which}" for which, count in others.items())
+        say(
+            f"Runs{of} that another program than this one ({program()}) made are used as they are: {said}. "
+            "A new --out measures all of them anew."
+        )
+    if begun := runner.begun_by_others(jobs, results):
+        say(f"Runs{of} that another program began are not gone on with, and are paid for anew: {begun}")
 
 
 def _varied(

@@ -180,6 +180,12 @@ def _record(home: Path) -> RunRecord | None:
     return None
 
 
+def is_begun(home: Path) -> bool:
+    """Whether a run lies in a job's workspace that came to no result."""
+    found = records.runs(Folder(home.resolve() / ".company")) if (home / ".company/runs").is_dir() else []
+    return bool(found) and not _is_result(home, found[0])
+
+
 def _is_result(home: Path, record: RunRecord) -> bool:
     """Whether a run came to an end that says something of procedure and model."""
     if record.status != "failed":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from company.bench import rows
-from company.bench.making import Job, key_of, program
+from company.bench.making import Job, is_begun, key_of, program
 from company.bench.rows import Row
 from company.bench.tasks import Task
 from company.cache import digest
@@ -162,6 +162,13 @@ def by_others(jobs: Sequence[Job], out: Path) -> Counter[str]:
     return Counter(each for each in made if each != program())
 
 
+def begun_by_others(jobs: Sequence[Job], out: Path) -> int:
+    """How many of the runs without a result another program began and did not end. They are made anew."""
+    known = {row["key"] for row in rows.read(out)}
+    anew = [job.home for job in jobs if job.key not in known and not job.home.exists()]
+    return sum(any(map(is_begun, home.parent.glob(f"{home.name[:-6]}??????"))) for home in anew)
+
+
 def plan(
     tasks: Sequence[tuple[Task, str]],
     sops: dict[str, Procedure],
@@ -196,5 +203,6 @@ def _job(
     key = key_of(task, procedure, settings, model, seed, variation)
     name = re.sub(r"[^A-Za-z0-9]+", "-", task.name).strip("-").lower()[:40]
     # A run is of one program: what another one began or made is not gone on with, so that a row can say whose it is.
-    home = workspace / "bench" / task.dataset / procedure.name / f"{name}-s{seed}-{digest([key, program()])[:10]}"
+    folder = f"{name}-s{seed}-{digest(key)[:10]}-{digest(program())[:6]}"
+    home = workspace / "bench" / task.dataset / procedure.name / folder
     return Job(task, sop, procedure, model, seed, home, key, variation)

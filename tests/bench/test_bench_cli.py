@@ -107,6 +107,25 @@ def test_a_model_puts_a_task_into_other_words_once(tmp_path: Path) -> None:
     ]
 
 
+def test_what_another_program_made_and_began_is_said_before_a_model_is_paid_for_other_words(tmp_path: Path) -> None:
+    make(tmp_path, "token")
+    (tmp_path / "probe.yaml").write_text("[]")  # whoever is asked for other words ends this
+    with endpoint("solution.py", TWICE) as model:
+        assert ended(begin(tmp_path, model))[0] == 0
+        results = tmp_path / "workspace/bench/RESULTS.jsonl"
+        results.write_text(json.dumps(json.loads(results.read_text()) | {"program": "0.0.9 beef"}) + "\n")
+        model.down = True
+        assert ended(begin(tmp_path, model, "--seeds", "2"))[0] == 1
+        (home,) = (tmp_path / "workspace/bench/set/zero_shot").glob("double-s2-*")
+        home.rename(home.with_name(f"{home.name[:-6]}000000"))
+        words = ("--seeds", "2", "--vary", "paraphrase", "--vary-by", "script:probe.yaml")
+        status, _, err = ended(begin(tmp_path, model, *words))
+    assert status, err
+    assert "made are used as they are: 1 by 0.0.9 beef" in err
+    assert "Runs that another program began are not gone on with, and are paid for anew: 1" in err
+    assert err.index("paid for anew") < err.index("into other words")
+
+
 def test_a_variation_that_there_is_not_is_an_error(tmp_path: Path) -> None:
     make(tmp_path, "token")
     with endpoint("solution.py", TWICE) as model:

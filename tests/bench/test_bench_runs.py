@@ -304,6 +304,22 @@ def test_a_row_says_which_program_made_it_and_another_out_measures_anew_with_ano
     assert runner.by_others(again.jobs, again.out) == {}
 
 
+def test_runs_that_another_program_began_are_counted_until_they_are_begun_anew(
+    tmp_path: Path, model: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(bench(tmp_path, "mbpp", model)[0].run())
+    model.down = True
+    begun, _ = bench(tmp_path, "mbpp", model, seeds=2)
+    asyncio.run(begun.run())
+    assert runner.begun_by_others(begun.jobs, begun.out) == 0, "it is this one's own"
+    monkeypatch.setattr(runner, "program", lambda: "9.9 of another line")
+    again, _ = bench(tmp_path, "mbpp", model, seeds=2)
+    assert runner.begun_by_others(again.jobs, again.out) == 1
+    assert runner.begun_by_others(again.jobs, tmp_path / "ANEW.jsonl") == 1, "what was ended is no begun one"
+    asyncio.run(again.run())
+    assert runner.begun_by_others(again.jobs, again.out) == 0
+
+
 class Clockwork:
     """Runs that take as long as they are said to, by a clock that only they move."""
 
