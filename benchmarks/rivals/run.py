@@ -145,7 +145,7 @@ async def confined(
             ),
             environment={},
             limits=limits,
-            stdin=descriptors.data(rival.stdin),
+            stdin=rival.stdin,
             descriptors=descriptors,
         )
 

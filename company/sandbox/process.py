@@ -154,16 +154,24 @@ async def watch(
             if _memory_over(process.pid, limits.memory_mb << 20, volumes):
                 stop("memory_limit")
 
-    fed: list[asyncio.WriteTransport] = []
+    left = memoryview(stdin)
 
-    async def feed() -> None:
-        transport, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(giving, "wb", buffering=0))
-        fed.append(transport)
-        transport.write(stdin)
-        transport.close()  # once all is written
+    def feed() -> None:
+        """As much as the pipe takes by now; then it is closed."""
+        nonlocal giving, left
+        with contextlib.suppress(BlockingIOError):
+            try:
+                while left:
+                    left = left[os.write(giving, left) :]
+            except BrokenPipeError:
+                pass  # nobody reads any more
+            loop.remove_writer(giving)
+            os.close(giving)
+            giving = -1
 
+    os.set_blocking(giving, False)
+    loop.add_writer(giving, feed)
     readers = [asyncio.ensure_future(collect(index)) for index in range(len(pipes))]
-    feeding = asyncio.ensure_future(feed())
     guarding = asyncio.ensure_future(guard())
     timer = loop.call_later(limits.seconds, stop, "timeout")
     try:
@@ -172,15 +180,15 @@ async def watch(
         await asyncio.wait(readers, timeout=2.0)
     finally:
         timer.cancel()
+        if giving >= 0:  # nobody read it all
+            loop.remove_writer(giving)
+            os.close(giving)
         if process.returncode is None:  # we are being cancelled
             kill(process.pid)
             await process.wait()
-        for task in (guarding, feeding, *readers):
+        for task in (guarding, *readers):
             task.cancel()
-        await asyncio.gather(guarding, feeding, *readers, return_exceptions=True)
-        for transport in fed:
-            if transport.get_write_buffer_size():  # nobody read it all
-                transport.abort()
+        await asyncio.gather(guarding, *readers, return_exceptions=True)
     seconds = time.monotonic() - started
     stdout, stderr, *rest = (bytes(buffer) for buffer in buffers)
     return Outcome(reasons[0] if reasons else "exit", exit_code, stdout, stderr, rest, seconds)
