@@ -3,7 +3,7 @@
 `ask` puts the questions of the shipped procedures about many requirements to a model, through the product's own gateway on one
 rung (those for code on the first alone: they are the same on each), or in one of two other ways: `plain`, LangChain's
 `with_structured_output` once, and `text`, JSON between tags in free text that is asked for anew, with the same words, up to six
-times (the way of MetaGPT's action nodes). `table` folds what they left.
+times (the way of MetaGPT's action nodes). `table` folds what they left. Those two ways: `other_ways.py`.
 """
 
 from __future__ import annotations

@@ -126,11 +126,11 @@ def bench(
     def planned(asked: Sequence[tuple[Task, str]]) -> list[Job]:
         return runner.plan(asked, procedures, settings, model, seeds, workspace)
 
-    as_they_are = [(task, "") for task in tasks]
-    _say_of_others(planned(as_they_are), "", results, say)  # before a model is paid for other words
-    varied = _varied(tasks, vary, vary_by, settings, results.parent / "probing", say)
-    _say_of_others(planned(varied), " of tasks said otherwise", results, say)
-    jobs = planned([*as_they_are, *varied])
+    jobs = planned([(task, "") for task in tasks])
+    _say_of_others(jobs, "", results, say)  # before a model is paid for other words
+    varied = planned(_varied(tasks, vary, vary_by, settings, results.parent / "probing", say))
+    _say_of_others(varied, " of tasks said otherwise", results, say)
+    jobs = sorted([*jobs, *varied], key=lambda job: job.seed)  # of each seed those as they are, then the others
     if split != "dev":
         results.parent.mkdir(parents=True, exist_ok=True)
         digests = {each.name: each.digest for each in procedures.values()}

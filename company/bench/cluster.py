@@ -143,9 +143,7 @@ class Cluster:
                 continue
             try:
                 row = self._arrived(job, answer)
-                with suppress(
-                    self._ray.exceptions.RayError
-                ):  # the answer is here; a hand that is gone is noticed later
+                with suppress(self._ray.exceptions.RayError):  # the answer is here; who is gone is noticed later
                     await hand.forget.remote(order.key)
             finally:
                 self._rests(hand)

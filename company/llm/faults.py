@@ -68,7 +68,7 @@ def from_status(status: int, text: str, headers: Mapping[str, str], where: Where
     retryable = status in _RETRYABLE
     provider, _, model = where.name.partition(":")
     hint, refused = "", False
-    too_long = status == 413 or (status < 500 and bool(_TOO_LONG.search(text)))
+    too_long = status == 413 or bool(_TOO_LONG.search(text))
     filtered = status in (400, 422) and bool(_FILTERS.search(text))
     if status in (401, 403):
         hint = f"set {where.key_name} to a key that this endpoint accepts"
@@ -99,7 +99,7 @@ def from_status(status: int, text: str, headers: Mapping[str, str], where: Where
         place=where.url,
         hint=hint,
         refused=refused,
-        is_of_request=too_long or filtered,
+        is_of_request=status < 500 and (too_long or filtered),
     )
 
 

@@ -99,10 +99,8 @@ class _Pieces:
             try:
                 put(await self._value(name, part, place))
                 return
-            except Filtered:
-                raise
-            except ReplyError:
-                if not can_split:
+            except ReplyError as error:
+                if isinstance(error, Filtered) or not can_split:
                     raise
         if "properties" in part:
             fields: dict[str, Any] = {}

@@ -57,14 +57,12 @@ def _from_hub(model: ModelFile, part: Path, progress: Progress) -> None:
     """Append to `part` from the Hugging Face hub or ``$HF_ENDPOINT``; reconnects while bytes come."""
     import httpx
 
-    from company.llm.wire import environment_told
+    from company.llm.wire import open_download
 
     _need(part.parent, model.bytes - _size(part))
     base = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     url = f"{base.rstrip('/')}/{model.hub}/resolve/main/{model.filename}"
-    with environment_told():
-        client = httpx.Client(timeout=httpx.Timeout(30, connect=5), follow_redirects=True)
-    with client, part.open("ab") as out:
+    with open_download(30) as client, part.open("ab") as out:
         while (before := out.tell()) < model.bytes:
             reason = "the connection ended early"
             try:

@@ -57,6 +57,16 @@ def open_client(base_url: str, idle_seconds: float, key_header: str = "") -> htt
         )
 
 
+def open_download(idle_seconds: float) -> httpx.Client:
+    """A client that fetches a file from wherever it is led to, so that httpx looks itself which proxy leads there.
+
+    Raises:
+        EndpointError: as `environment_told`.
+    """
+    with environment_told():
+        return httpx.Client(timeout=httpx.Timeout(idle_seconds, connect=5), follow_redirects=True)
+
+
 def of_environment(address: str) -> dict[str, Any]:
     """What a client for one address is made with: its proxy, and the certificates that are trusted, where there is TLS.
 

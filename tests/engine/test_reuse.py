@@ -13,6 +13,19 @@ from company.errors import EndpointError, UsageError
 from company.llm.client import OnTokens, Reply, Request
 from company.llm.scripted import ScriptedModel
 
+EACH = """sop: 1
+artifacts: {Plan: {names: [str]}}
+steps:
+  plan: {role: checker, prompt: say, in: {about: requirement}, out: Plan}
+  each:
+    for_each: plan.names
+    as: name
+    key: name
+    on_error: collect
+    do: {role: writer, prompt: say, in: {about: name}, out: int}
+"""
+"""Work for each name, without those that fail."""
+
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
@@ -154,18 +167,8 @@ deliver: {accept: len(each) == 1}
 
 @pytest.mark.parametrize("is_of_request", [False, True])
 def test_an_outage_is_no_items_failure(is_of_request: bool, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = """sop: 1
-artifacts: {Plan: {names: [str]}}
-steps:
-  plan: {role: checker, prompt: say, in: {about: requirement}, out: Plan}
-  each:
-    for_each: plan.names
-    as: name
-    key: name
-    on_error: collect
-    do: {role: writer, prompt: say, in: {about: name}, out: int}
-  code: {role: writer, in: {notes: each}, out: [SourceFile]}
-deliver: {accept: len(each) == 2}
+    text = f"""{EACH}  code: {{role: writer, in: {{notes: each}}, out: [SourceFile]}}
+deliver: {{accept: len(each) == 2}}
 """
     replies = [{"step": "each", "reply": {"value": 1}}] * 2
     script = [{"step": "plan", "reply": {"names": ["a", "b"]}}, *replies, {"step": "code", "reply": RIGHT}]
@@ -188,18 +191,8 @@ deliver: {accept: len(each) == 2}
 
 
 def test_when_every_item_fails_the_step_does(own: Path) -> None:
-    text = """sop: 1
-artifacts: {Plan: {names: [str]}}
-steps:
-  plan: {role: checker, prompt: say, in: {about: requirement}, out: Plan}
-  each:
-    for_each: plan.names
-    as: name
-    on_error: collect
-    do: {role: writer, prompt: say, in: {about: name}, out: int}
-"""
     script = [{"step": "plan", "reply": {"names": ["a"]}}, *[{"step": "each", "reply": "none"}] * 3]
-    outcome = start(own, text, script, user_dir=own)
+    outcome = start(own, EACH, script, user_dir=own)
     assert outcome.status == "failed"
     assert "every item of `each` failed" in outcome.reason
 
