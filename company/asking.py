@@ -15,7 +15,7 @@ from zlib import crc32
 
 from company.artifacts import FileSpec, Part, Patch, SourceFile, TestRun, flat
 from company.commits import commit
-from company.errors import StepFailed
+from company.errors import CompanyError, StepFailed
 from company.ingredients import again, asked_of
 from company.keys import holds_together
 from company.llm.ask import Ask
@@ -68,6 +68,9 @@ async def _samples(site: Site, state: RunState, context: RunContext, scope: Scop
             return await _answer(site, state, context, scope, salt, number), None
         except StepFailed as error:
             return None, error
+        except CompanyError:
+            await context.gateway.drained()  # this ends the samples beside it: what they asked has been paid for
+            raise
 
     step = site.step
     answers = await together([one(number) for number in range(step.sample)])

@@ -26,7 +26,7 @@ from tests import fault_server as fs
 
 NAMES = ["a.py", "b.py", "c.py", "d.py"]
 FILES = {
-    "roles/writer.yaml": "title: Writer\nprofile: You write.\n",
+    "roles/writer.yaml": "title: Writer\nprofile: You write.\ntools: [python]\n",
     "prompts/writer/tell.md.j2": "{# optional: notes #}Tell {{ about }}{% if notes %} SEEN{% endif %}\n",
     "prompts/writer/code.md.j2": "Write {{ about }}\n",
     "unsteady.yaml": """sop: 1
@@ -35,6 +35,11 @@ inputs: {requirement: str, names: "[str]"}
 artifacts: {Plan: {title: str, goals: [str]}, Mark: {good: bool, why: str}}
 steps:
   plan: {role: writer, prompt: tell, in: {about: requirement}, out: Plan}
+  ideas: {role: writer, prompt: tell, in: {about: plan}, out: str, sample: 3, commit: false}
+  tried: {role: writer, prompt: tell, in: {about: ideas}, out: str, tools: [python], tool_calls: 2, commit: false}
+  judged:
+    {role: writer, prompt: tell, in: {about: tried}, out: Mark, cascade: [small, large], accept: answer.why == "none",
+     commit: false}
   each:
     for_each: names
     as: name
@@ -44,7 +49,7 @@ steps:
     do: {role: writer, prompt: code, in: {about: name}, out: [SourceFile]}
   better:
     loop:
-      draft: {role: writer, prompt: tell, in: {about: plan, notes: prev.mark}, out: str, commit: false}
+      draft: {role: writer, prompt: tell, in: {about: judged, notes: prev.mark}, out: str, commit: false}
       mark: {role: writer, prompt: tell, in: {about: draft, notes: prev.mark}, out: Mark, commit: false}
     until: mark.good
     max: 3
@@ -124,13 +129,14 @@ _FAULTS: dict[str, fs.Behaviour] = {
     "silence": fs.silent,
     "drip": fs.drip(b"x", 0.1),
     "huge": fs.raw(b"data: " + b"a" * (17 << 20)),
+    "bomb": fs.bomb(64),
 }
 _CONTENT: dict[str, Any] = {
     "empty": lambda text: ("", "stop"),
     "cut": lambda text: (text[: len(text) // 2], "length"),
     "wrong": lambda text: ('{"no": "such"}' if text[0] == "{" else "I would rather not.", "stop"),
 }
-_RARE = {"silence": 0.1, "drip": 0.1, "huge": 0.3, "429 for an hour": 0.5, "401": 0.5, "redirect": 0.5}
+_RARE = {"silence": 0.1, "drip": 0.1, "huge": 0.3, "bomb": 0.3, "429 for an hour": 0.5, "401": 0.5, "redirect": 0.5}
 """Those that end a sitting, most of them after the whole deadline."""
 
 
@@ -158,7 +164,7 @@ async def _play(folder: Path, unsteady: Unsteady) -> Told:
     began = time.monotonic()
     async with fs.serving(unsteady) as server:
         mine = Provider(base_url=server.base_url, deadline=DEADLINE, parallel=3)
-        settings = Settings(providers={"mine": mine}, model="mine:m")
+        settings = Settings(providers={"mine": mine}, model="mine:m", tiers={"small": "mine:s", "large": "mine:m"})
         new = NewRun(
             inputs={"requirement": "Something small.", "names": "\n".join(NAMES)},
             sop=str(folder / "unsteady.yaml"),
