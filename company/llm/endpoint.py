@@ -96,5 +96,10 @@ class Endpoint:
     @property
     def bound_name(self) -> str:
         """The field that bounds a reply: OpenAI's own service wants another name than all others."""
-        is_openai = (urlsplit(self.base_url).hostname or "").endswith("openai.com")
-        return self.max_tokens_as or ("max_completion_tokens" if is_openai else "max_tokens")
+        of_openai = is_of_openai(urlsplit(self.base_url).hostname or "")
+        return self.max_tokens_as or ("max_completion_tokens" if of_openai else "max_tokens")
+
+
+def is_of_openai(host: str) -> bool:
+    """Whether a host is OpenAI's own."""
+    return f".{host.lower()}".endswith(".openai.com")

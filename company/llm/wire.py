@@ -22,17 +22,22 @@ import httpx
 
 from company.credentials import secrets_of
 from company.errors import EndpointError
+from company.llm.endpoint import is_of_openai
 
 BODY_LIMIT = 16 << 20
 """Bytes of one answer after decompression. One token of a stream takes up to 300 bytes on the wire."""
 CONNECT_SECONDS = 20.0
 _HEAD_BYTES = 2000
+_ACCOUNT = ("OpenAI-Organization", "OpenAI-Project")
+"""Headers that the openai package makes of OPENAI_ORG_ID and OPENAI_PROJECT_ID, whomever it asks."""
 
 _head: ContextVar[bytearray | None] = ContextVar("head", default=None)
 
 
 def open_client(base_url: str, idle_seconds: float, key_header: str = "") -> httpx.AsyncClient:
     """A client for one endpoint. Loopback addresses never go through a proxy of the environment.
+
+    What names an account at OpenAI goes to OpenAI's own hosts alone.
 
     Args:
         idle_seconds: how long the server may send nothing at all.
@@ -44,15 +49,18 @@ def open_client(base_url: str, idle_seconds: float, key_header: str = "") -> htt
     for library in ("httpx", "openai"):  # their logs have the address of a request, and what it has of secrets
         logging.getLogger(library).setLevel(logging.WARNING)
 
-    async def rename(request: httpx.Request) -> None:
+    async def settle(request: httpx.Request) -> None:
         if key_header:
             request.headers[key_header] = request.headers.pop("Authorization").removeprefix("Bearer ")
+        if not is_of_openai(request.url.host):
+            for name in _ACCOUNT:
+                request.headers.pop(name, None)
 
     with environment_told():
         return httpx.AsyncClient(
             timeout=httpx.Timeout(idle_seconds, connect=CONNECT_SECONDS),
             headers={"Accept-Encoding": "identity"},
-            event_hooks={"request": [rename], "response": [_guard]},
+            event_hooks={"request": [settle], "response": [_guard]},
             **of_environment(base_url),
         )
 

@@ -95,6 +95,23 @@ def test_no_line_of_a_judge_reaches_a_model_or_a_role_s_tools(form: str, tmp_pat
         assert not any(line in text for line in secret)
 
 
+def test_what_was_delivered_is_judged_by_another_judge_and_nothing_is_asked(tmp_path: Path, model: Endpoint) -> None:
+    measured, _ = bench(tmp_path, "humaneval", model)
+    asyncio.run(measured.run())
+    asked = len(model.bodies)
+    lab, read = script("judged_again"), [*rows.read(tmp_path / "RESULTS.jsonl")]
+    task = load("humaneval", make(tmp_path, "humaneval")[1], lambda text: None)[1][0]
+    files = {path: f"{text}\nassert False\n" for path, text in task.judge.files.items()}
+    stricter = Task("other", task.name, task.requirement, Judge(task.judge.kind, files))
+    out = tmp_path / "again.jsonl"
+    for _ in range(2):  # judged, and read again
+        (row,) = asyncio.run(lab.judged([*read, {**read[0], "task": "unknown"}], {task.name: stricter}, out))
+        assert [row[name] for name in ("dataset", "passed", "run")] == ["other", False, read[0]["run"]]
+    assert read[0]["passed"]
+    assert len(out.read_text().splitlines()) == 1
+    assert len(model.bodies) == asked
+
+
 def test_the_lab_of_strategies_reads_what_a_run_drew(tmp_path: Path, model: Endpoint) -> None:
     measured, _ = bench(tmp_path, "humaneval", model, ("zero_shot", "adaptive_consistency"))
     asyncio.run(measured.run())

@@ -14,7 +14,7 @@ from company.errors import UsageError
 from company.llm.check import check
 from company.llm.client import Message, Request, StepLabel
 from company.llm.providers import check_name, open_model
-from company.llm.wire import is_loopback
+from company.llm.wire import is_loopback, open_client
 from company.settings import Settings, load_settings
 from tests import fault_server as fs
 
@@ -118,6 +118,23 @@ def test_azure_by_deployment_and_by_its_newer_address(monkeypatch: pytest.Monkey
         assert "authorization" not in seen.headers
         assert seen.body["max_completion_tokens"] == 50
         assert "max_tokens" not in seen.body
+
+
+def test_what_names_an_account_at_openai_is_sent_to_openai_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
+    assert not {"openai-organization", "openai-project"} & set(asked("groq", monkeypatch).headers)
+
+    async def sent(address: str) -> dict[str, str]:
+        async with open_client(address, 1.0) as client:
+            request = client.build_request("POST", address, headers={"OpenAI-Project": "proj-1"})
+            for hook in client.event_hooks["request"]:
+                await hook(request)
+        return dict(request.headers)
+
+    assert asyncio.run(sent("https://api.openai.com/v1"))["openai-project"] == "proj-1"
+    assert "openai-project" not in asyncio.run(sent("https://openai.com.example/v1"))
+    assert "openai-project" not in asyncio.run(sent("https://notopenai.com/v1"))
 
 
 def test_an_entry_of_ones_own_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ def test_a_run_is_watched_from_its_first_step_to_its_end(page: object, tmp_path:
         assert page.evaluate("window.kept")
         assert set(states(page).values()) == {"done"}
         seen = page.evaluate("[...(window.seen['verify.test'] ?? [])]")
-        assert seen[0] == "waiting" and seen[-1] == "done", seen  # a quick step may be over before a look finds it running
+        assert (seen[0], seen[-1]) == ("waiting", "done")  # a quick step may be over before a look finds it running
         lines = page.locator("#log li")
         assert lines.count() == len(journal_of(tmp_path, run_of(tmp_path)).read_text().splitlines())
         assert lines.last.inner_text().endswith("delivered")
