@@ -109,6 +109,10 @@ def test_what_was_delivered_is_judged_by_another_judge_and_nothing_is_asked(tmp_
         assert [row[name] for name in ("dataset", "passed", "run")] == ["other", False, read[0]["run"]]
     assert read[0]["passed"]
     assert len(out.read_text().splitlines()) == 1
+    earlier = asyncio.run(lab.judged(read, {task.name: task}, out, "code"))
+    before = asyncio.run(lab.judged(read, {task.name: task}, out, "start"))
+    assert [row["passed"] for row in (*earlier, *before)] == [True, False]
+    assert [lab.is_of("code[a.py]#1", step) for step in ("code", "cod", "code[a.py]")] == [True, False, True]
     assert len(model.bodies) == asked
 
 
