@@ -1,10 +1,10 @@
 """What a measurement's runs delivered, judged by another set's tests of the same problems: no model is asked, nothing is run anew.
 
-    python benchmarks/judged_again.py SET RESULTS.jsonl --out FILE [--data PATH] [--after STEP]
+    python benchmarks/judged_again.py SET RESULTS.jsonl --out FILE [--data PATH] [--before STEP]
 
-SET is `humaneval+` for rows of `humaneval`, `mbpp+` for those of `mbpp`, or the same set again. With `--after` the files are judged as the
-last commit of that step left them: what the steps behind it add. The rows go to FILE with what this judge says, and their tables to
-standard output. A half that is kept for reporting counts as looked at once more.
+SET is `humaneval+` for rows of `humaneval`, `mbpp+` for those of `mbpp`, or the same set again. With `--before` the files are judged as they were
+when STEP (a step, or a loop with all its rounds) first committed something: what comes of it is what STEP and those behind it add. A line of FILE
+is a row with what this judge says of it. A half that is kept for reporting counts as looked at once more.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from company.bench import looks, rows, tables
+from company.bench import looks, rows
 from company.bench.datasets import load
 from company.bench.judging import judge
 from company.bench.making import program
 from company.bench.rows import Row
-from company.bench.summary import summarise
-from company.bench.tasks import Task
+from company.bench.statistics import compare, pass_rate, wilson
+from company.bench.summary import outcomes
+from company.bench.tables import rate
+from company.bench.tasks import Task, problems_of
 from company.records import files_of, find
 from company.report import Report
 from company.sandbox import Sandbox, choose
@@ -33,50 +36,68 @@ from company.store import Folder
 from company.workspace import Repository
 
 
-async def judged(read: Sequence[Row], tasks: Mapping[str, Task], out: Path, after: str = "") -> list[Row]:
-    """The rows whose task the other set has, each with what its judge says; what stands in `out` already is not judged again.
-
-    Args:
-        after: the step after which the files are judged; empty: as they were delivered.
-    """
-    kept = {row["key"]: row for row in rows.read(out)}
+async def judged(
+    read: Sequence[Row], tasks: Mapping[str, Task], out: Path, before: str = ""
+) -> list[tuple[Row, dict[str, Any]]]:
+    """Each row of a task that is there, as it is asked, and the same with this judge's word; what stands in `out` is not judged again."""
+    kept = {row["key"]: dict(row) for row in rows.read(out)}
     sandbox, found = choose(), []
     for row in read:
-        if (task := tasks.get(row["task"])) is None:
+        task = tasks.get(row["task"])
+        if task is None or row["variation"] or problems_of(row["dataset"]) != problems_of(task.dataset):
             continue
-        key = " ".join(filter(None, (row["key"], "by", task.digest, after)))
+        key = " ".join([row["key"], row["run"], task.digest, program(), before])
         if key not in kept:
-            kept[key] = {**row, **await _verdict(sandbox, row, task, after), "dataset": task.dataset, "key": key}
+            said = await _verdict(sandbox, row, task, before)
+            kept[key] = {**row, **said, "dataset": task.dataset, "split": task.half, "key": key, "judged_by": program()}
             rows.append(out, kept[key])
-        found.append(kept[key])
+        found.append((row, kept[key]))
     return found
 
 
-async def _verdict(sandbox: Sandbox, row: Row, task: Task, after: str) -> dict[str, Any]:
-    """What the judge says; nothing where there is nothing to judge: the row stays as it is."""
+async def _verdict(sandbox: Sandbox, row: Row, task: Task, before: str) -> dict[str, Any]:
+    """What the judge says; nothing, so that the row stays as it is, where no program was delivered."""
+    if row["judged"]["status"] == "not run":
+        return {}
     store = Folder(Path(row["workspace"]) / ".company")
     record = find(store, row["run"])
-    if after:
-        made = [event for event in Report.of(store.events(record.run)).commits.values() if is_of(event["step"], after)]
-        files = Repository.open(record.repo).files(made[-1]["sha"]) if made else {}
-    elif row["judged"]["status"] == "not run":
-        return {}
-    else:
-        files = {path: text.encode() for path, text in files_of(store, record).items()}
+    files = {path: text.encode() for path, text in files_of(store, record).items()}
+    commits = [*Report.of(store.events(record.run)).commits.values()]
+    earlier = [*takewhile(lambda event: not is_of(event["step"], before), commits)] if before else commits
+    if len(earlier) < len(commits):
+        files = Repository.open(record.repo).files(earlier[-1]["sha"])
     said = await judge(sandbox, task, files)
-    return {
-        "passed": said.passed,
-        "score": said.score,
-        "judged": {"status": said.status, "detail": said.detail},
-        "failure": said.failure,
-        "time": round(time.time(), 3),
-        "program": program(),
-    }
+    about = {"status": said.status, "detail": said.detail, "reached": len(earlier) < len(commits)}
+    return {"passed": said.passed, "score": said.score, "judged": about, "failure": said.failure}
 
 
 def is_of(ident: str, step: str) -> bool:
     """Whether an execution is of a step, or of one inside it."""
-    return ident.startswith(step) and ident[len(step) : len(step) + 1] in ("", ".", "[", "#")
+    return ident.startswith(step) and ident[len(step) : len(step) + 1] in ("", ".", "[", "#", "@")
+
+
+def table(found: Sequence[tuple[Row, Mapping[str, Any]]], before: str) -> Iterator[str]:
+    """What both judges say, by procedure and model."""
+    groups = defaultdict(list)
+    for pair in found:
+        groups[pair[0]["sop"], pair[0]["model"]].append(pair)
+    yield "| procedure | runs | as first judged | judged so | the difference | mean score, first and so | of accepted right |"
+    yield "|---|---|---|---|---|---|---|"
+    for (sop, model), pairs in sorted(groups.items()):
+        first, again = outcomes(row for row, _ in pairs), outcomes(row for _, row in pairs)
+        against = compare(first, again)
+        scores = [sum(row["score"] for row in side) / len(pairs) for side in zip(*pairs, strict=True)]
+        right = [row["passed"] for _, row in pairs if row["accepted"]]
+        held = "" if before or not right else f"{rate(wilson(sum(right), len(right)))} of {len(right)}"
+        yield (
+            f"| {sop} with {model} | {len(pairs)} | {rate(pass_rate(first))} | {rate(pass_rate(again))} "
+            f"| {rate(against.difference, sign=True)} | {scores[0]:.1%}, {scores[1]:.1%} | {held} |"
+        )
+    zero = outcomes(row for _, row in found if row["sop"] == "zero_shot")
+    for sop, model in sorted(groups):
+        if zero and sop != "zero_shot":
+            against = compare(zero, outcomes(row for _, row in groups[sop, model]))
+            yield f"\n{sop} against zero_shot: {rate(against.difference, sign=True)} points, p = {against.p or 0:.3f}."
 
 
 def main() -> None:
@@ -85,19 +106,26 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--after", default="", metavar="STEP")
+    parser.add_argument("--before", default="", metavar="STEP")
     given = parser.parse_args()
+    if given.out.resolve() == given.results.resolve():
+        parser.error("--out is another file than the results")
     name, tasks = load(given.set, given.data, lambda text: None)
     read = [*rows.read(given.results)]
-    found = asyncio.run(judged(read, {task.name: task for task in tasks}, given.out, given.after))
+    found = asyncio.run(judged(read, {task.name: task for task in tasks}, given.out, given.before))
     if not found:
-        raise SystemExit(f"no row of {given.results} is of a task of {name}")
-    if any(row["split"] != "dev" for row in found):
-        sops = {row["sop"]: row["sop_digest"] for row in found}
-        looks.look(given.out.parent, name, len({row["task"] for row in found}), found[0]["model"], sops)
+        parser.error(f"no row of {given.results} is of a task of {name}")
+    if given.before and not any(row["judged"].get("reached") for _, row in found):
+        parser.error(f"no run has a commit of a step {given.before}")
+    if any(row["split"] != "dev" for _, row in found):
+        sops = {row["sop"]: row["sop_digest"] for _, row in found}
+        count = len({row["task"] for _, row in found})
+        looks.look(given.results.parent, name, count, found[0][1]["model"], sops)
     if len(found) < len(read):
-        sys.stderr.write(f"{len(read) - len(found)} of {len(read)} rows are of no task of {name}\n")
-    sys.stdout.write(tables.markdown(summarise(found, whole=len({row["split"] for row in found}) > 1)))
+        sys.stderr.write(
+            f"left out, of no task of {name} or said otherwise: {len(read) - len(found)} of {len(read)} rows\n"
+        )
+    sys.stdout.write("\n".join(table(found, given.before)) + "\n")
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def agreed(drawn: Drawn) -> Chosen:
 
 
 def until(agreeing: int, share: float = 0.5) -> Callable[[Drawn], Chosen]:
-    """Drawn until so many agree and are more than a share; `sops/adaptive_consistency.yaml` has 3 and 0.85."""
+    """Drawn until so many agree and are more than a share; `sops/adaptive_consistency.yaml` has 3 and 0.85 for the first eight."""
 
     def adaptive(drawn: Drawn) -> Chosen:
         right = False

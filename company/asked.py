@@ -23,6 +23,8 @@ _NOISE = re.compile(
     r"an?|the|of|for|to|in|on|with|that|which|and|or|is|are|be|write|make|create|build|me|please|i|want"
 )
 """Words that say nothing of a product; a folder's name does without them."""
+_PLAIN = re.compile(r"main|app|setup|solution|test_.*|.*_test")
+"""Files whose names say nothing of it either."""
 
 
 def fitting(procedure: Procedure, given: Mapping[str, str]) -> dict[str, Any]:
@@ -84,6 +86,8 @@ def new_id() -> str:
 def free_names(new: NewRun, inputs: Mapping[str, Any], taken: Collection[str]) -> Iterator[str]:
     """Names for the repository that are free: the one that was chosen, or as many as are wanted.
 
+    They are after the first Python file that the requirement names, else after its first words.
+
     Args:
         taken: the names of repositories on other machines.
 
@@ -106,11 +110,9 @@ def free_names(new: NewRun, inputs: Mapping[str, Any], taken: Collection[str]) -
             )
         yield new.name
         return
-    words = [
-        word
-        for word in re.findall(r"[a-z0-9]+", str(next(iter(inputs.values()))).lower())
-        if not _NOISE.fullmatch(word)
-    ]
-    base = "-".join(words[:4])[:40].strip("-") or "project"
+    text = str(next(iter(inputs.values())))
+    files = (name for name in re.findall(r"\b([A-Za-z][A-Za-z0-9_]*)\.py\b", text) if not _PLAIN.fullmatch(name))
+    words = [word for word in re.findall(r"[a-z0-9]+", text.lower()) if not _NOISE.fullmatch(word)]
+    base = next(files, "-".join(words[:4]))[:40].strip("-") or "project"
     names = (base, *(f"{base}-{number}" for number in range(2, 10_000)))
     yield from (name for name in names if not (name in taken or (new.workspace / name).exists()))

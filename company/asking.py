@@ -63,18 +63,17 @@ async def work(site: Site, state: RunState, context: RunContext, scope: Scope, s
 async def _samples(site: Site, state: RunState, context: RunContext, scope: Scope, salt: int) -> list[Any]:
     """The answers of a step that samples: those that came of it, where one or more did."""
 
-    async def one(number: int) -> tuple[Any, StepFailed | None]:
+    async def one(number: int) -> tuple[Any, CompanyError | None]:
         try:
             return await _answer(site, state, context, scope, salt, number), None
-        except StepFailed as error:
+        except CompanyError as error:  # the samples beside it go on: what they asked has been paid for
             return None, error
-        except CompanyError:
-            await context.gateway.drained()  # this ends the samples beside it: what they asked has been paid for
-            raise
 
     step = site.step
     answers = await together([one(number) for number in range(step.sample)])
     faults = [fault for _, fault in answers if fault]
+    if grave := [fault for fault in faults if not isinstance(fault, StepFailed)]:  # an outage, a limit, a stop
+        raise grave[0]
     if len(faults) == len(answers):
         raise faults[0]
     if faults:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from company.errors import CompanyError, ModelError, UsageError
+from company.errors import CompanyError, ModelError, UsageError, extra
 
 if TYPE_CHECKING:
     from company.settings import Settings
@@ -176,7 +176,7 @@ def _project() -> Iterator[tuple[str, bool | None, str]]:
         yield "state", *_state(settings)
     for name, server in settings.mcp.items():
         if not importlib.util.find_spec("langchain_mcp_adapters"):
-            yield "tools", None, f"mcp.{name}: pip install 'company-sim[mcp]' first"
+            yield "tools", None, f"mcp.{name} needs an extra: {extra('mcp')}"
         elif server.command and not shutil.which(server.command):
             yield "tools", None, f"mcp.{name}: there is no program `{server.command}`"
         else:

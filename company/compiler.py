@@ -12,6 +12,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from company import nodes
+from company.errors import CompanyError
 from company.sop.procedure import Procedure, Step
 from company.state import Block, RunContext, RunState, Site
 
@@ -155,8 +156,18 @@ async def _nothing(state: RunState) -> RunState:
 
 
 def _annotated(node: Node) -> Node:
-    """LangGraph reads a node's annotations at run time; ours are text, and their names are imported late."""
+    """A node of which no fault costs what is asked beside it: LangGraph cancels that, and so does a for_each, and it has been paid for.
+
+    LangGraph reads a node's annotations at run time; ours are text, and their names are imported late.
+    """
     from langgraph.runtime import Runtime as Loaded
 
-    node.__annotations__ = {"state": RunState, "runtime": Loaded[RunContext], "return": Any}
-    return node
+    async def patient(state: RunState, runtime: Runtime[RunContext]) -> Any:
+        try:
+            return await node(state, runtime)
+        except CompanyError:
+            await runtime.context.gateway.drained()
+            raise
+
+    patient.__annotations__ = {"state": RunState, "runtime": Loaded[RunContext], "return": Any}
+    return patient

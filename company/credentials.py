@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
-from company.errors import UsageError
+from company.errors import UsageError, extra
 from company.sop.library import own_folder
 
 _FILE, _KEYRING = "file:", "keyring:"
 _LONGEST = 1 << 16
-_INSTALL = 'pip install "company-sim[keyring]"'
 _SECRET_WORDS = re.compile(r"key|token|secret|sig|pass|auth|cred", re.IGNORECASE)
 
 
@@ -106,7 +105,7 @@ def _from_keyring(service: str, user: str) -> str:
     try:
         keyring: Any = importlib.import_module("keyring")
     except ImportError:
-        raise UsageError("the package that reads the keyring is not installed", hint=_INSTALL) from None
+        raise UsageError("the package that reads the keyring is not installed", hint=extra("keyring")) from None
     try:
         key = keyring.get_password(service, user)
     except keyring.errors.KeyringError as error:

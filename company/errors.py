@@ -28,6 +28,11 @@ from __future__ import annotations
 from typing import Any
 
 
+def extra(name: str) -> str:
+    """How an optional part is installed. Not by its name from an index: there the name may be somebody else's."""
+    return f"`pip install '.[{name}]'` in the folder of company's source"
+
+
 class CompanyError(Exception):
     """Base of every error we raise on purpose.
 

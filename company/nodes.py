@@ -221,7 +221,6 @@ async def _with_retries(
             if attempt == step.retry or isinstance(fault, Refused):
                 context.journal.emit("step_failed", step=step.path, id=ident, reason=fault.message, anew=anew)
                 fault.place = fault.place or f"step {ident}"
-                await context.gateway.drained()  # this ends the steps beside it: what they asked has been paid for
                 raise fault from error
             context.journal.emit("notice", text=f"{ident}: {fault.message}; trying the step again")
     raise AssertionError("unreachable")

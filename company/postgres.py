@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from urllib.parse import unquote
 
 from company.checkpoints import pruned
-from company.errors import UsageError, WorkspaceBusy, WorkspaceError
+from company.errors import UsageError, WorkspaceBusy, WorkspaceError, extra
 from company.events import TRANSIENT, Event, line, parse, read
 from company.store import Folder, Notice
 from company.workspace import write_atomic
@@ -68,7 +68,7 @@ class Postgres:
         try:
             import psycopg
         except ImportError as error:
-            hint = "pip install 'company-sim[postgres]'"
+            hint = extra("postgres")
             raise UsageError("a state in PostgreSQL needs the extra `postgres`", place=place, hint=hint) from error
         self.home = home
         self._psycopg = psycopg

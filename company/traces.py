@@ -11,6 +11,7 @@ import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from company.errors import extra
 from company.events import Event
 from company.llm.providers import sent
 
@@ -40,7 +41,7 @@ def obstacle() -> str:
     if protocol != "http/protobuf":
         return f"no traces are sent: of the OTLP protocols only http/protobuf is there, not {protocol}"
     if not find_spec("opentelemetry") or not find_spec("opentelemetry.exporter.otlp.proto.http"):
-        return f"{asked} is set, and traces need an extra: pip install 'company-sim[otel]'"
+        return f"{asked} is set, and traces need an extra: {extra('otel')}"
     return ""
 
 

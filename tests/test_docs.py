@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from company import wiring
+from company.artifacts import BUILT_IN
 from company.engine import NewRun
-from company.settings import Settings
+from company.settings import McpServer, Provider, Settings
 from company.sop.diagnostics import SourceText
 from company.sop.library import Library
 from company.sop.linker import link
@@ -169,3 +171,32 @@ def test_no_benchmark_is_reachable_from_prompts_or_code() -> None:
                 if f"{name}.py" in path.read_text("utf-8") or (name in words and path.suffix != ".py")
             }
             assert not found, f"{path}: {found}"
+
+
+def test_every_setting_stands_in_its_document_with_its_default() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    tables = re.split(r"^`\[", text, flags=re.MULTILINE)
+    assert len(tables) == 3
+    for table, model in zip(tables, (Settings, Provider, McpServer), strict=True):
+        shown: dict[str, str] = {}
+        for names, defaults in re.findall(r"^\| (`.*?) \| (.*?) \| ", table, re.MULTILINE):
+            shown |= zip(re.findall(r"`(\w+)`", names), [*re.findall(r"`(.*?)`", defaults), "", ""], strict=False)
+        assert set(shown) == set(model.model_fields)
+        for name, field in model.model_fields.items():
+            default = field.get_default(call_default_factory=True)
+            plain = default.get_secret_value() if isinstance(default, SecretStr) else default
+            if shown[name]:  # of the others it says in words what comes of none
+                assert shown[name] == json.dumps(plain), name
+            else:
+                assert plain is None or field.is_required(), name
+
+
+def test_every_field_of_an_artifact_stands_in_its_document() -> None:
+    text = (ROOT / "docs" / "artifacts.md").read_text("utf-8")
+    shown = {
+        name: re.findall(r"`(\w+)", fields)
+        for name, fields in re.findall(r"^\| `(\w+)` \| .*? \| (.*) \|$", text, re.MULTILINE)
+    }
+    assert set(shown) == set(BUILT_IN)
+    for name, made in BUILT_IN.items():
+        assert set(made.model_fields) - set(shown[name]) == set(), name

@@ -26,7 +26,7 @@ from company.asked import source_of
 from company.bench.hands import Answer, Hand, Order, packed, settle, unpacked
 from company.bench.making import Job, alone, given_beside, program
 from company.bench.rows import Row
-from company.errors import MachineLost, UsageError
+from company.errors import MachineLost, UsageError, extra
 from company.opening import model_names
 from company.records import library_of, own_file
 
@@ -67,7 +67,7 @@ def check_address(on: str) -> None:
             hint="--on ray starts a cluster on this machine; --on HOST:PORT and --on ray://HOST:PORT name a running one",
         )
     if importlib.util.find_spec("ray") is None:
-        raise UsageError("--on needs the extra `ray`", hint="pip install 'company-sim[ray]'")
+        raise UsageError("--on needs the extra `ray`", hint=extra("ray"))
 
 
 @dataclass

@@ -79,18 +79,24 @@ async def probe_all(
                 temperature=settings.temperature, max_tokens=settings.max_tokens,
             )  # fmt: skip
 
-            async def one(material: Material) -> Material | CannotVary:
+            gone: list[CompanyError] = []
+
+            async def one(material: Material) -> Material | CannotVary | None:
                 async with turns:
+                    if gone:  # nobody asks a model that is gone; what is under way has been paid for
+                        return None
                     try:
                         return await probe(material, gateway, library, 1)
                     except CannotVary as error:
                         return error
+                    except CompanyError as error:
+                        gone.append(error)
+                        return None
 
-            async with asyncio.TaskGroup() as group:  # where one fails, the others do not ask a model that is gone
-                asked = [group.create_task(one(material)) for material in materials]
-            return [each.result() for each in asked]
-    except* CompanyError as failed:
-        raise failed.exceptions[0] from None
+            said = await asyncio.gather(*map(one, materials))
+            if gone:
+                raise gone[0]
+            return [each for each in said if each is not None]
     finally:
         journal.close()
 

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from company.credentials import hide
-from company.errors import UsageError
+from company.errors import UsageError, extra
 from company.settings import McpServer, Settings
 from company.sop.diagnostics import closest
 from company.sop.library import SETTINGS
@@ -36,7 +36,6 @@ CLOSING_SECONDS = 10.0
 """How long a server may take to end before it is killed."""
 _ABOUT = 400
 """Characters of a tool's description."""
-_INSTALL = 'pip install "company-sim[mcp]"'
 
 T = TypeVar("T")
 
@@ -86,7 +85,7 @@ async def open_servers(
         if not dry:
             environment(name, settings.mcp[name])
     if names and not dry and not importlib.util.find_spec("langchain_mcp_adapters"):
-        raise UsageError(f"the MCP server `{min(names)}` needs packages that are not installed", hint=_INSTALL)
+        raise UsageError(f"the MCP server `{min(names)}` needs packages that are not installed", hint=extra("mcp"))
     servers = Servers({name: settings.mcp[name] for name in names}, dry=dry, notice=notice)
     with quiet():
         try:

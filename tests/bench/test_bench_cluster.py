@@ -262,7 +262,7 @@ def test_a_place_to_run_on_is_checked_before_anything_else(monkeypatch: pytest.M
     monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)  # type: ignore[attr-defined]
     with pytest.raises(UsageError) as found:
         cluster.check_address("ray")
-    assert "company-sim[ray]" in found.value.hint
+    assert "'.[ray]'" in found.value.hint
 
 
 def test_a_cluster_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -102,18 +102,27 @@ def test_what_was_delivered_is_judged_by_another_judge_and_nothing_is_asked(tmp_
     lab, read = script("judged_again"), [*rows.read(tmp_path / "RESULTS.jsonl")]
     task = load("humaneval", make(tmp_path, "humaneval")[1], lambda text: None)[1][0]
     files = {path: f"{text}\nassert False\n" for path, text in task.judge.files.items()}
-    stricter = Task("other", task.name, task.requirement, Judge(task.judge.kind, files))
+    stricter = Task("humaneval+", task.name, task.requirement, Judge(task.judge.kind, files))
     out = tmp_path / "again.jsonl"
     for _ in range(2):  # judged, and read again
-        (row,) = asyncio.run(lab.judged([*read, {**read[0], "task": "unknown"}], {task.name: stricter}, out))
-        assert [row[name] for name in ("dataset", "passed", "run")] == ["other", False, read[0]["run"]]
-    assert read[0]["passed"]
+        others = [{**read[0], **other} for other in ({"task": "unknown"}, {"dataset": "mbpp"}, {"variation": "rename"})]
+        ((first, row),) = asyncio.run(lab.judged([*read, *others], {task.name: stricter}, out))
+        assert [row[name] for name in ("dataset", "passed", "run")] == ["humaneval+", False, read[0]["run"]]
+        assert first == read[0]
+        assert first["passed"]
     assert len(out.read_text().splitlines()) == 1
-    earlier = asyncio.run(lab.judged(read, {task.name: task}, out, "code"))
-    before = asyncio.run(lab.judged(read, {task.name: task}, out, "start"))
-    assert [row["passed"] for row in (*earlier, *before)] == [True, False]
-    assert [lab.is_of("code[a.py]#1", step) for step in ("code", "cod", "code[a.py]")] == [True, False, True]
+    told = {step: asyncio.run(lab.judged(read, {task.name: task}, out, step))[0][1] for step in ("compile", "code")}
+    assert [(step, row["passed"], row["judged"]["reached"]) for step, row in told.items()] == [
+        ("compile", True, True), ("code", False, True),
+    ]  # fmt: skip
     assert len(model.bodies) == asked
+    text = "\n".join(lab.table([(first, row)], ""))
+    assert "| zero_shot with fake:m | 1 | 100.0 %" in text
+    assert "| -100.0 %" in text
+    idents = ("vote.draft#1", "verify@best#5", "code.do[a.py]#1", "codes#1")
+    assert [[lab.is_of(ident, step) for ident in idents] for step in ("vote", "verify", "code")] == [
+        [True, False, False, False], [False, True, False, False], [False, False, True, False],
+    ]  # fmt: skip
 
 
 def test_the_lab_of_strategies_reads_what_a_run_drew(tmp_path: Path, model: Endpoint) -> None:

@@ -219,6 +219,7 @@ SILENT = "A module shout.py with a function shout(text): the text in capitals, w
         (REQUIREMENT, '"!"', [WRONG, *[RIGHT] * 6], True, "6 of 7 candidates agree, 1 of 1 examples hold"),
         (REQUIREMENT, '"!"', [WRONG, RIGHT, WRONG, *[RIGHT] * 5], False, "6 of 8 candidates agree, 1 of 1 examples hold"),
         (REQUIREMENT, '"!"', [*[WRONG] * 8, RIGHT], False, "1 of 9 candidates agree, 1 of 1 examples hold"),
+        (REQUIREMENT, '"!"', [WRONG] * 16, False, "16 of 16 candidates agree, 0 of 1 examples hold"),
         (SILENT, '"?"', [WRONG, *[RIGHT] * 6], False, "6 of 7 candidates agree, the requirement states no example"),
         (SILENT, '"!"', [OTHER.format(mark) for mark in "abcdefgh"], False, "1 of 8 candidates agree, the requirement states no example"),
     ],

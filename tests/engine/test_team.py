@@ -370,7 +370,7 @@ def test_what_is_wrong_is_said_with_its_place_and_a_way_out(
     assert SECRET not in said
     monkeypatch.setitem(sys.modules, "psycopg", None)
     error = fault(server.dsn)
-    assert "company-sim[postgres]" in error.hint
+    assert "'.[postgres]'" in error.hint
 
 
 def test_a_redo_that_was_stopped_here_is_ended_there(team: Team) -> None:

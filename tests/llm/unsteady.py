@@ -1,7 +1,7 @@
-"""A whole run against an endpoint that answers rightly but for a share of its requests, drawn by a seed; and what is to hold.
+"""Whole runs against an endpoint that answers rightly but for a share of its requests, drawn by a seed; and what is to hold.
 
-Replies fit their schema as those of a dry run do, and each has a number of its own, which the journal tells again as the count
-of the prompt's tokens. The faults themselves: `fault_server.py`.
+Replies are those of a dry run, or fit their schema as those do, and each has a number of its own, which the journal tells again as the
+count of the prompt's tokens. The faults themselves: `fault_server.py`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ import random
 import re
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from company import wiring
 from company.engine import NewRun, Outcome
-from company.events import read
-from company.llm.scripted import minimal
+from company.events import Event, read
+from company.llm.client import ChatModel, OnTokens, Reply, Request
+from company.llm.scripted import DryModel, minimal
+from company.records import FINISHED
 from company.settings import Provider, Settings
 from tests import fault_server as fs
 
@@ -66,6 +71,8 @@ class Unsteady:
 
     rate: float
     draw: random.Random
+    text: Callable[[dict[str, Any]], Awaitable[str]]
+    """What is right to answer."""
     replied: dict[int, str] = field(default_factory=dict)
     """Number of a reply that was sent whole → which request it answers."""
     again: list[int] = field(default_factory=list)
@@ -77,7 +84,7 @@ class Unsteady:
         self.again += [number for number, request in self.replied.items() if request == asked]
         fault = self._fault() if self.draw.random() < self.rate else "none"
         self.faults[fault] += 1
-        text, finish = self._text(body), "stop"
+        text, finish = await self.text(body), "stop"
         if fault in _CONTENT:
             text, finish = _CONTENT[fault](text)
         if fault != "none" and fault not in _CONTENT and fault != "no end mark":
@@ -100,14 +107,50 @@ class Unsteady:
         names = [*_FAULTS, *_CONTENT, "no end mark"]
         return self.draw.choices(names, [_RARE.get(name, 1.0) for name in names])[0]
 
-    @staticmethod
-    def _text(body: dict[str, Any]) -> str:
-        asked = body["messages"][1]["content"]
-        if schema := fs.asked_schema(body)[1]:
-            return json.dumps(minimal(schema, schema.get("$defs", {}), yes="SEEN" in asked))
-        if found := re.match(r"Write (\S+)", asked):
-            return f"### {found[1]}\n```python\nprint({found[1]!r})\n```\n"
-        return f"A draft about {hashlib.sha256(asked.encode()).hexdigest()}."
+
+async def _own(body: dict[str, Any]) -> str:
+    """A reply to a question of the procedure above."""
+    asked = body["messages"][1]["content"]
+    if schema := fs.asked_schema(body)[1]:
+        return json.dumps(minimal(schema, schema.get("$defs", {}), yes="SEEN" in asked))
+    if found := re.match(r"Write (\S+)", asked):
+        return f"### {found[1]}\n```python\nprint({found[1]!r})\n```\n"
+    return f"A draft about {hashlib.sha256(asked.encode()).hexdigest()}."
+
+
+class Dry:
+    """Answers what is asked over the wire as a dry run would; a request is known by what was heard of it before."""
+
+    def __init__(self) -> None:
+        self.unknown: list[list[str]] = []
+        """Of requests of which nothing was heard: there are to be none."""
+        self._asked: list[Request] = []
+        self._model = DryModel()
+
+    def hears(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have every request told, before it is sent."""
+        complete = ChatModel.complete
+
+        async def told(model: ChatModel, request: Request, on_tokens: OnTokens | None = None) -> Reply:
+            self._asked.append(request)
+            return await complete(model, request, on_tokens)
+
+        monkeypatch.setattr(ChatModel, "complete", told)
+
+    async def __call__(self, body: dict[str, Any]) -> str:
+        sent = [
+            message["content"] for message in body["messages"][1:]
+        ]  # of the first, and at the end, a form may say more
+        heard = next((each for each in reversed(self._asked) if _is(each, sent)), None)
+        if heard is None:
+            self.unknown.append(sent)
+            raise ConnectionError("nobody was heard to ask this")
+        return (await self._model.complete(heard)).text
+
+
+def _is(request: Request, sent: list[str]) -> bool:
+    said = [message.content for message in request.messages[1:]]
+    return len(said) == len(sent) and all(map(str.startswith, sent, said))
 
 
 _FAULTS: dict[str, fs.Behaviour] = {
@@ -146,6 +189,7 @@ class Told:
 
     outcome: Outcome
     server: Unsteady
+    events: list[Event]
     sittings: int
     late: int
     """Sittings that ended because a call took too long: a reply may have been on its way."""
@@ -157,24 +201,43 @@ def play(folder: Path, rate: float, seed: int) -> Told:
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    return asyncio.run(_play(folder, Unsteady(rate, random.Random(seed))))
+    new = NewRun(
+        inputs={"requirement": "Something small.", "names": "\n".join(NAMES)},
+        sop=str(folder / "unsteady.yaml"),
+        workspace=folder / "ws",
+        name="out",
+        user_dir=folder,
+    )
+    told = asyncio.run(_play(new, Unsteady(rate, random.Random(seed), _own)))
+    assert told.outcome.status == "delivered"
+    assert all((told.outcome.repo / name).read_text() == f"print({name!r})\n" for name in NAMES)
+    rounds = [event["until"] for event in told.events if event["event"] == "loop_round"]
+    assert rounds[-2:] == [False, True]
+    return told
 
 
-async def _play(folder: Path, unsteady: Unsteady) -> Told:
+def play_shipped(workspace: Path, sop: str, rate: float, seed: int, dry: Dry) -> Told:
+    """One run of a shipped procedure, answered as in a dry run; its dry files need not pass its tests."""
+    requirement = "A program main.py that says hello: `python main.py` prints `hello`."
+    new = NewRun(
+        inputs={"requirement": requirement},
+        sop=sop,
+        workspace=workspace,
+        name="out",
+        limits={"calls": 500},
+        headless=True,
+    )
+    return asyncio.run(_play(new, Unsteady(rate, random.Random(seed), dry)))
+
+
+async def _play(new: NewRun, unsteady: Unsteady) -> Told:
     began = time.monotonic()
     async with fs.serving(unsteady) as server:
         mine = Provider(base_url=server.base_url, deadline=DEADLINE, parallel=3)
         settings = Settings(providers={"mine": mine}, model="mine:m", tiers={"small": "mine:s", "large": "mine:m"})
-        new = NewRun(
-            inputs={"requirement": "Something small.", "names": "\n".join(NAMES)},
-            sop=str(folder / "unsteady.yaml"),
-            workspace=folder / "ws",
-            name="out",
-            user_dir=folder,
-        )
         outcome = await asyncio.wait_for(wiring.run(new, settings), 120)
         sittings, late = 1, 0
-        while outcome.status != "delivered":
+        while outcome.status not in FINISHED:
             assert outcome.status == "failed", outcome
             assert outcome.reason, outcome
             assert outcome.hint, outcome
@@ -183,23 +246,21 @@ async def _play(folder: Path, unsteady: Unsteady) -> Told:
             assert sittings < MOST_SITTINGS, outcome
             if pause := re.search(r"delete (\S+)$", outcome.hint):  # as the hint says
                 Path(pause[1]).unlink()
-            outcome = await asyncio.wait_for(wiring.resume(folder / "ws", "", settings), 120)
+            outcome = await asyncio.wait_for(wiring.resume(new.workspace, "", settings, headless=new.headless), 120)
             sittings += 1
-    told = Told(outcome, unsteady, sittings, late, time.monotonic() - began)
-    _judge(folder, told)
+    (journal,) = (new.workspace / ".company/runs").glob("*/events.jsonl")
+    told = Told(outcome, unsteady, [*read(journal)], sittings, late, time.monotonic() - began)
+    _judge(told)
     return told
 
 
-def _judge(folder: Path, told: Told) -> None:
-    (journal,) = (folder / "ws/.company/runs").glob("*/events.jsonl")
-    events = list(read(journal))
-    paid = [event["prompt_tokens"] for event in events if event["event"] == "call_finished" and not event["from_store"]]
+def _judge(told: Told) -> None:
+    paid = [
+        event["prompt_tokens"] for event in told.events if event["event"] == "call_finished" and not event["from_store"]
+    ]
     sent = set(told.server.replied)
     assert len(paid) == len(set(paid)), "a reply was paid for twice"
     assert set(paid) <= sent, "a reply was paid for that was never sent"
     assert len(sent - set(paid)) <= told.late, "a reply was lost"
     assert not set(told.server.again) & set(paid), "a request was sent again after its reply had been read"
     assert told.outcome.calls == len(paid)
-    assert all((told.outcome.repo / name).read_text() == f"print({name!r})\n" for name in NAMES)
-    rounds = [event["until"] for event in events if event["event"] == "loop_round"]
-    assert rounds[-2:] == [False, True]
