@@ -41,33 +41,45 @@ async def judged(
 ) -> list[tuple[Row, dict[str, Any]]]:
     """Each row of a task that is there, as it is asked, and the same with this judge's word; what stands in `out` is not judged again."""
     kept = {row["key"]: dict(row) for row in rows.read(out)}
+    mine = [
+        (row, tasks[row["task"]], commit_before(row, before) if before else "")
+        for row in read
+        if row["task"] in tasks
+        and not row["variation"]
+        and problems_of(row["dataset"]) == problems_of(tasks[row["task"]].dataset)
+    ]
+    if before and not any(commit for _, _, commit in mine):
+        raise SystemExit(f"no run has a commit of a step {before} with another one before it")
     sandbox, found = choose(), []
-    for row in read:
-        task = tasks.get(row["task"])
-        if task is None or row["variation"] or problems_of(row["dataset"]) != problems_of(task.dataset):
-            continue
+    for row, task, commit in mine:
         key = " ".join([row["key"], row["run"], task.digest, program(), before])
         if key not in kept:
-            said = await _verdict(sandbox, row, task, before)
+            said = await _verdict(sandbox, row, task, commit)
             kept[key] = {**row, **said, "dataset": task.dataset, "split": task.half, "key": key, "judged_by": program()}
             rows.append(out, kept[key])
         found.append((row, kept[key]))
     return found
 
 
-async def _verdict(sandbox: Sandbox, row: Row, task: Task, before: str) -> dict[str, Any]:
-    """What the judge says; nothing, so that the row stays as it is, where no program was delivered."""
-    if row["judged"]["status"] == "not run":
+def commit_before(row: Row, step: str) -> str:
+    """The last commit of a run before the first one of a step; empty where there is no such step in it, or nothing before it."""
+    store = Folder(Path(row["workspace"]) / ".company")
+    commits = [*Report.of(store.events(row["run"])).commits.values()]
+    earlier = [*takewhile(lambda event: not is_of(event["step"], step), commits)]
+    return earlier[-1]["sha"] if 0 < len(earlier) < len(commits) else ""
+
+
+async def _verdict(sandbox: Sandbox, row: Row, task: Task, commit: str) -> dict[str, Any]:
+    """What the judge says of a commit's files, or of what was delivered; nothing, so that the row stays as it is, where that is nothing."""
+    if row["judged"]["status"] == "not run" and not commit:
         return {}
     store = Folder(Path(row["workspace"]) / ".company")
     record = find(store, row["run"])
     files = {path: text.encode() for path, text in files_of(store, record).items()}
-    commits = [*Report.of(store.events(record.run)).commits.values()]
-    earlier = [*takewhile(lambda event: not is_of(event["step"], before), commits)] if before else commits
-    if len(earlier) < len(commits):
-        files = Repository.open(record.repo).files(earlier[-1]["sha"])
+    if commit:
+        files = Repository.open(record.repo).files(commit)
     said = await judge(sandbox, task, files)
-    about = {"status": said.status, "detail": said.detail, "reached": len(earlier) < len(commits)}
+    about = {"status": said.status, "detail": said.detail, "commit": commit}
     return {"passed": said.passed, "score": said.score, "judged": about, "failure": said.failure}
 
 
@@ -93,11 +105,11 @@ def table(found: Sequence[tuple[Row, Mapping[str, Any]]], before: str) -> Iterat
             f"| {sop} with {model} | {len(pairs)} | {rate(pass_rate(first))} | {rate(pass_rate(again))} "
             f"| {rate(against.difference, sign=True)} | {scores[0]:.1%}, {scores[1]:.1%} | {held} |"
         )
-    zero = outcomes(row for _, row in found if row["sop"] == "zero_shot")
     for sop, model in sorted(groups):
-        if zero and sop != "zero_shot":
-            against = compare(zero, outcomes(row for _, row in groups[sop, model]))
-            yield f"\n{sop} against zero_shot: {rate(against.difference, sign=True)} points, p = {against.p or 0:.3f}."
+        zero = outcomes(row for _, row in groups.get(("zero_shot", model), ()))
+        against = compare(zero, outcomes(row for _, row in groups[sop, model]))
+        if against.p is not None and sop != "zero_shot":
+            yield f"\n{sop} against zero_shot, both with {model}: {rate(against.difference, sign=True)}, p = {against.p:.3f}"
 
 
 def main() -> None:
@@ -115,8 +127,6 @@ def main() -> None:
     found = asyncio.run(judged(read, {task.name: task for task in tasks}, given.out, given.before))
     if not found:
         parser.error(f"no row of {given.results} is of a task of {name}")
-    if given.before and not any(row["judged"].get("reached") for _, row in found):
-        parser.error(f"no run has a commit of a step {given.before}")
     if any(row["split"] != "dev" for _, row in found):
         sops = {row["sop"]: row["sop_digest"] for _, row in found}
         count = len({row["task"] for _, row in found})

@@ -23,8 +23,8 @@ _NOISE = re.compile(
     r"an?|the|of|for|to|in|on|with|that|which|and|or|is|are|be|write|make|create|build|me|please|i|want"
 )
 """Words that say nothing of a product; a folder's name does without them."""
-_PLAIN = re.compile(r"main|app|setup|solution|test_.*|.*_test")
-"""Files whose names say nothing of it either."""
+_PLAIN = re.compile(r"main|app|setup|solution|bench|test_.*|.*_test", re.IGNORECASE)
+"""Files whose names say nothing of it either; `bench` is where measurements lie in a workspace."""
 
 
 def fitting(procedure: Procedure, given: Mapping[str, str]) -> dict[str, Any]:
@@ -111,7 +111,9 @@ def free_names(new: NewRun, inputs: Mapping[str, Any], taken: Collection[str]) -
         yield new.name
         return
     text = str(next(iter(inputs.values())))
-    files = (name for name in re.findall(r"\b([A-Za-z][A-Za-z0-9_]*)\.py\b", text) if not _PLAIN.fullmatch(name))
+    files = (
+        name for name in re.findall(r"(?<![\w-])([A-Za-z][A-Za-z0-9_]*)\.py\b", text) if not _PLAIN.fullmatch(name)
+    )
     words = [word for word in re.findall(r"[a-z0-9]+", text.lower()) if not _NOISE.fullmatch(word)]
     base = next(files, "-".join(words[:4]))[:40].strip("-") or "project"
     names = (base, *(f"{base}-{number}" for number in range(2, 10_000)))

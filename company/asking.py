@@ -7,10 +7,10 @@ How an answer is obtained: `llm/structured.py`, code part by part: `llm/parts.py
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from company.artifacts import FileSpec, Part, Patch, SourceFile, TestRun, flat
@@ -30,8 +30,6 @@ from company.tools.talk import use_tools
 
 if TYPE_CHECKING:
     from company.sop.procedure import Role, Step
-
-T = TypeVar("T")
 
 
 def who_works(step: Step, scope: Scope) -> tuple[Role | None, str]:
@@ -63,16 +61,22 @@ async def work(site: Site, state: RunState, context: RunContext, scope: Scope, s
 async def _samples(site: Site, state: RunState, context: RunContext, scope: Scope, salt: int) -> list[Any]:
     """The answers of a step that samples: those that came of it, where one or more did."""
 
-    async def one(number: int) -> tuple[Any, CompanyError | None]:
+    grave: list[CompanyError] = []
+    """An outage, a limit, a stop; the first comes first."""
+
+    async def one(number: int) -> tuple[Any, StepFailed | None]:
         try:
             return await _answer(site, state, context, scope, salt, number), None
-        except CompanyError as error:  # the samples beside it go on: what they asked has been paid for
+        except StepFailed as error:
             return None, error
+        except CompanyError as error:  # the samples beside it go on: what they asked has been paid for
+            grave.append(error)
+            return None, None
 
     step = site.step
-    answers = await together([one(number) for number in range(step.sample)])
+    answers = await asyncio.gather(*map(one, range(step.sample)))
     faults = [fault for _, fault in answers if fault]
-    if grave := [fault for fault in faults if not isinstance(fault, StepFailed)]:  # an outage, a limit, a stop
+    if grave:
         raise grave[0]
     if len(faults) == len(answers):
         raise faults[0]
@@ -121,17 +125,6 @@ def tree(context: RunContext, values: list[Any]) -> dict[str, bytes]:
     """The repository's files as a step sees them: without the run's own records, with the code that it was given."""
     files = {path: data for path, data in context.repository.files().items() if not path.startswith(".company/")}
     return files | {value.path: value.content.encode() for value in flat(values) if isinstance(value, SourceFile)}
-
-
-async def together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of works that go on at the same time; one that fails leaves the others no reason to go on."""
-    tasks = [asyncio.create_task(each) for each in works]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _ask(

@@ -40,8 +40,12 @@ _TOML = """\
 # [providers.mine]                     # then: --model mine:NAME
 # base_url = "http://127.0.0.1:8080/v1"
 # key = "MINE_API_KEY"                 # where the key is: a variable, file:PATH or keyring:SERVICE/USER
-# structured = "schema"                # or tool, json, prompt: how it is asked for JSON; by default what was found out
+# key_header = "api-key"               # the header of the key; by default Authorization, as a bearer token
+# structured = "schema"                # or shape, tool, json, prompt: how it is asked for JSON; by default what was found out
 # temperature = true                   # false: its models take none, as many that reason
+# max_tokens_as = "max_tokens"         # what it calls the bound of a reply
+# seed_as = "seed"                     # what it calls the seed; "": none is sent
+# stream_options = true                # false: it refuses that field
 # parallel = 4                         # requests at the same time
 # deadline = 1800.0                    # seconds of one whole call
 # context = 32768                      # tokens of prompt and reply together; unknown by default

@@ -156,7 +156,7 @@ async def _nothing(state: RunState) -> RunState:
 
 
 def _annotated(node: Node) -> Node:
-    """A node of which no fault costs what is asked beside it: LangGraph cancels that, and so does a for_each, and it has been paid for.
+    """A node whose fault waits for what is asked beside it: LangGraph cancels that, and it has been paid for.
 
     LangGraph reads a node's annotations at run time; ours are text, and their names are imported late.
     """
@@ -165,8 +165,14 @@ def _annotated(node: Node) -> Node:
     async def patient(state: RunState, runtime: Runtime[RunContext]) -> Any:
         try:
             return await node(state, runtime)
-        except CompanyError:
-            await runtime.context.gateway.drained()
+        except CompanyError as error:
+            context, item = runtime.context, state.get("item", "")
+            context.fault = context.fault or (None if item else error)
+            await context.gateway.drained(item)
+            if (
+                context.fault and not item
+            ):  # the run ends by what went wrong first, whatever went wrong while that was waited for
+                raise context.fault from context.fault.__cause__
             raise
 
     patient.__annotations__ = {"state": RunState, "runtime": Loaded[RunContext], "return": Any}

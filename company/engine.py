@@ -373,7 +373,7 @@ async def _deliver(sitting: Sitting, context: RunContext, state: RunState) -> tu
     files: dict[str, bytes | None] = {f"{context.records}/run.json": (json.dumps(record, indent=1) + "\n").encode()}
     present = await asyncio.to_thread(context.repository.files)
     if not context.guest and not any(re.fullmatch(r"readme(\.\w+)?", path, re.IGNORECASE) for path in present):
-        title = sitting.name.replace("-", " ").capitalize()
+        title = sitting.name.replace("-", " ").replace("_", " ").capitalize()
         files["README.md"] = publish.readme(title, context.requirement, design, report.verdict, present).encode()
     state_of = "accepted" if accepted else "not accepted"
     await _company_commit(context, "deliver", files, f"deliver: {report.verdict or state_of}")

@@ -30,7 +30,7 @@ from typing import Any
 
 def extra(name: str) -> str:
     """How an optional part is installed. Not by its name from an index: there the name may be somebody else's."""
-    return f"`pip install '.[{name}]'` in the folder of company's source"
+    return f"`pip install -e '.[{name}]'` in the folder of company's source"
 
 
 class CompanyError(Exception):

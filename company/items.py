@@ -7,11 +7,11 @@ Keys, needs and order: `keys.py`. The work itself is a graph of its own, handed 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from company.asking import together
-from company.errors import EndpointError, Refused, StepFailed
+from company.errors import CompanyError, EndpointError, Refused, StepFailed
 from company.keys import in_order, keyed
 from company.state import RunContext, RunState, Scope, Site, pack, pack_list, reference, round_of
 
@@ -40,6 +40,7 @@ async def for_each(
     gate = asyncio.Semaphore(step.parallel)
     results: dict[str, str | None] = {}
     failed: dict[str, str] = {}
+    ending = False
     finished = {key: asyncio.Event() for key in keys}
     outside = {
         inner.updates for inner in step.walk() if inner.updates and not inner.updates.startswith(f"{step.path}.")
@@ -54,6 +55,8 @@ async def for_each(
         if lost := next((need for need in needs[key] if need in failed), ""):
             raise StepFailed(f"it needs `{lost}`, which failed")
         async with gate:
+            if ending:  # for what those ask that have begun is only waited
+                return
             frame = {**state.get("frame", {}), step.bind: pack(context.objects, item)}
             if step.needs:
                 frame["deps"] = pack_list(context.objects, [results[need] for need in needs[key]])
@@ -71,21 +74,43 @@ async def for_each(
         results[key] = reference(context.objects, ended["values"], step.body[-1])
 
     async def guarded(key: str, item: Any) -> None:
+        nonlocal ending
         try:
             await one(key, item)
-        except (StepFailed, EndpointError) as error:
+        except CompanyError as error:
             # Where the endpoint gives no answers, that is not the item's fault: the run stops, and can be resumed.
-            is_its_own = error.is_of_request if isinstance(error, EndpointError) else not isinstance(error, Refused)
+            is_its_own = isinstance(error, StepFailed) and not isinstance(error, Refused)
+            is_its_own |= isinstance(error, EndpointError) and error.is_of_request
             if step.on_error != "collect" or not is_its_own:
+                ending = True
                 raise
             failed[key] = error.message
             context.journal.emit("notice", text=f"{step.path}: `{key}` is left out: {error.message}")
         finally:
             finished[key].set()
 
-    await together([guarded(key, item_of[key]) for key in order])
+    quiet = partial(context.gateway.drained, state.get("item", ""))
+    await _together([guarded(key, item_of[key]) for key in order], quiet)
     if failed and not results:
         key, reason = next(iter(failed.items()))
         raise StepFailed(f"every item of `{step.path}` failed; `{key}`: {reason}", place=str(step.span))
     changed: dict[str, str | None] = {path: values[path] for path in outside}
     return {**changed, step.path: pack_list(context.objects, [results[key] for key in keys if key in results])}
+
+
+async def _together(works: Sequence[Coroutine[Any, Any, None]], quiet: Callable[[], Awaitable[None]]) -> None:
+    """Work at the same time; where one fails, the others have no reason to go on.
+
+    Args:
+        quiet: comes back when the others may be cancelled.
+    """
+    tasks = [asyncio.create_task(each) for each in works]
+    try:
+        await asyncio.gather(*tasks)
+    except CompanyError:
+        await quiet()
+        raise
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from company.artifacts import Artifact, to_json
 from company.cache import Objects, Replies, Results
-from company.errors import WorkspaceError
+from company.errors import CompanyError, WorkspaceError
 from company.publish import RECORDS
 from company.sop.procedure import Step, named
 
@@ -153,6 +153,8 @@ class RunContext:
     """Id → the commit that belongs to it, as `cache.Results` keeps it."""
     committed: dict[str, Commit] = field(default_factory=dict)
     """Id → commit, of what the repository's history already holds; a resumed step does not commit twice."""
+    fault: CompanyError | None = None
+    """What ends the run."""
     told: set[str] = field(default_factory=set)
     """Ids of the commits that the journal tells of."""
     decided: dict[str, dict[str, str | None]] = field(default_factory=dict)

@@ -75,7 +75,7 @@ def test_the_keyring_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keyring", None)
     error = refusal("keyring:mine/me")
     assert "not installed" in error.message
-    assert error.hint == "`pip install '.[keyring]'` in the folder of company's source"
+    assert error.hint == "`pip install -e '.[keyring]'` in the folder of company's source"
 
 
 def test_a_key_in_the_keyring(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,9 +68,10 @@ class Calls:
         self._limit: LimitReached | None = None
         """The limit that was reached: no further call is begun by anybody."""
         self._calls = count(1)
-        self._under_way: set[int] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._under_way: dict[int, str] = {}
+        """Call → the item that it is of."""
+        self._ended = asyncio.Event()
+        """Of the next call that ends."""
 
     def parameters(self, called: str | None, temperature: float | None, max_tokens: int | None) -> list[Any]:
         """The model that is called so, and what it would be asked with."""
@@ -129,10 +130,14 @@ class Calls:
         self._halted = True
         await self.drained()
 
-    async def drained(self) -> None:
-        """Wait until no call is under way: what was begun has been paid for, and its reply is kept."""
-        while self._under_way:  # whoever got the last reply may have begun a call before this is woken
-            await self._idle.wait()
+    async def drained(self, item: str = "") -> None:
+        """Wait until no call is under way: what was begun has been paid for, and its reply is kept.
+
+        Args:
+            item: of a for_each; with it only the calls of that item, and of items inside it, are waited for.
+        """
+        while any(not item or each == item or each.startswith(f"{item}/") for each in self._under_way.values()):
+            await self._ended.wait()  # whoever got a reply may have begun a call before this is woken
 
     def _request(self, ask: Ask, label: StepLabel, temperature: float) -> Request:
         most = ask.max_tokens or self._max_tokens
@@ -209,8 +214,7 @@ class Calls:
         if self.stopped:  # while it waited for others
             self.budget.release(claim)
             await self.refuse_if_stopped(before)
-        self._under_way.add(call)
-        self._idle.clear()
+        self._under_way[call] = label.item
 
         tries = 0
 
@@ -247,9 +251,9 @@ class Calls:
             raise
         finally:
             self.budget.release(claim)
-            self._under_way.discard(call)
-            if not self._under_way:
-                self._idle.set()
+            del self._under_way[call]
+            self._ended.set()
+            self._ended = asyncio.Event()
             if reply is None:
                 reason = why.message if isinstance(why, CompanyError) else ""
                 told = {"kind": type(why).__name__, "reason": reason, "model": model.name, "retries": tries}

@@ -112,13 +112,15 @@ def test_what_was_delivered_is_judged_by_another_judge_and_nothing_is_asked(tmp_
         assert first["passed"]
     assert len(out.read_text().splitlines()) == 1
     told = {step: asyncio.run(lab.judged(read, {task.name: task}, out, step))[0][1] for step in ("compile", "code")}
-    assert [(step, row["passed"], row["judged"]["reached"]) for step, row in told.items()] == [
+    assert [(step, row["passed"], bool(row["judged"]["commit"])) for step, row in told.items()] == [
         ("compile", True, True), ("code", False, True),
     ]  # fmt: skip
     assert len(model.bodies) == asked
     text = "\n".join(lab.table([(first, row)], ""))
     assert "| zero_shot with fake:m | 1 | 100.0 %" in text
     assert "| -100.0 %" in text
+    with pytest.raises(SystemExit, match="no run has a commit of a step start"):
+        asyncio.run(lab.judged(read, {task.name: task}, out, "start"))
     idents = ("vote.draft#1", "verify@best#5", "code.do[a.py]#1", "codes#1")
     assert [[lab.is_of(ident, step) for ident in idents] for step in ("vote", "verify", "code")] == [
         [True, False, False, False], [False, True, False, False], [False, False, True, False],

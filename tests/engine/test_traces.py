@@ -255,7 +255,7 @@ def test_without_the_extra_one_notice_says_what_to_install(tmp_path: Path, monke
     assert start(tmp_path, "zero_shot", ZERO_SHOT).status == "delivered"
     said = [event["text"] for event in events(tmp_path) if event["event"] == "notice" and "OTEL" in event["text"]]
     assert said == [
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set, and traces need an extra: `pip install '.[otel]'` in the folder of company's source"
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set, and traces need an extra: `pip install -e '.[otel]'` in the folder of company's source"
     ]
 
 

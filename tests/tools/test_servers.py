@@ -213,7 +213,7 @@ def test_what_can_be_seen_before_a_start_is_an_error_at_once(monkeypatch: pytest
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError) as raised:
         asyncio.run(enter("own", program()))
-    assert raised.value.hint == "`pip install '.[mcp]'` in the folder of company's source"
+    assert raised.value.hint == "`pip install -e '.[mcp]'` in the folder of company's source"
 
 
 def test_a_dry_run_starts_nothing() -> None:
