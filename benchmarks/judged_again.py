@@ -75,9 +75,10 @@ async def _verdict(sandbox: Sandbox, row: Row, task: Task, commit: str) -> dict[
         return {}
     store = Folder(Path(row["workspace"]) / ".company")
     record = find(store, row["run"])
-    files = {path: text.encode() for path, text in files_of(store, record).items()}
     if commit:
         files = Repository.open(record.repo).files(commit)
+    else:
+        files = {path: text.encode() for path, text in files_of(store, record).items()}
     said = await judge(sandbox, task, files)
     about = {"status": said.status, "detail": said.detail, "commit": commit}
     return {"passed": said.passed, "score": said.score, "judged": about, "failure": said.failure}

@@ -167,13 +167,11 @@ def _annotated(node: Node) -> Node:
             return await node(state, runtime)
         except CompanyError as error:
             context, item = runtime.context, state.get("item", "")
-            context.fault = context.fault or (None if item else error)
+            first = error if item else context.fault or error
+            if not item:  # it ends the run, whatever else goes wrong while it waits
+                context.fault = first
             await context.gateway.drained(item)
-            if (
-                context.fault and not item
-            ):  # the run ends by what went wrong first, whatever went wrong while that was waited for
-                raise context.fault from context.fault.__cause__
-            raise
+            raise first from first.__cause__
 
     patient.__annotations__ = {"state": RunState, "runtime": Loaded[RunContext], "return": Any}
     return patient

@@ -155,7 +155,8 @@ class DryModel:
         else:
             value = minimal(request.schema, request.schema.get("$defs", {}), yes=request.label.round != 1)
             if request.schema_name == "Checks":  # a check that can be run, of what a dry file has
-                value |= {"commands": []} if "commands" in value else {}
+                if "commands" in value:
+                    value["commands"] = []
                 for call in value.get("calls", ()):
                     call |= {"expression": f"callable({call['imports'].rpartition(' ')[2]})", "expected": "True"}
             if request.schema_name == "ToolCall":
