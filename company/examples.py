@@ -57,7 +57,7 @@ _PRINTS = re.compile(
 _QUOTED = re.compile(r"([\"`])([^\"`\n]{1,200}?)\1")
 _STARTED = re.compile(r"\bpython3? (?:-m ([\w.]+)|([\w./-]+\.py)\b)")
 _PROGRAM = re.compile(r"\bcommand[- ]line\b|\bcli\b|\bconsole\b|\bterminal\b|\bscript\b", re.IGNORECASE)
-_OTHER_USE = re.compile(
+OTHER_USE = re.compile(
     r"\b(?:anything else|other(?:wise| command)|unknown command|(?:no|without|wrong) arguments?)\b|\busage\b",
     re.IGNORECASE,
 )
@@ -237,6 +237,17 @@ class Usage(NamedTuple):
     words: tuple[str, ...]
     outputs: tuple[str, ...]
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The words after what starts the program."""
+        return self.words[3 if self.words[1:2] == ("-m",) else 2 :]
+
+    @property
+    def verb(self) -> str:
+        """The first of them, where it is a word to be typed as it is."""
+        first = self.arguments[:1]
+        return first[0] if first and re.fullmatch(r"[a-z][a-z-]*", first[0]) else ""
+
 
 def usages_in(requirement: str) -> list[Usage]:
     """The commands that the text quotes, placeholders and all: ``python a.py add NAME`` … prints ``saved NAME``."""
@@ -266,7 +277,7 @@ def command_pattern(start: str, requirement: str) -> str:
     escaped = start.replace(".", "\\.")  # and no more: a server's grammar knows few escapes
     if not forms:
         return f"^{escaped}( [^\n]{{1,80}})?$"
-    if _OTHER_USE.search(requirement):
+    if OTHER_USE.search(requirement):
         forms |= {"": None, " [a-z]{1,12}": None}
     return f"^{escaped}({'|'.join(forms)})$"
 

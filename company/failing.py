@@ -110,8 +110,11 @@ def _session(body: list[ast.stmt], message: str) -> str:
     *before, last = [f"`{command}`" for command in commands]
     after = f"After {', '.join(before)}, {last}" if before else last
     said = _SAID.search(message)
-    errors = [line.removeprefix("E").strip() for line in said[1].splitlines() if line.strip(" E")] if said else []
+    errors = [line.removeprefix("E").strip() for line in said[1].splitlines() if line.strip(" E~^")] if said else []
+    errors = [re.sub(r'^File "(?:[^"]*/project/)?([^"]+)"', r"\1", line) for line in errors]
     why = f" It says: {_cut(' / '.join(errors[-3:]))}" if errors else ""
+    if "uncaught(errors)" in ast.unparse(body[-1]):
+        return f"{after} must not end in an error that nobody catches.{why}"
     if compared[2].isdigit():
         return f"{after} must end with exit status {compared[2]}. It ends with {compared[1]}.{why}"
     return f"{after} must print {_cut(compared[2])}. It prints {_cut(compared[1])}.{why}"

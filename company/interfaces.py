@@ -11,14 +11,18 @@ import keyword
 import re
 from collections.abc import Sequence
 
-from company.examples import usages_in
+from company.examples import OTHER_USE, usages_in
 from company.literals import CALL, call_ends, is_literal
 
 _SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=[A-Z\"'`a-z(])")
 _CLASS = re.compile(r"\bclass(?:es)? `?([A-Z]\w*)`?")
 _CLASS_ENDS = re.compile(
-    r"\bclass(?:es)? `?[A-Z]|\bfunctions?\b|(?<=[.;])\s+(?:It|The (?:file|module)|This (?:file|module)) (?:also )?has\b"
+    r"\bclass(?:es)? `?[A-Z]|\bfunctions?\b|(?<=[.;])\s+[\w/]+\.py\b|(?<=[.;])\s+(?:It|The (?:file|module)|This (?:file|module)) (?:also )?has\b"
 )
+_TOPIC = re.compile(
+    r"[\"`]python3? (?:-m )?\S+(?: (?P<verb>[a-z][a-z-]*)\b)?[^\"`]*[\"`]|(?<![\w.])(?P<called>[A-Za-z_]\w*)\((?!(?:e?s|ies)\))|[\w/]+\.py\b"
+)
+"""What a sentence is about: a command, a function, a file."""
 _ANNOUNCED = re.compile(r"\b(?:function|def|called|named)\s+[`'\"]?$")
 
 
@@ -89,14 +93,22 @@ def functions_in(section: str) -> dict[str, str]:
 
 
 def words_about(name: str, requirement: str) -> str:
-    """The words that define a class, the sentences that name a function, or the command that its first word is."""
+    """The words that define a class, or those about a function: the sentences that name it, or that quote the command which it is
+    named after, and what follows them up to the next function, command or file.
+    """
     if words := classes_in(requirement).get(name):
         return words
-    sentences = _SENTENCE.split(" ".join(requirement.split()))
-    about = [sentence for sentence in sentences if re.search(rf"(?<![\w.]){re.escape(name)}\b(?!\.py)", sentence)]
-    if not about:
-        verb = re.escape(name.split("_")[0])
-        about = [sentence for sentence in sentences if re.search(rf"[\"`]python3? [^\"`]*\b{verb}\b", sentence)]
+    is_called = bool(re.search(rf"(?<![\w.]){re.escape(name)}\(", requirement))
+    verbs = {usage.verb for usage in usages_in(requirement)} & {*name.split("_")} if not is_called else set()
+    mine = verbs or {name}
+    named = re.compile(rf"(?<![\w.]){re.escape(name)}\b(?!\.py)")
+    about, is_on = [], False
+    for clause in _SENTENCE.split(" ".join(requirement.split())):
+        topics = [match["verb"] or match["called"] or "" for match in _TOPIC.finditer(clause)]
+        is_named = not (verbs or (is_called and topics)) and bool(named.search(clause))
+        is_on = next(filter(None, topics), "") in mine if topics else is_on or is_named
+        if not (verbs and OTHER_USE.search(clause)) and (is_on or is_named or mine & {*topics}):
+            about.append(clause)
     return " ".join(about)
 
 
@@ -104,7 +116,7 @@ def words_about_main(requirement: str) -> str:
     """What the function that starts a program does, and where each quoted command has its words."""
     forms = []
     for usage in usages_in(requirement):
-        words = usage.words[3 if usage.words[1:2] == ("-m",) else 2 :]
+        words = usage.arguments
         places = [
             f'sys.argv[{number}] is "{word}"' if re.fullmatch(r"[a-z-]+", word) else f"sys.argv[{number}] the {word}"
             for number, word in enumerate(words, 1)
@@ -112,4 +124,5 @@ def words_about_main(requirement: str) -> str:
         if places:
             forms.append(f"`{' '.join(usage.words)}`: {', '.join(places)}")
     about = "Reads sys.argv, does what the requirement says by calling the other functions, returns the exit status."
-    return f"{about} {'; '.join(dict.fromkeys(forms))}".strip()[:600]
+    other = [clause for clause in _SENTENCE.split(" ".join(requirement.split())) if forms and OTHER_USE.search(clause)]
+    return " ".join([about, *other, "; ".join(dict.fromkeys(forms))]).strip()[:600]

@@ -255,7 +255,7 @@ async def _run(site: Site, state: RunState, context: RunContext, scope: Scope, f
         stated = 0
         for value in values:
             value = without(value, aside) if isinstance(value, Checks) and aside else value
-            if made := publish.made_tests(value, context.requirement, context.guest.tests if context.guest else ""):
+            for made in publish.made_tests(value, context.requirement, context.guest.tests if context.guest else ""):
                 tests[made.path] = made.text.encode()
                 optional += made.optional
                 stated += made.stated

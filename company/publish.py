@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from company import markdown, testgen
+from company import markdown, quoted, testgen
 from company.artifacts import (
     Artifact,
     ChangePlan,
@@ -84,8 +84,7 @@ def files_of(
             found.update({file.path: styled(file, guest) for file in one.files})
         elif one is not None:
             documents.append(one)
-        made = made_tests(one, requirement, guest.tests if guest else "")
-        if made:
+        for made in made_tests(one, requirement, guest.tests if guest else ""):
             found[made.path] = made.text.encode()
     if documents:
         whole = documents if isinstance(value, list) else documents[0]
@@ -107,19 +106,20 @@ def files_of(
     return found
 
 
-def made_tests(value: Any, requirement: str, path: str = "") -> testgen.Tests | None:
-    """The test file that the engine itself writes for a document, if there is one.
+def made_tests(value: Any, requirement: str, path: str = "") -> list[testgen.Tests]:
+    """The test files that the engine itself writes for a document.
 
     Args:
-        path: where it goes in a repository that was there before: then it holds no test that decides nothing.
+        path: where one goes in a repository that was there before: then it holds no test that decides nothing, and the commands
+            that were there already are nobody's to try.
     """
-    made = None
     if isinstance(value, Checks):
         made = testgen.from_checks(value, requirement, stated_alone=bool(path))
-    elif isinstance(value, Design):
-        made = testgen.from_design(value, requirement)
-        path = path.replace(".py", "_interface.py")
-    return testgen.moved(made, path) if made and path else made
+        return [testgen.moved(made, path)] if path else [made, *filter(None, [quoted.tests_of(requirement)])]
+    interfaces = testgen.from_design(value, requirement) if isinstance(value, Design) else None
+    if interfaces and path:
+        interfaces = testgen.moved(interfaces, path.replace(".py", "_interface.py"))
+    return [interfaces] if interfaces else []
 
 
 def styled(file: SourceFile | TestFile, guest: Guest | None) -> bytes:

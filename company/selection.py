@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from company import quoted
 from company.artifacts import Check, Checks, Selection, SourceFile, flat
 from company.derived import derived, from_heads, inputs_of
 from company.errors import StepFailed
@@ -29,7 +30,8 @@ class Examined(NamedTuple):
 
     probes: list[Probe]
     kinds: list[str]
-    """Of each input: `stated` by the requirement, `qa`: worked out by QA, or `derived` by rule, of which nobody knows what should come."""
+    """Of each input: `stated` by the requirement, `quoted`: a command of its words, which should not break down, `qa`: worked out by QA, or
+    `derived` by rule, of which nobody knows what should come."""
     seen: list[list[Seen]]
     """Of each program, for each input."""
 
@@ -68,6 +70,7 @@ async def examine(
 ) -> Examined:
     """Run programs on the inputs of checks and on others made of them; where there are none, of the heads that the requirement shows."""
     asked = [one for each in checks for one in _asked(each, requirement)]
+    asked += [(probe, "quoted") for probe in _quoted(requirement)]
     plain = [(probe.setup, probe.expression) for probe, _ in asked if probe.expression]
     made = derived(plain, MOST_PROBES - len(asked)) if asked else from_heads(shown_in(requirement), MOST_PROBES)
     asked = [*asked, *((Probe(setup, expression), "derived") for setup, expression in made)][:MOST_PROBES]
@@ -102,11 +105,21 @@ def _probes(check: Check) -> tuple[list[Probe], list[Probe]]:
     return calls, sessions
 
 
+def _quoted(requirement: str) -> Iterator[Probe]:
+    """The commands that the requirement quotes, each as the first of all, and one after another."""
+    typed = [(command, "") for command in quoted.commands_in(requirement)]
+    yield from (Probe(commands=(one,)) for one in typed)
+    if len(typed) > 1:
+        yield Probe(commands=tuple(typed))
+
+
 class Standing(NamedTuple):
     """What speaks for a program; the greatest is chosen."""
 
     held: int
     """Examples of the requirement that hold."""
+    unbroken: int
+    """Commands that it quotes which do not break down."""
     agreeing: int
     """Programs that do the same, itself among them."""
     alike: float
@@ -130,6 +143,7 @@ def standing(seen: Sequence[Sequence[Seen]], kinds: Sequence[str], number: int) 
     ]
     return Standing(
         held=_held(mine, kinds, "stated"),
+        unbroken=_unbroken(mine, kinds),
         agreeing=len(agreeing(seen, number)),
         alike=sum(told) / max(1, len(mine)),
         guesses=_held(mine, kinds, "qa"),
@@ -139,6 +153,12 @@ def standing(seen: Sequence[Sequence[Seen]], kinds: Sequence[str], number: int) 
 
 def _held(mine: Sequence[Seen], kinds: Sequence[str], kind: str) -> int:
     return sum(one.held for one, its in zip(mine, kinds, strict=False) if its == kind)
+
+
+def _unbroken(mine: Sequence[Seen], kinds: Sequence[str]) -> int:
+    """That there is nothing to read is no fault of a program."""
+    fine = (one.text == "raises EOFError" or not one.text.startswith("raises ") for one in mine)
+    return sum(each for each, its in zip(fine, kinds, strict=False) if its == "quoted")
 
 
 def agreeing(seen: Sequence[Sequence[Seen]], number: int) -> list[int]:
@@ -176,7 +196,7 @@ def selected(found: Sequence[list[SourceFile]], examined: Examined) -> Selection
         files=list(found[chosen]),
         candidates=len(found),
         stated=stated,
-        holds=held == stated,
+        holds=held == stated and _unbroken(mine, kinds) == kinds.count("quoted"),
         agreeing=len(same),
         share=round(len(same) / len(found), 4),
         inputs=inputs,

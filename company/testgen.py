@@ -79,7 +79,7 @@ def usable_checks(
             else:
                 calls.append(call)
         for command in check.commands:
-            problem = _command_problem(command, modules)
+            problem = command_problem(command, modules)
             if problem:
                 reasons.append(f"{check.title}: {problem}")
                 break  # what follows it may depend on it
@@ -170,7 +170,8 @@ def _is_package(place: str, modules: Collection[str]) -> bool:
     return any(path.startswith(f"{place}/") for path in modules)
 
 
-def _command_problem(command: Command, modules: Collection[str]) -> str:
+def command_problem(command: Command, modules: Collection[str]) -> str:
+    """Why a command cannot be run; empty if it can."""
     try:
         words = shlex.split(command.command)
     except ValueError:
@@ -207,11 +208,11 @@ def from_checks(checks: Checks, requirement: str, *, stated_alone: bool = False)
     stated: dict[str, bool] = {}
     for number, check in enumerate(checks.checks, 1):
         if check.calls:
-            name = f"test_{number}_{_slug(check.title)}"
+            name = f"test_{number}_{slug(check.title)}"
             functions.append(_calls(name, check))
             stated[name] = all(is_in(examples, check, call) for call in check.calls)
         for place, command in enumerate(check.commands, 1):
-            name = f"test_{number}_{place}_{_slug(command.command.partition(' ')[2])}"
+            name = f"test_{number}_{place}_{slug(command.command.partition(' ')[2])}"
             functions.append(_session(name, check, place))
             stated[name] = is_stated_command(command, usages)
     if stated_alone and any(stated.values()):
@@ -219,12 +220,16 @@ def from_checks(checks: Checks, requirement: str, *, stated_alone: bool = False)
         stated = {name: True for name, kept in stated.items() if kept}
     commands = any("(run)" in text for text in functions)
     used = {"pytest"} if any(_error_name(call.expected) for check in checks.checks for call in check.calls) else set()
-    if commands:
-        used |= {"pytest", "shlex", "shutil", "subprocess", "sys"}
-    head = _HEAD.format(about="What the requirement asks for, as QA reads it.", imports=_imports(used, path=commands))
-    text = head + (_RUNNER if commands else "") + "".join(f"\n\n{function}" for function in functions)
+    about = "What the requirement asks for, as QA reads it."
+    head = head_of_sessions(about) if commands else _HEAD.format(about=about, imports=_imports(used))
+    text = head + "".join(f"\n\n{function}" for function in functions)
     optional = [f"{CHECKS_PATH}::{name}" for name, true in stated.items() if not true]
     return Tests(CHECKS_PATH, text, tuple(optional) if any(stated.values()) else (), sum(stated.values()))
+
+
+def head_of_sessions(about: str) -> str:
+    """The top of a test file whose tests type commands by a fixture `run`."""
+    return _HEAD.format(about=about, imports=_imports({"pytest", "shlex", "shutil", "subprocess", "sys"})) + _RUNNER
 
 
 def stated_calls(checks: Checks, requirement: str) -> set[tuple[str, str, str]]:
@@ -260,13 +265,14 @@ def is_stated_command(command: Command, usages: Sequence[Usage]) -> bool:
     return bool(said) and stated_output(command.command, said, usages) == said
 
 
-def _slug(title: str) -> str:
+def slug(title: str) -> str:
+    """A title as a part of a test's name."""
     return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:50] or "check"
 
 
-def _imports(used: Iterable[str], *, path: bool) -> str:
-    plain = [f"import {name}" for name in sorted(set(used) - {"pytest"})]
-    lines = [*plain, *(["from pathlib import Path"] if path else [])]
+def _imports(used: Collection[str]) -> str:
+    plain = [f"import {name}" for name in sorted({*used} - {"pytest"})]
+    lines = [*plain, *(["from pathlib import Path"] if "shutil" in used else [])]
     third = ["import pytest"] if "pytest" in used else []
     return "\n".join([*lines, *([""] if lines and third else []), *third])
 
@@ -324,15 +330,13 @@ def from_design(design: Design, requirement: str) -> Tests | None:
         if not all(part.isidentifier() for part in module.split(".")):
             continue
         for part in spec.parts:
-            name = f"test_{_slug(module)}_has_{part.name}"
+            name = f"test_{slug(module)}_has_{part.name}"
             functions.append(_interface(name, module, part))
             if not is_named(part.name, requirement):
                 optional.append(f"{INTERFACE_PATH}::{name}")
     if not functions:
         return None
-    head = _HEAD.format(
-        about="That the modules load and define what the design says.", imports=_imports({"inspect"}, path=False)
-    )
+    head = _HEAD.format(about="That the modules load and define what the design says.", imports=_imports({"inspect"}))
     return Tests(INTERFACE_PATH, head + "".join(f"\n\n{function}" for function in functions), tuple(optional))
 
 
