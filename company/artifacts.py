@@ -274,7 +274,7 @@ class Selection(Artifact):
     stated: int
     """Examples that the requirement states and that were run; 0 where it states none."""
     holds: bool
-    """Whether the chosen program gives what each of them says, and breaks down at none of the commands that the requirement quotes."""
+    """Whether the chosen program gives what each of them says, and the commands that the requirement quotes work."""
     agreeing: int
     """Programs that do what the chosen one does, itself among them. 1 where there was nothing to compare them on."""
     share: float

@@ -18,6 +18,7 @@ _RAISED = re.compile(r"^E +([A-Z]\w*(?:\.\w+)*(?:: .*)?)$", re.MULTILINE)
 _FRAME = re.compile(r"^(?!tests/)([\w./-]+\.py):(\d+): in (\S+)\n +(.+)$", re.MULTILINE)
 _HANGS = re.compile(r'did not finish within (\d+) s(?:; it was at:\n *File "([^"]+)", line (\d+) in (\S+))?')
 _SAID = re.compile(r"^E +AssertionError: ?((?!assert ).*(?:\nE +(?!\s*assert ).*)*)", re.MULTILINE)
+_CAME = re.compile(r"^E     \+ (.*)$", re.MULTILINE)
 _LONG = 300
 
 
@@ -90,7 +91,7 @@ def _instead(message: str) -> str:
     if "DID NOT RAISE" in message:
         return "It raises nothing."
     if compared := _COMPARED.search(message):
-        return f"It gives `{_cut(compared[1])}`."
+        return f"It gives `{_cut(_whole_text(compared[1], message))}`."
     raised = _RAISED.findall(message)
     if not raised:
         return f"It fails: {_cut(message.strip().splitlines()[-1] if message.strip() else 'nothing was said')}"
@@ -113,11 +114,20 @@ def _session(body: list[ast.stmt], message: str) -> str:
     errors = [line.removeprefix("E").strip() for line in said[1].splitlines() if line.strip(" E~^")] if said else []
     errors = [re.sub(r'^File "(?:[^"]*/project/)?([^"]+)"', r"\1", line) for line in errors]
     why = f" It says: {_cut(' / '.join(errors[-3:]))}" if errors else ""
-    if "uncaught(errors)" in ast.unparse(body[-1]):
-        return f"{after} must not end in an error that nobody catches.{why}"
+    got = _whole_text(compared[1], message)
+    if "trouble(output, errors)" in ast.unparse(body[-1]):
+        return f"{after} must work.{why or f' It says: {_cut(got)}'}"
     if compared[2].isdigit():
         return f"{after} must end with exit status {compared[2]}. It ends with {compared[1]}.{why}"
-    return f"{after} must print {_cut(compared[2])}. It prints {_cut(compared[1])}.{why}"
+    first = next((node.test for node in body if isinstance(node, ast.Assert)), None)
+    wanted = ast.unparse(first.comparators[0]) if isinstance(first, ast.Compare) else compared[2]
+    return f"{after} must print {_cut(wanted)}. It prints {_cut(got)}.{why}"
+
+
+def _whole_text(shown: str, message: str) -> str:
+    """A text that pytest shows with a gap, without it, where it shows it below as the one line that came."""
+    came = _CAME.findall(message)
+    return repr(came[0]) if shown[0] in "'\"" and "..." in shown and len(came) == 1 else shown
 
 
 def _cut(text: str) -> str:

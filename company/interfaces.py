@@ -23,6 +23,11 @@ _TOPIC = re.compile(
     r"[\"`]python3? (?:-m )?\S+(?: (?P<verb>[a-z][a-z-]*)\b)?[^\"`]*[\"`]|(?<![\w.])(?P<called>[A-Za-z_]\w*)\((?!(?:e?s|ies)\))|[\w/]+\.py\b"
 )
 """What a sentence is about: a command, a function, a file."""
+_KEEPS = re.compile(
+    r"\b(?:keeps?|kept|stores?|stored|remembers?|remembered|saves?|saved|persists?)\b[^.;]{0,80}?\bin (?:the |a )?(?:file |CSV |JSON )*[`\"']?"
+    r"(?P<name>[\w-]+\.(?:json|csv|tsv|txt|ya?ml|db))\b[^.;:]*",
+    re.IGNORECASE,
+)
 _ANNOUNCED = re.compile(r"\b(?:function|def|called|named)\s+[`'\"]?$")
 
 
@@ -110,6 +115,14 @@ def words_about(name: str, requirement: str) -> str:
         if not (verbs and OTHER_USE.search(clause)) and (is_on or is_named or mine & {*topics}):
             about.append(clause)
     return " ".join(about)
+
+
+def store_in(requirement: str) -> tuple[str, str] | None:
+    """The file that a program is said to keep its data in, and the words that say so: ``keeps a list in todo.json``."""
+    for clause in _SENTENCE.split(" ".join(requirement.split())):
+        if said := _KEEPS.search(clause):
+            return said["name"], clause[said.start() : said.end()]
+    return None
 
 
 def words_about_main(requirement: str) -> str:

@@ -1,4 +1,4 @@
-"""The commands that a requirement quotes, tried for whether they break down: a program that ends in a traceback is never what was asked for.
+"""The commands that a requirement quotes, tried for whether they work at all: no traceback, and no usage shown in place of the work.
 
 No model has a say in them, and nobody needs to know what they should print. What the words state of that: `examples.py`.
 """
@@ -15,6 +15,7 @@ from company.examples import Usage, usages_in
 PATH = "tests/test_commands.py"
 MOST = 8
 """Commands that are tried."""
+_HELP = re.compile(r"-+h|-*(?:help|usage)")
 _ANY_WORD = re.compile(
     r"(?:\w+_)?(?:NAME|TEXT|TITLE|WORDS?|MESSAGE|NOTE|TASK|ITEM|CATEGORY|TAG|LABEL|KEY|VALUE|DESCRIPTION|PRODUCT|PHONE|"
     r"QUERY|TERM|NUMBER|NUM|COUNT|AMOUNT|QUANTITY|PRICE|INDEX|ID|[ABNXY])_?\d?",
@@ -26,12 +27,15 @@ _WAITS = re.compile(
     re.IGNORECASE,
 )
 """Words for a program that does not end by itself, or that waits to be answered."""
-_UNCAUGHT = '''
+_TROUBLE = '''
 
-def uncaught(errors):
-    """The error that a program broke down with. That there is nothing to read is no fault of its own."""
+def trouble(output, errors):
+    """The error that a program broke down with, or the usage that it shows instead of doing what it is told."""
     last = errors.rpartition("\\n")[2] if '  File "' in errors else ""
-    return "" if last.startswith("EOFError") else last
+    if last and not last.startswith("EOFError"):  # that there is nothing to read is no fault of its own
+        return last
+    first = (output or errors).partition("\\n")[0]
+    return first if first.lower().startswith("usage") else ""
 '''
 
 
@@ -49,6 +53,8 @@ def commands_in(requirement: str) -> list[str]:
 
 def _typed(usage: Usage) -> str:
     """A command as it is typed; empty where nobody knows what one of its words stands for."""
+    if not usage.arguments or any(_HELP.fullmatch(word) for word in usage.arguments):
+        return ""  # that may be what shows the usage
     start = len(usage.words) - len(usage.arguments)
     typed = [*usage.words[:start], *map(_value, usage.arguments)]
     return " ".join(typed) if all(typed) else ""
@@ -63,12 +69,12 @@ def _value(word: str) -> str:
 
 
 def tests_of(requirement: str) -> testgen.Tests | None:
-    """That no command breaks down: each as the first of all, and after those before it. All decide; none is a stated example."""
+    """That each command works as the first of all, and after those before it. All decide; none is a stated example."""
     functions = list(_functions(commands_in(requirement)))
     if not functions:
         return None
-    about = "That no command which the requirement quotes breaks down: what it prints is looked at elsewhere."
-    return testgen.Tests(PATH, testgen.head_of_sessions(about) + _UNCAUGHT + "".join(functions), ())
+    about = "That the commands which the requirement quotes work at all: what they print is looked at elsewhere."
+    return testgen.Tests(PATH, testgen.head_of_sessions(about) + _TROUBLE + "".join(functions), ())
 
 
 def _functions(typed: Sequence[str]) -> Iterator[str]:
@@ -77,5 +83,9 @@ def _functions(typed: Sequence[str]) -> Iterator[str]:
             if name == "first" or before:
                 lines = ["", "", f"def test_{name}_{place + 1}_{testgen.slug(command.partition(' ')[2])}(run):"]
                 lines += [f"    run({each!r})" for each in before]
-                lines += [f"    _, _, errors = run({command!r})", '    assert uncaught(errors) == "", errors', ""]
+                lines += [
+                    f"    _, output, errors = run({command!r})",
+                    '    assert trouble(output, errors) == "", errors',
+                    "",
+                ]
                 yield "\n".join(lines)

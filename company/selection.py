@@ -30,7 +30,7 @@ class Examined(NamedTuple):
 
     probes: list[Probe]
     kinds: list[str]
-    """Of each input: `stated` by the requirement, `quoted`: a command of its words, which should not break down, `qa`: worked out by QA, or
+    """Of each input: `stated` by the requirement, `quoted`: a command of its words, which should work, `qa`: worked out by QA, or
     `derived` by rule, of which nobody knows what should come."""
     seen: list[list[Seen]]
     """Of each program, for each input."""
@@ -119,7 +119,7 @@ class Standing(NamedTuple):
     held: int
     """Examples of the requirement that hold."""
     unbroken: int
-    """Commands that it quotes which do not break down."""
+    """Commands that it quotes which work: no traceback, no usage shown instead."""
     agreeing: int
     """Programs that do the same, itself among them."""
     alike: float

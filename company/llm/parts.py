@@ -15,7 +15,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from company.artifacts import Artifact, FileSpec, Part, Patch, SourceFile, TestRun
+from company.artifacts import Artifact, FileSpec, Part, Patch, SourceFile, TestCase, TestRun
 from company.assemble import Module, definition, docstring, elided, graft
 from company.errors import ReplyError, StepFailed
 from company.examples import placeholders_in
@@ -112,7 +112,8 @@ async def mend_part(
         raise StepFailed("there is no code to mend", hint="give the step the code: `in: [code, …]`")
     lacking = _lacking(files, requirement)
     places = {**places, **lacking}
-    suspects = [*lacking] or _suspects(run, places)
+    pointing = _suspects(run, places)
+    suspects = [*lacking] or [*pointing]
     chosen = suspects[turn % len(suspects)] if suspects else ""
     if not chosen and len(places) > 1:
         schema = schema_for(_Choice)
@@ -141,7 +142,7 @@ async def mend_part(
     if part and not any(key.startswith(f"{chosen}.") for key in places):  # of a class with methods, one is missing
         shown = elided(file.content, part.name, part.signature, owner)
     shown = excerpt(file.path, shown, part.name if part else "")
-    asked = question(part, fenced(file.path, shown), 2, _about(run, part))
+    asked = question(part, fenced(file.path, shown), 2, _about(run, part, pointing.get(chosen, [])))
     asked = asked if part else replace(asked, expects=(file.path,))
     try:
         return Patch(files=[await gateway.ask(asked, read)])
@@ -161,14 +162,14 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _FRAME = re.compile(r"""([\w./-]+\.py)(?::\d+: in |", line \d+, in )(\w+)""")
 
 
-def _suspects(run: TestRun | None, places: Mapping[str, _Place]) -> list[str]:
-    """The places that failing tests point at, those of tests that decide first.
+def _suspects(run: TestRun | None, places: Mapping[str, _Place]) -> Mapping[str, list[TestCase]]:
+    """The places that failing tests point at, each with those tests; those of tests that decide first.
 
     That is where it broke, else what printed what it should not have, else what is called: by the test, or by the command
     that it types. An empty one stands for a test that points nowhere: then the model is asked.
     """
     wrong = [case for case in run.cases if case.outcome != "passed"] if run else []
-    found: dict[str, None] = {}
+    found: dict[str, list[TestCase]] = {}
     for case in sorted(wrong, key=lambda case: not case.required):
         frames = [(match[1], match[2]) for match in _FRAME.finditer(case.message)]
         broke = [key for path, name in frames for key in places if _is_at(key, path, name)][-1:]
@@ -176,8 +177,9 @@ def _suspects(run: TestRun | None, places: Mapping[str, _Place]) -> list[str]:
             broke = [key for key in places if key.endswith(f": {absent[1]}")] or broke
         called = [key for key in places if re.search(rf"\b{re.escape(_name(key))}\(", case.source)]
         called = [key for key in called if not any(other.startswith(f"{key}.") for other in called)]
-        found |= dict.fromkeys(broke or _printed(case.message, places) or called or _meant(case.source, places) or [""])
-    return list(found)
+        for key in broke or _printed(case.message, places) or called or _meant(case.source, places) or [""]:
+            found.setdefault(key, []).append(case)
+    return found
 
 
 def _printed(message: str, places: Mapping[str, _Place]) -> list[str]:
@@ -204,12 +206,13 @@ def _name(key: str) -> str:
     return key.rpartition(" ")[2].rpartition(".")[2]
 
 
-def _about(run: TestRun | None, part: Part | None) -> TestRun | None:
-    """The run with those of its failures that speak of a part; as it is where none does."""
+def _about(run: TestRun | None, part: Part | None, pointing: Sequence[TestCase]) -> TestRun | None:
+    """The run with those of its failures that point at a part, else with those that speak of it; as it is where none does."""
     if run is None or part is None:
         return run
     named = re.compile(rf"\b{re.escape(part.name)}\b")
-    cases = [case for case in run.cases if case.outcome != "passed" and named.search(case.source + case.message)]
+    speaking = (case for case in run.cases if case.outcome != "passed" and named.search(case.source + case.message))
+    cases = [*pointing] or [*speaking]
     return run.model_copy(update={"cases": cases}) if cases else run
 
 

@@ -8,6 +8,7 @@ A small model asked for a whole design forgets files and writes code into it, so
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -35,7 +36,7 @@ from company.artifacts import (
 )
 from company.errors import ReplyError, StepFailed
 from company.examples import is_program, started_file
-from company.interfaces import classes_in, functions_in, section_of, words_about, words_about_main
+from company.interfaces import classes_in, functions_in, section_of, store_in, words_about, words_about_main
 from company.literals import CALL
 from company.llm.ask import Ask
 from company.llm.changes import mended, patch, plan_of, safe, without_tests
@@ -173,6 +174,10 @@ def expected_files(item: Type, given: Mapping[str, Any], *, single: bool) -> tup
 # --- design -----------------------------------------------------------------------------------------
 
 
+_TOUCHES = re.compile(r"_?(?:load|read|save|write|store|dump|open|init)")
+"""Names of parts that may be about where the data is kept."""
+
+
 class _Outline(Artifact):
     approach: LongText
     entry_point: Annotated[str, Field(max_length=120)]
@@ -208,7 +213,9 @@ async def _design(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: 
     files = [await _interface(gateway, talk, path, paths, requirement, notice) for path in paths]
     entry = outline.entry_point.strip() if is_program(requirement) else ""
     files = [
-        _with_main(file, requirement) if file.path == (started_file(requirement) or started_file(entry)) else file
+        _with_main(_with_store(file, requirement), requirement)
+        if file.path == (started_file(requirement) or started_file(entry))
+        else file
         for file in files
     ]
     packages = [name for name in outline.dependencies if name.split(".")[0].lower() not in sys.stdlib_module_names]
@@ -273,6 +280,20 @@ def _as_stated(found: Sequence[Part], section: str, elsewhere: Collection[str]) 
         added.setdefault(name, made)
     wrong = (methods | set(elsewhere)) - stated.keys()
     return [part for name, part in added.items() if name not in wrong]
+
+
+def _with_store(file: FileSpec, requirement: str) -> FileSpec:
+    """A program that keeps data in a file has one part that loads it and one that saves it, before all that need them."""
+    store = store_in(requirement)
+    if not store or len(file.parts) > MOST_PARTS - 3 or any(_TOUCHES.match(part.name) for part in file.parts):
+        return file
+    name, words = store
+    stem = re.sub(r"\W+", "_", name.rpartition(".")[0]).strip("_").lower()
+    load = Part(
+        signature=f"def load_{stem}()", purpose=f"Returns what {name} holds; where it is missing, no data.", quote=words
+    )
+    save = Part(signature=f"def save_{stem}(data)", purpose=f"Writes what load_{stem}() returns to {name}.", quote="")
+    return file.model_copy(update={"parts": [load, save, *file.parts]})
 
 
 def _with_main(file: FileSpec, requirement: str) -> FileSpec:

@@ -165,6 +165,8 @@ def _session(folder: Path, probe: Job) -> tuple[str, bool]:
         held = probe["expected"] is not None and (said, status) == (probe["expected"], probe["status"])
         if status and "Traceback" in done.stderr:
             return f"raises {done.stderr.rstrip().rpartition(chr(10))[2].partition(':')[0]}", held
+        if status and (done.stdout or done.stderr).lower().startswith("usage"):
+            return "raises Usage", held
         return shortened(f"{status}: {said}"), held
 
 

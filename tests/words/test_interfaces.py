@@ -4,11 +4,19 @@ import re
 
 import pytest
 
-from company.artifacts import Part
+from company.artifacts import FileSpec, Part
 from company.examples import command_pattern, is_program
-from company.interfaces import classes_in, functions_in, section_of, signatures_in, words_about, words_about_main
+from company.interfaces import (
+    classes_in,
+    functions_in,
+    section_of,
+    signatures_in,
+    store_in,
+    words_about,
+    words_about_main,
+)
 from company.llm.names import names_in
-from company.llm.structured import _as_stated
+from company.llm.structured import _as_stated, _with_store
 
 SHOP = (
     "Make a package shop. shop/cart.py has a class Cart: Cart() is empty; add(name, price) adds a thing; total() returns the "
@@ -45,6 +53,60 @@ def test_the_words_about_a_class_are_those_about_its_methods_too() -> None:
     assert words_about("Cart", section_of("shop/cart.py", PATHS, SHOP)).startswith("class Cart: Cart() is empty; add(")
     assert words_about("headline", SHOP).startswith("shop/text.py has")
     assert words_about("absent", SHOP) == ""
+
+
+TASKS = (
+    'A script tasks.py. "python tasks.py add TEXT" prints "added TEXT"; if it is there already, it prints "there". "python tasks.py '
+    'list" prints all, the oldest first; with none it prints nothing. Called with anything else it prints "usage: tasks.py add|list".'
+)
+DATES = (
+    "dates.py has day(text), which takes text such as 1 May; an empty one raises ValueError. In dates/more.py: week(text) gives "
+    "its week, not the day; so does year(text), by day(text). The names are long."
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "requirement", "words"),
+    [
+        (
+            "add_task",
+            TASKS,
+            '"python tasks.py add TEXT" prints "added TEXT"; if it is there already, it prints "there".',
+        ),
+        ("tasks_list", TASKS, '"python tasks.py list" prints all, the oldest first; with none it prints nothing.'),
+        ("tasks_load", TASKS, ""),
+        ("day", DATES, f"{DATES.partition(' In ')[0]} so does year(text), by day(text)."),
+        ("week", DATES, "In dates/more.py: week(text) gives its week, not the day;"),
+        ("year", DATES, "so does year(text), by day(text). The names are long."),
+    ],
+)
+def test_the_words_about_a_function_go_on_to_where_another_begins(name: str, requirement: str, words: str) -> None:
+    assert words_about(name, requirement) == words
+
+
+@pytest.mark.parametrize(
+    ("requirement", "store"),
+    [
+        ("A program that keeps a list in todo.json: it adds", ("todo.json", "keeps a list in todo.json")),
+        ("People are stored in the file `people.csv`, with a header; more", ("people.csv", "stored in the file `people.csv`, with a header")),
+        ("It reads lines in todo.txt. It keeps them sorted.", None),
+        ("It keeps nothing; what is in todo.json is read", None),
+    ],
+)  # fmt: skip
+def test_where_a_program_keeps_its_data(requirement: str, store: tuple[str, str] | None) -> None:
+    assert store_in(requirement) == store
+
+
+def test_a_program_that_keeps_data_has_one_part_that_loads_it_and_one_that_saves_it() -> None:
+    words = 'a.py keeps notes in my-notes.json. "python a.py add TEXT" adds one.'
+    file = FileSpec(path="a.py", purpose="p", depends_on=[], parts=[part("def add(text)"), part("def main()")])
+    stored = _with_store(file, words)
+    assert [each.signature for each in stored.parts[:2]] == ["def load_my_notes()", "def save_my_notes(data)"]
+    assert stored.parts[2:] == file.parts
+    assert _with_store(stored, words) == stored
+    assert _with_store(file, "a.py adds") == file
+    many = file.model_copy(update={"parts": [part(f"def f{number}()") for number in range(10)]})
+    assert _with_store(many, words) == many
 
 
 def part(signature: str) -> Part:
@@ -152,4 +214,5 @@ def test_a_program_is_told_where_each_command_has_its_words() -> None:
     assert '`python a.py add NAME PHONE`: sys.argv[1] is "add", sys.argv[2] the NAME, sys.argv[3] the PHONE; ' in said
     assert '`python a.py list`: sys.argv[1] is "list"; ' in said
     assert said.endswith("`python -m a FILE`: sys.argv[1] the FILE")
+    assert "status. Called with anything else it prints" in words_about_main(TASKS)
     assert words_about_main("a script").endswith("returns the exit status.")

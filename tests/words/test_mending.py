@@ -50,7 +50,7 @@ def judged(*cases: tuple[str, str, bool]) -> TestRun:
     ],
 )  # fmt: skip
 def test_a_failing_test_points_at_what_is_written_anew(cases: list[tuple[str, str, bool]], suspects: list[str]) -> None:
-    assert _suspects(judged(*cases), _places(FILES, "")) == suspects
+    assert list(_suspects(judged(*cases), _places(FILES, ""))) == suspects
 
 
 def test_what_is_shown_of_a_run_is_about_the_part() -> None:
@@ -59,10 +59,21 @@ def test_what_is_shown_of_a_run_is_about_the_part() -> None:
         Part(signature="def total(x)", purpose="p", quote=""),
         Part(signature="class Cart", purpose="p", quote=""),
     )
-    narrowed = [_about(run, part) for part in (total, cart, Part(signature="def main()", purpose="p", quote=""), None)]
+    main = Part(signature="def main()", purpose="p", quote="")
+    narrowed = [_about(run, part, []) for part in (total, cart, main, None)]
     assert [[case.source for case in each.cases] for each in narrowed if each] == [
         ["assert total(2)"], ["assert Cart()"], ["assert total(2)", "assert Cart()"], ["assert total(2)", "assert Cart()"],
     ]  # fmt: skip
+
+
+def test_what_points_at_a_part_comes_before_what_speaks_of_it() -> None:
+    usage = "E     + usage: main.py WORD"
+    run = judged(("run('python main.py add 1')", usage, True), ("run('python main.py show 1')", "E  x", True))
+    pointing = _suspects(run, _places(FILES, ""))
+    assert list(pointing) == ["main.py: main", "main.py: show_all"]
+    narrowed = _about(run, Part(signature="def show_all()", purpose="p", quote=""), pointing["main.py: show_all"])
+    assert narrowed
+    assert [case.message for case in narrowed.cases] == ["E  x"]
 
 
 OLD = """import math

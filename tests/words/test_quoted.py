@@ -55,6 +55,12 @@ elif command == "list":
 elif command == "ask":
     input()
 """
+USAGE = """
+import sys
+
+print("usage: notes.py add|show|list")
+sys.exit(2)
+"""
 
 
 @pytest.mark.parametrize(
@@ -70,6 +76,10 @@ elif command == "ask":
         ("A web server: `python a.py` listens on port 80", []),
         ("an interactive game, `python a.py`", []),
         ("no command at all", []),
+        (
+            "`python a.py`, `python a.py help`, `python a.py --help`, `python a.py -h`, `python a.py run`",
+            ["python a.py run"],
+        ),
         (" ".join(f"`python a.py {letter}`" for letter in "abcdefghijk"), [f"python a.py {x}" for x in "abcdefgh"]),
     ],
 )
@@ -96,10 +106,13 @@ def test_each_is_tried_first_and_after_the_others() -> None:
         told(case.model_copy(update={"source": definition(made.text, case.id.partition("::")[2])})) for case in broke
     ]
     assert said[1] == (
-        "After `python notes.py add 1`, `python notes.py show 1` must not end in an error that nobody catches. "
-        "It says: notes.py, line 8, in show / print(notes()[number]) / IndexError: list index out of range"
+        "After `python notes.py add 1`, `python notes.py show 1` must work. It says: notes.py, line 8, in show / print(notes()[number]) / IndexError: list index out of range"
     )
     assert "FileNotFoundError" in said[2]
+    usage = asyncio.run(run_tests(choose(), {"notes.py": USAGE.encode()}, {made.path: made.text.encode()}))
+    shown = usage.cases[0].model_copy(update={"source": definition(made.text, usage.cases[0].id.partition("::")[2])})
+    assert usage.score == 0
+    assert told(shown) == "`python notes.py add 1` must work. It says: 'usage: notes.py add|show|list'"
     assert runs[1].passed
     assert len(runs[1].cases) == 7
 
@@ -119,6 +132,7 @@ def test_a_program_that_breaks_down_is_not_selected() -> None:
     chosen = asyncio.run(select(choose(), [*programs, checks], WORDS, 60))
     assert chosen.files == programs[2]
     assert chosen.holds
-    broken = asyncio.run(select(choose(), [*programs[:2], checks], WORDS, 60))
-    assert not broken.holds
-    assert broken.stated == 1
+    for code in (BREAKS, USAGE.replace('"usage', '"added 1" if sys.argv[1] == "add" else "usage')):
+        broken = asyncio.run(select(choose(), [[SourceFile(path="notes.py", content=code)], checks], WORDS, 60))
+        assert not broken.holds
+        assert broken.stated == 1
