@@ -9,7 +9,7 @@ import ast
 import builtins
 import keyword
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from company.examples import OTHER_USE, usages_in
 from company.literals import CALL, call_ends, is_literal
@@ -20,9 +20,11 @@ _CLASS_ENDS = re.compile(
     r"\bclass(?:es)? `?[A-Z]|\bfunctions?\b|(?<=[.;])\s+[\w/]+\.py\b|(?<=[.;])\s+(?:It|The (?:file|module)|This (?:file|module)) (?:also )?has\b"
 )
 _TOPIC = re.compile(
-    r"[\"`]python3? (?:-m )?\S+(?: (?P<verb>[a-z][a-z-]*)\b)?[^\"`]*[\"`]|(?<![\w.])(?P<called>[A-Za-z_]\w*)\((?!(?:e?s|ies)\))|[\w/]+\.py\b"
+    r"[\"`](?P<command>python3?) (?:-m )?\S+(?: (?P<verb>[a-z][a-z-]*)\b)?[^\"`]*[\"`]|(?<![\w.])(?P<called>[A-Za-z_]\w*)\((?!(?:e?s|ies)\))|[\w/]+\.py\b"
 )
 """What a sentence is about: a command, a function, a file."""
+_NO_VERB = "python"
+"""Stands for a command that has no word to tell it by; no function has that name."""
 _KEEPS = re.compile(
     r"\b(?:keeps?|kept|stores?|stored|remembers?|remembered|saves?|saved|persists?)\b[^.;]{0,80}?\bin (?:the |a )?(?:file |CSV |JSON )*[`\"']?"
     r"(?P<name>[\w-]+\.(?:json|csv|tsv|txt|ya?ml|db))\b[^.;:]*",
@@ -104,17 +106,25 @@ def words_about(name: str, requirement: str) -> str:
     if words := classes_in(requirement).get(name):
         return words
     is_called = bool(re.search(rf"(?<![\w.]){re.escape(name)}\(", requirement))
-    verbs = {usage.verb for usage in usages_in(requirement)} & {*name.split("_")} if not is_called else set()
-    mine = verbs or {name}
-    named = re.compile(rf"(?<![\w.]){re.escape(name)}\b(?!\.py)")
-    about, is_on = [], False
+    verbs = {usage.verb for usage in usages_in(requirement)} & {*name.split("_")} - {""} if not is_called else set()
+    named = None if verbs else re.compile(rf"(?<![\w.]){re.escape(name)}\b(?!\.py)")
+    return " ".join(_clauses(requirement, verbs or {name}, named, is_called=is_called))
+
+
+def _clauses(
+    requirement: str, mine: Collection[str], named: re.Pattern[str] | None = None, *, is_called: bool = False
+) -> Iterator[str]:
+    """The sentences about some commands, or about what is named somehow, each with those that follow up to another topic."""
+    is_on = False
     for clause in _SENTENCE.split(" ".join(requirement.split())):
-        topics = [match["verb"] or match["called"] or "" for match in _TOPIC.finditer(clause)]
-        is_named = not (verbs or (is_called and topics)) and bool(named.search(clause))
+        topics = [
+            match["verb"] or match["called"] or (_NO_VERB if match["command"] else "")
+            for match in _TOPIC.finditer(clause)
+        ]
+        is_named = bool(named and not (is_called and topics) and named.search(clause))
         is_on = next(filter(None, topics), "") in mine if topics else is_on or is_named
-        if not (verbs and OTHER_USE.search(clause)) and (is_on or is_named or mine & {*topics}):
-            about.append(clause)
-    return " ".join(about)
+        if (named or not OTHER_USE.search(clause)) and (is_on or is_named or {*topics} & {*mine}):
+            yield clause
 
 
 def store_in(requirement: str) -> tuple[str, str] | None:
@@ -137,5 +147,7 @@ def words_about_main(requirement: str) -> str:
         if places:
             forms.append(f"`{' '.join(usage.words)}`: {', '.join(places)}")
     about = "Reads sys.argv, does what the requirement says by calling the other functions, returns the exit status."
+    has_verbs = any(usage.verb for usage in usages_in(requirement))
+    own = [] if has_verbs else _clauses(requirement, {_NO_VERB})  # one command: what it does is nobody else's
     other = [clause for clause in _SENTENCE.split(" ".join(requirement.split())) if forms and OTHER_USE.search(clause)]
-    return " ".join([about, *other, "; ".join(dict.fromkeys(forms))]).strip()[:600]
+    return " ".join([about, *own, *other, "; ".join(dict.fromkeys(forms))]).strip()[:600]

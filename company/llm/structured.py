@@ -299,7 +299,8 @@ def _with_store(file: FileSpec, requirement: str) -> FileSpec:
 def _with_main(file: FileSpec, requirement: str) -> FileSpec:
     """A file that is run has a `main`, whether or not the model thought of it, after all that it calls."""
     known = next((part for part in file.parts if part.name == "main"), None)
-    made = known or Part(signature="def main() -> int", purpose="Starts the program", quote="")
+    plain = Part(signature="def main() -> int", purpose=known.purpose if known else "Starts the program", quote="")
+    made = known if known and "main" in functions_in(requirement) else plain
     others = [part for part in file.parts if part.name != "main"]
     main = made.model_copy(update={"quote": words_about_main(requirement)})
     return file.model_copy(update={"parts": [*others, main]})

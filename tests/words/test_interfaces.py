@@ -16,7 +16,7 @@ from company.interfaces import (
     words_about_main,
 )
 from company.llm.names import names_in
-from company.llm.structured import _as_stated, _with_store
+from company.llm.structured import _as_stated, _with_main, _with_store
 
 SHOP = (
     "Make a package shop. shop/cart.py has a class Cart: Cart() is empty; add(name, price) adds a thing; total() returns the "
@@ -107,6 +107,16 @@ def test_a_program_that_keeps_data_has_one_part_that_loads_it_and_one_that_saves
     assert _with_store(file, "a.py adds") == file
     many = file.model_copy(update={"parts": [part(f"def f{number}()") for number in range(10)]})
     assert _with_store(many, words) == many
+
+
+def test_what_is_run_has_a_main_without_parameters() -> None:
+    file = FileSpec(path="a.py", purpose="p", depends_on=[], parts=[part("def main(path: str)"), part("def add(text)")])
+    assert [each.signature for each in _with_main(file, "a script a.py").parts] == [
+        "def add(text)",
+        "def main() -> int",
+    ]
+    stated = _with_main(file, "a script a.py with main(path)")
+    assert stated.parts[-1].signature == "def main(path: str)"
 
 
 def part(signature: str) -> Part:
@@ -215,4 +225,10 @@ def test_a_program_is_told_where_each_command_has_its_words() -> None:
     assert '`python a.py list`: sys.argv[1] is "list"; ' in said
     assert said.endswith("`python -m a FILE`: sys.argv[1] the FILE")
     assert "status. Called with anything else it prints" in words_about_main(TASKS)
+    one = words_about_main(
+        'cut(text) cuts. "python a.py FILE" prints it; what is empty is left out. cut("a") gives "a".'
+    )
+    assert one.endswith(
+        'status. "python a.py FILE" prints it; what is empty is left out. `python a.py FILE`: sys.argv[1] the FILE'
+    )
     assert words_about_main("a script").endswith("returns the exit status.")
