@@ -118,9 +118,11 @@ def _session(body: list[ast.stmt], message: str) -> str:
     if "trouble(output, errors)" in ast.unparse(body[-1]):
         return f"{after} must work.{why or f' It says: {_cut(got)}'}"
     if compared[2].isdigit():
-        return f"{after} must end with exit status {compared[2]}. It ends with {compared[1]}.{why}"
+        return f"{after} must end with exit status {compared[2]}, as by `sys.exit({compared[2]})`. It ends with {compared[1]}.{why}"
     first = next((node.test for node in body if isinstance(node, ast.Assert)), None)
     wanted = ast.unparse(first.comparators[0]) if isinstance(first, ast.Compare) else compared[2]
+    if got == "''" and wanted == repr("\n".join(errors)):
+        return f"{after} must print {_cut(wanted)} to standard output. It prints that to standard error."
     return f"{after} must print {_cut(wanted)}. It prints {_cut(got)}.{why}"
 
 

@@ -169,13 +169,21 @@ class Finding(NamedTuple):
     """One sentence for the model."""
 
 
+def _is_in_texts(tree: ast.Module, name: str) -> bool:
+    """Whether a name is used in f-strings alone."""
+    texts = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for inner in ast.walk(node)}
+    return all(id(node) in texts for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == name)
+
+
 def findings(code: str, known: Collection[str], placeholders: Collection[str]) -> list[Finding]:
     """What must be mended in a piece of code, by kind of fault."""
     tree = ast.parse(code)
     found = [
         Finding(
             _line(tree, name, ast.Name),
-            f"`{name}` is used and nowhere defined: define it, import it, or load it inside the function.",
+            f"`{name}` in the braces of an f-string is code, and nowhere defined: write `{{{{` and `}}}}` where a brace is meant."
+            if _is_in_texts(tree, name)
+            else f"`{name}` is used and nowhere defined: define it, import it, or load it inside the function.",
         )
         for name in undefined_names(code, known)[:4]
     ]

@@ -163,14 +163,14 @@ _FRAME = re.compile(r"""([\w./-]+\.py)(?::\d+: in |", line \d+, in )(\w+)""")
 
 
 def _suspects(run: TestRun | None, places: Mapping[str, _Place]) -> Mapping[str, list[TestCase]]:
-    """The places that failing tests point at, each with those tests; those of tests that decide first.
+    """The places that failing tests point at, each with those tests. Tests that decide nothing point only where no other fails.
 
     That is where it broke, else what printed what it should not have, else what is called: by the test, or by the command
     that it types. An empty one stands for a test that points nowhere: then the model is asked.
     """
     wrong = [case for case in run.cases if case.outcome != "passed"] if run else []
     found: dict[str, list[TestCase]] = {}
-    for case in sorted(wrong, key=lambda case: not case.required):
+    for case in [case for case in wrong if case.required] or wrong:
         frames = [(match[1], match[2]) for match in _FRAME.finditer(case.message)]
         broke = [key for path, name in frames for key in places if _is_at(key, path, name)][-1:]
         if broke and (absent := _ABSENT.search(case.message)):  # a class has to get it first

@@ -14,7 +14,16 @@ from typing import Any
 from company.artifacts import Artifact, Call, Check, Checks, Command, Design, SourceFile, flat
 from company.assemble import parsed
 from company.errors import ReplyError, StepFailed
-from company.examples import calls_in, command_pattern, commands_in, is_program, started_file, stated_output, usages_in
+from company.examples import (
+    Usage,
+    calls_in,
+    command_pattern,
+    commands_in,
+    is_program,
+    started_file,
+    stated_output,
+    usages_in,
+)
 from company.interfaces import classes_in, functions_in, section_of
 from company.literals import sides_of
 from company.llm.ask import Ask
@@ -206,14 +215,37 @@ def _narrowed(schema: dict[str, Any], names: Sequence[str], classes: Collection[
 
 def _as_checks(answer: _Answer, requirement: str) -> list[Check]:
     usages = usages_in(requirement)
-    calls = list(as_session(answer.calls[:_MOST_CALLS]))
+    calls = list(as_session([] if _are_all_alike(answer.calls) else answer.calls[:_MOST_CALLS]))
     session: list[Command] = []
     for command in answer.commands[:_MOST_COMMANDS]:
+        if command in session[-1:]:
+            continue
+        if _lacks_its_file(command, usages):
+            break
         stated = stated_output(command.command, command.stdout, usages)
         if not (filled := command.fitted(stdout=stated or command.stdout)):
             break  # what follows it may depend on it
         session.append(filled)
     return [*calls, *([Check(title="a session", quote="", calls=[], commands=session)] if session else [])]
+
+
+_FILE = re.compile(r"[\w/-]+\.[a-z]{2,4}")
+_ALIKE = 4
+"""Calls of one function that all give the same, from which on nobody worked anything out."""
+
+
+def _are_all_alike(calls: Sequence[Call]) -> bool:
+    """Whether one value, which is no yes or no, is expected of many unlike calls: the model filled in a form."""
+    values = {call.expected.strip() for call in calls}
+    is_answer = bool(values & {"True", "False", "None"}) or any(value.startswith("raises ") for value in values)
+    return len({call.expression for call in calls}) >= _ALIKE and len(values) == 1 and not is_answer
+
+
+def _lacks_its_file(command: Command, usages: Sequence[Usage]) -> bool:
+    """Whether a command that should succeed reads a file which nobody made: one of a program that has but one command."""
+    words = command.command.split()
+    is_one = bool(usages) and not any(usage.verb for usage in usages)
+    return is_one and not command.exit_status and any(_FILE.fullmatch(word) for word in words[2:])
 
 
 def as_session(calls: Sequence[Call]) -> Iterator[Check]:

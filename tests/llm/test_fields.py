@@ -200,12 +200,12 @@ def test_a_script_with_three_bad_replies_says_what_was_bad(tmp_path: Path) -> No
 
 def test_more_checks_than_are_asked_for_are_taken_up_to_a_bound(tmp_path: Path) -> None:
     calls = [{"imports": "from a import b", "expression": f"b({at})", "expected": str(at)} for at in range(30)]
-    command = {"command": "python a.py", "stdin": "", "stdout": "1", "exit_status": 0}
+    commands = [{"command": f"python a.py {at}", "stdin": "", "stdout": "1", "exit_status": 0} for at in range(30)]
     told: list[str] = []
     given = {"requirement": "A program a.py with a function b(x)."}
     checks, _ = asked(
         tmp_path,
-        script({"calls": calls, "commands": [command] * 30}),
+        script({"calls": calls, "commands": commands}),
         use=lambda gateway: obtain(gateway, ASK, ArtifactType("Checks"), given, told.append),
     )
     assert [len(one.calls) or len(one.commands) for one in checks.checks] == [*[1] * 8, 12]

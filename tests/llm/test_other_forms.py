@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from company.artifacts import Change, Checks, Patch, SourceFile
+from company.artifacts import Call, Change, Checks, Command, Patch, SourceFile
 from company.cache import Replies
 from company.errors import StepFailed, UsageError
 from company.events import Journal, read
@@ -23,6 +23,7 @@ from company.llm.client import Message, StepLabel
 from company.llm.docstrings import bare, with_docstrings
 from company.llm.edits import patched
 from company.llm.gateway import Gateway
+from company.llm.qa import _Answer, _as_checks
 from company.llm.shapes import form
 from company.llm.structured import obtain
 from company.sop.types import ArtifactType, ListOf, Type
@@ -509,3 +510,36 @@ def test_classes_without_methods_are_no_calls(tmp_path: Path) -> None:
     asked(tmp_path, model, use=lambda gateway: obtain(gateway, ask, ArtifactType("Checks"), given, lambda told: None))
     pattern = model.schemas[3]["properties"]["calls"]["items"]["properties"]["expression"]["pattern"]
     assert (bool(re.match(pattern, "Stack().push(1)")), "Point" in pattern) == (True, False)
+
+
+def _wanted(*pairs: tuple[str, str]) -> list[Call]:
+    return [Call(imports="from a import f", expression=one, expected=two) for one, two in pairs]
+
+
+def _typed(*lines: tuple[str, int]) -> list[Command]:
+    return [Command(command=line, stdin="", stdout="x", exit_status=status) for line, status in lines]
+
+
+@pytest.mark.parametrize(
+    ("calls", "commands", "kept"),
+    [
+        (_wanted(*((f"f({n})", "'errors'") for n in range(4))), [], 0),
+        (_wanted(*((f"f({n})", "'errors'") for n in range(3))), [], 3),
+        (_wanted(*((f"f({n})", "True") for n in range(4))), [], 4),
+        (_wanted(*((f"f({n})", "raises ValueError") for n in range(4))), [], 4),
+        (_wanted(*((f"f({n})", f"{n}") for n in range(4))), [], 4),
+        ([], _typed(("python a.py no.txt", 1), ("python a.py no.txt", 1), ("python a.py x", 0)), 2),
+        ([], _typed(("python a.py x", 0), ("python a.py in.txt", 0), ("python a.py y", 0)), 1),
+    ],
+)
+def test_what_nobody_worked_out_is_no_check(calls: list[Call], commands: list[Command], kept: int) -> None:
+    """One value for all calls; the same command again; success with a file that nobody made."""
+    checks = _as_checks(_Answer(calls=calls, commands=commands), '"python a.py FILE" prints the lines of the file.')
+    assert sum(len(check.calls) + len(check.commands) for check in checks) == kept
+
+
+def test_a_program_with_several_commands_may_make_its_files() -> None:
+    made = _as_checks(
+        _Answer(calls=[], commands=_typed(("python a.py save x.txt", 0))), "`python a.py save FILE` saves"
+    )
+    assert len(made[0].commands) == 1

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from company.assemble import Module, definition, docstring, elided, graft
-from company.lint import complaints, hidden_methods, placeholders_left, undefined_names, with_imports, with_values
+from company.lint import (
+    complaints,
+    findings,
+    hidden_methods,
+    placeholders_left,
+    undefined_names,
+    with_imports,
+    with_values,
+)
 
 
 def test_a_module_grows_part_by_part() -> None:
@@ -78,6 +86,15 @@ def test_a_graft_has_the_new_functions_and_keeps_the_others(old: str, new: str) 
 )
 def test_undefined_names(code: str, found: list[str]) -> None:
     assert undefined_names(code) == found
+
+
+def test_an_undefined_name_in_a_text_is_told_as_what_it_may_be() -> None:
+    text, plain = (findings(code, (), ())[0].text for code in ('print(f"usage: {up|1}")', 'print(f"{up}", up)'))
+    assert (
+        text
+        == "`up` in the braces of an f-string is code, and nowhere defined: write `{{` and `}}` where a brace is meant."
+    )
+    assert plain.startswith("`up` is used and nowhere defined")
 
 
 def test_forgotten_standard_imports_are_added_after_the_docstring() -> None:

@@ -24,6 +24,8 @@ def f(x):
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["e"]:
+        sys.exit("b")
     print("a" if len(sys.argv) < 3 else 1 / 0)
 """
 
@@ -36,7 +38,8 @@ def test_failures_are_sentences() -> None:
         for each, value in calls
     ]  # fmt: skip
     commands = [
-        Command(command=line, stdin="", stdout="b", exit_status=0) for line in ("python a.py x", "python a.py x y")
+        Command(command=line, stdin="", stdout="b", exit_status=0)
+        for line in ("python a.py x", "python a.py x y", "python a.py e")
     ]
     tests = from_checks(Checks(checks=[*checks, Check(title="s", quote="", calls=[], commands=commands)]), "")
     run = asyncio.run(run_tests(choose(), {"a.py": CODE.encode()}, {tests.path: tests.text.encode()}))
@@ -49,8 +52,10 @@ def test_failures_are_sentences() -> None:
         "`f(3)` must give `'x'`. It raises KeyError: 'k' at a.py:6 in g: `return x[\"k\"]`.",
         "After `b = 'a' * 2`, `f(b)` must give `'c'`. It gives `'aa'`.",
         "`python a.py x` must print 'b'. It prints 'a'.",
-        "After `python a.py x`, `python a.py x y` must print 'b'. It prints ''. It says: a.py, line 14, in <module>"
+        "After `python a.py x`, `python a.py x y` must print 'b'. It prints ''. It says: a.py, line 16, in <module>"
         ' / print("a" if len(sys.argv) < 3 else 1 / 0) / ZeroDivisionError: division by zero',
+        "After `python a.py x`, `python a.py x y`, `python a.py e` must print 'b' to standard output. "
+        "It prints that to standard error.",
     ]
     shown = failing(run.model_copy(update={"cases": cases, "problems": ["a.py:1: odd"]}))
     assert shown == f"- a.py:1: odd\n- {told(cases[0])}\n- {told(cases[1])}"
