@@ -57,7 +57,7 @@ _PRINTS = re.compile(
 _QUOTED = re.compile(r"([\"`])([^\"`\n]{1,200}?)\1")
 _STARTED = re.compile(r"\bpython3? (?:-m ([\w.]+)|([\w./-]+\.py)\b)")
 _PROGRAM = re.compile(r"\bcommand[- ]line\b|\bcli\b|\bconsole\b|\bterminal\b|\bscript\b", re.IGNORECASE)
-OTHER_USE = re.compile(
+_OTHER_USE = re.compile(
     r"\b(?:anything else|other(?:wise| command)|unknown command|(?:no|without|wrong) arguments?)\b|\busage\b",
     re.IGNORECASE,
 )
@@ -277,7 +277,7 @@ def command_pattern(start: str, requirement: str) -> str:
     escaped = start.replace(".", "\\.")  # and no more: a server's grammar knows few escapes
     if not forms:
         return f"^{escaped}( [^\n]{{1,80}})?$"
-    if OTHER_USE.search(requirement):
+    if _OTHER_USE.search(requirement):
         forms |= {"": None, " [a-z]{1,12}": None}
     return f"^{escaped}({'|'.join(forms)})$"
 

@@ -18,7 +18,7 @@ _RAISED = re.compile(r"^E +([A-Z]\w*(?:\.\w+)*(?:: .*)?)$", re.MULTILINE)
 _FRAME = re.compile(r"^(?!tests/)([\w./-]+\.py):(\d+): in (\S+)\n +(.+)$", re.MULTILINE)
 _HANGS = re.compile(r'did not finish within (\d+) s(?:; it was at:\n *File "([^"]+)", line (\d+) in (\S+))?')
 _SAID = re.compile(r"^E +AssertionError: ?((?!assert ).*(?:\nE +(?!\s*assert ).*)*)", re.MULTILINE)
-_CAME = re.compile(r"^E     \+ (.*)$", re.MULTILINE)
+_BELOW = re.compile(r"^E     (\S.*|  \S.*)$", re.MULTILINE)
 _LONG = 300
 
 
@@ -127,9 +127,11 @@ def _session(body: list[ast.stmt], message: str) -> str:
 
 
 def _whole_text(shown: str, message: str) -> str:
-    """A text that pytest shows with a gap, without it, where it shows it below as the one line that came."""
-    came = _CAME.findall(message)
-    return repr(came[0]) if shown[0] in "'\"" and "..." in shown and len(came) == 1 else shown
+    """A text that pytest shows with a gap, without it, where it shows below all of the one line that came."""
+    below = _BELOW.findall(message)
+    came = [line[1:].strip() for line in below if line[0] == "+"]
+    is_whole = len(came) == 1 and all(line[0] in "+-?" for line in below)
+    return repr(came[0]) if shown[0] in "'\"" and "..." in shown and is_whole else shown
 
 
 def _cut(text: str) -> str:

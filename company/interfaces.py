@@ -11,25 +11,35 @@ import keyword
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from company.examples import OTHER_USE, usages_in
+from company.examples import Usage, usages_in
 from company.literals import CALL, call_ends, is_literal
 
 _SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=[A-Z\"'`a-z(])")
+_CLAUSE = re.compile(rf"{_SENTENCE.pattern}|(?<=[,:])\s+(?=[\"`]python3? )")
+"""Where a sentence ends, or comes to a command."""
 _CLASS = re.compile(r"\bclass(?:es)? `?([A-Z]\w*)`?")
 _CLASS_ENDS = re.compile(
     r"\bclass(?:es)? `?[A-Z]|\bfunctions?\b|(?<=[.;])\s+[\w/]+\.py\b|(?<=[.;])\s+(?:It|The (?:file|module)|This (?:file|module)) (?:also )?has\b"
 )
 _TOPIC = re.compile(
-    r"[\"`](?P<command>python3?) (?:-m )?\S+(?: (?P<verb>[a-z][a-z-]*)\b)?[^\"`]*[\"`]|(?<![\w.])(?P<called>[A-Za-z_]\w*)\((?!(?:e?s|ies)\))|[\w/]+\.py\b"
+    r"[\"`](?P<command>python3?) (?:-m )?[^\s\"`]+(?: (?P<verb>[a-z][a-z-]*)\b)?[^\"`]{0,160}[\"`]"
+    r"|(?<![\w.])(?P<called>[A-Za-z_]\w*)\((?!(?:e?s|ies)\))|(?<![\w/])[\w/]{1,80}\.py\b"
 )
 """What a sentence is about: a command, a function, a file."""
+_ANY_OTHER = re.compile(
+    r"\banything else\b|\b(?:other|unknown) commands?\b|\b(?:no|wrong) arguments?\b|[\"'`]usage\b", re.IGNORECASE
+)
+"""Words about every other use of a program, which is nothing of one command."""
 _NO_VERB = "python"
 """Stands for a command that has no word to tell it by; no function has that name."""
 _KEEPS = re.compile(
-    r"\b(?:keeps?|kept|stores?|stored|remembers?|remembered|saves?|saved|persists?)\b[^.;]{0,80}?\bin (?:the |a )?(?:file |CSV |JSON )*[`\"']?"
-    r"(?P<name>[\w-]+\.(?:json|csv|tsv|txt|ya?ml|db))\b[^.;:]*",
+    r"\b(?:keeps?|kept|stores?|stored|remembers?|remembered|persists?)\b"
+    r"(?P<what>[^.;]{0,80}?)\bin (?:the |a )?(?:file |CSV |JSON )*[`\"']?(?P<name>[\w-]{1,40}\.(?:json|csv|tsv|txt|ya?ml))\b[^.;:]*",
     re.IGNORECASE,
 )
+_DATA_FILE = re.compile(r"(?<![\w./-])[\w-]{1,40}\.(?!py\b)[a-z]{2,5}\b")
+_NOT_KEPT = re.compile(r"\b(?:not|never|nothing|no|results?|outputs?|reports?|totals?|summar\w+)\b", re.IGNORECASE)
+"""What is written and not read again, and what is not written."""
 _ANNOUNCED = re.compile(r"\b(?:function|def|called|named)\s+[`'\"]?$")
 
 
@@ -106,33 +116,61 @@ def words_about(name: str, requirement: str) -> str:
     if words := classes_in(requirement).get(name):
         return words
     is_called = bool(re.search(rf"(?<![\w.]){re.escape(name)}\(", requirement))
-    verbs = {usage.verb for usage in usages_in(requirement)} & {*name.split("_")} - {""} if not is_called else set()
-    named = None if verbs else re.compile(rf"(?<![\w.]){re.escape(name)}\b(?!\.py)")
-    return " ".join(_clauses(requirement, verbs or {name}, named, is_called=is_called))
+    verbs = set() if is_called else {usage.verb for usage in usages_in(requirement) if _is_named_after(name, usage)}
+    return " ".join(_clauses(requirement, verbs or {name}, name, is_word=not verbs, is_called=is_called))
+
+
+def _is_named_after(name: str, usage: Usage) -> bool:
+    verb = usage.verb.replace("-", "_")
+    return bool(verb) and (verb == name or verb in name.split("_"))
 
 
 def _clauses(
-    requirement: str, mine: Collection[str], named: re.Pattern[str] | None = None, *, is_called: bool = False
+    requirement: str, mine: Collection[str], name: str = "", *, is_word: bool = False, is_called: bool = False
 ) -> Iterator[str]:
-    """The sentences about some commands, or about what is named somehow, each with those that follow up to another topic."""
+    """The sentences about some commands or functions, each with those that follow up to another topic.
+
+    Args:
+        mine: the commands' words and the functions.
+        name: a sentence that begins with it is about it as well.
+        is_word: so is one in which it is a word, where it is about nothing else, or nothing is ever called so.
+    """
+    word = re.compile(rf"(?<![\w.]){re.escape(name)}\b(?!\.py)") if name else None
     is_on = False
-    for clause in _SENTENCE.split(" ".join(requirement.split())):
-        topics = [
-            match["verb"] or match["called"] or (_NO_VERB if match["command"] else "")
-            for match in _TOPIC.finditer(clause)
-        ]
-        is_named = bool(named and not (is_called and topics) and named.search(clause))
-        is_on = next(filter(None, topics), "") in mine if topics else is_on or is_named
-        if (named or not OTHER_USE.search(clause)) and (is_on or is_named or {*topics} & {*mine}):
+    for clause in _CLAUSE.split(" ".join(requirement.split())):
+        topics = [topic for match in _TOPIC.finditer(clause) if (topic := _topic(match)) is not None]
+        begins = bool(word and word.match(clause.lstrip("`*- ")))
+        is_named = bool(word and is_word and not (is_called and topics) and word.search(clause))
+        is_on = begins or (next(filter(None, topics), "") in mine if topics else is_on or is_named)
+        if (is_word or not _ANY_OTHER.search(clause)) and (is_on or is_named or {*topics} & {*mine}):
             yield clause
 
 
+def _topic(match: re.Match[str]) -> str | None:
+    """What it is called; empty for a file, None for what only looks like a topic: what Python has itself, an order ``O(n)``."""
+    called = match["called"] or ""
+    if hasattr(builtins, called) or called.endswith(("Error", "Exception")) or (len(called) == 1 and called.isupper()):
+        return None
+    return match["verb"] or called or (_NO_VERB if match["command"] else "")
+
+
 def store_in(requirement: str) -> tuple[str, str] | None:
-    """The file that a program is said to keep its data in, and the words that say so: ``keeps a list in todo.json``."""
-    for clause in _SENTENCE.split(" ".join(requirement.split())):
-        if said := _KEEPS.search(clause):
-            return said["name"], clause[said.start() : said.end()]
+    """The one file that a program is said to keep its data in, and the words that say so: ``keeps a list in todo.json``.
+
+    None where it names others too: who knows what each is for.
+    """
+    text = " ".join(requirement.split())
+    for clause in _SENTENCE.split(text):
+        said = _KEEPS.search(clause)
+        if said and not _NOT_KEPT.search(clause[: said.start("name")]):
+            return (said["name"], said[0]) if {*_DATA_FILE.findall(text)} == {said["name"]} else None
     return None
+
+
+def has_other_files(requirement: str) -> bool:
+    """Whether a text names files that are no code, beside the one that the program keeps its data in: nobody knows what is in them."""
+    store = store_in(requirement)
+    return bool({*_DATA_FILE.findall(requirement)} - {store[0] if store else ""})
 
 
 def words_about_main(requirement: str) -> str:
@@ -149,5 +187,6 @@ def words_about_main(requirement: str) -> str:
     about = "Reads sys.argv, does what the requirement says by calling the other functions, returns the exit status."
     has_verbs = any(usage.verb for usage in usages_in(requirement))
     own = [] if has_verbs else _clauses(requirement, {_NO_VERB})  # one command: what it does is nobody else's
-    other = [clause for clause in _SENTENCE.split(" ".join(requirement.split())) if forms and OTHER_USE.search(clause)]
-    return " ".join([about, *own, *other, "; ".join(dict.fromkeys(forms))]).strip()[:600]
+    other = [clause for clause in _SENTENCE.split(" ".join(requirement.split())) if forms and _ANY_OTHER.search(clause)]
+    about = "Reads sys.argv, does what the requirement says by calling the other functions, returns the exit status."
+    return " ".join(filter(None, [about, *other, "; ".join(dict.fromkeys(forms)), *own]))[:600]

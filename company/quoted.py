@@ -6,33 +6,45 @@ No model has a say in them, and nobody needs to know what they should print. Wha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Collection, Iterator, Sequence
 
 from company import testgen
 from company.artifacts import Command
 from company.examples import Usage, usages_in
+from company.interfaces import has_other_files
 
 PATH = "tests/test_commands.py"
 MOST = 8
 """Commands that are tried."""
 _HELP = re.compile(r"-+h|-*(?:help|usage)")
 _ANY_WORD = re.compile(
-    r"(?:\w+_)?(?:NAME|TEXT|TITLE|WORDS?|MESSAGE|NOTE|TASK|ITEM|CATEGORY|TAG|LABEL|KEY|VALUE|DESCRIPTION|PRODUCT|PHONE|"
-    r"QUERY|TERM|NUMBER|NUM|COUNT|AMOUNT|QUANTITY|PRICE|INDEX|ID|[ABNXY])_?\d?",
+    r"(?:[A-Z]+_)?(?:NAME|TEXT|TITLE|WORDS?|NOTE|TASK|ITEM|CATEGORY|TAG|DESCRIPTION|PRODUCT|PHONE|TERM|"
+    r"NUMBER|NUM|COUNT|AMOUNT|QUANTITY|PRICE|INDEX|ID|[ABNXY])_?\d?",
     re.IGNORECASE,
 )
 """Placeholders for which `1` is a value, whether they stand for a text or for a number."""
 _WAITS = re.compile(
-    r"\b(?:serv(?:e[rs]?|ing)|listens?|ports?|interactive\w*|prompts?|menu|watch(?:es)?|daemon|window|forever|keeps? running)\b",
+    r"\b(?:serv(?:e[rs]?|ing)|listens?|ports?|interactive\w*|prompts?|menu|watch(?:es)?|daemon|window|forever|keeps? running|"
+    r"timers?|stopwatch|count(?:s|ing)?[ -]?down|sleeps?|seconds?|minutes?|until|games?|real[ -]time|ctrl|"
+    r"stdin|standard input|pip(?:e[sd]?|ing)|types?|typed|asks?|reads? (?:\w+ ){0,3}lines?)\b",
     re.IGNORECASE,
 )
-"""Words for a program that does not end by itself, or that waits to be answered."""
+"""Words for a program that takes its time, or that wants to be told something."""
+_ODD = re.compile(
+    r"\busage\b|\b(?:anything|something) else\b|\bother(?:wise)?\b|\bunknown commands?\b|\bwithout\b|\bno arguments?\b|\bwrong\b|"
+    r"\binvalid\b|\braises?\b|\btraceback\b|\b(?:de|en)(?:code|crypt)s?\b|\bpars(?:es?|ing)\b|\bevaluat\w+|\bconvert\w*|\bimports?\b",
+    re.IGNORECASE,
+)
+"""Words of a sentence whose command may be meant to be refused, or takes no word of anybody's."""
+_SENTENCE = re.compile(r"(?<=[.;!?])\s+")
 _TROUBLE = '''
 
 def trouble(output, errors):
     """The error that a program broke down with, or the usage that it shows instead of doing what it is told."""
-    last = errors.rpartition("\\n")[2] if '  File "' in errors else ""
-    if last and not last.startswith("EOFError"):  # that there is nothing to read is no fault of its own
+    last = errors.rpartition("\\n")[2]
+    is_absent = "can't open file" in last or "No module named" in last
+    if ('  File "' in errors or is_absent) and not last.startswith("EOFError"):  # that there is nothing to read is no fault of its own
         return last
     first = (output or errors).partition("\\n")[0]
     return first if first.lower().startswith("usage") else ""
@@ -42,30 +54,38 @@ def trouble(output, errors):
 def commands_in(requirement: str) -> list[str]:
     """The first commands that the text quotes, `1` in the place of each placeholder: ``python a.py add 1``.
 
-    Left out are those that may need what is not there (a file, a date), and all where the program waits for somebody.
+    Of a program with several, told by a word each, that needs nothing which is not there and waits for nobody. Left out is what
+    may need more than a word or a number, or may be meant to be refused: nobody can tell what a right program does then.
     """
-    if _WAITS.search(requirement):
+    if _WAITS.search(requirement) or has_other_files(requirement):
         return []
-    typed = dict.fromkeys(text for usage in usages_in(requirement) if (text := _typed(usage)))
+    verbs = {usage.verb for usage in usages_in(requirement) if usage.verb}
+    if len(verbs) < 2:
+        return []
+    plain = (clause for clause in _SENTENCE.split(requirement) if not _ODD.search(clause))
+    typed = dict.fromkeys(text for clause in plain for usage in usages_in(clause) if (text := _typed(usage, verbs)))
     made = (Command(command=text, stdin="", stdout="", exit_status=0) for text in typed)
     return [each.command for each in made if not testgen.command_problem(each, ())][:MOST]
 
 
-def _typed(usage: Usage) -> str:
+def _typed(usage: Usage, verbs: Collection[str]) -> str:
     """A command as it is typed; empty where nobody knows what one of its words stands for."""
-    if not usage.arguments or any(_HELP.fullmatch(word) for word in usage.arguments):
-        return ""  # that may be what shows the usage
-    start = len(usage.words) - len(usage.arguments)
-    typed = [*usage.words[:start], *map(_value, usage.arguments)]
-    return " ".join(typed) if all(typed) else ""
+    if usage.verb not in verbs or _HELP.fullmatch(usage.verb):
+        return ""
+    try:
+        values = [_value(word) for word in shlex.split(" ".join(usage.arguments[1:]))]
+    except ValueError:
+        return ""
+    start = usage.words[: len(usage.words) - len(usage.arguments)]
+    return " ".join([*start, usage.verb, *map(shlex.quote, values)]) if all(values) else ""
 
 
 def _value(word: str) -> str:
+    """What is typed for a word: a placeholder's value, a number, or words that were in quotes; else nothing."""
     stands = word[1:-1] if re.fullmatch(r"<\w+>", word) else word
     if stands != word or re.fullmatch(r"[A-Z][A-Z0-9_]*", word):
         return "1" if _ANY_WORD.fullmatch(stands) else ""
-    is_plain = re.fullmatch(r"-?\d+\.\d+", word) or not re.search(r"[][()<>{}|/\\.*;&$…]", word)
-    return word if is_plain else ""
+    return word if re.fullmatch(r"-?\d+(?:\.\d+)?|[a-z]+(?: [a-z]+)+", word) else ""
 
 
 def tests_of(requirement: str) -> testgen.Tests | None:

@@ -21,6 +21,8 @@ from company.testgen import is_in, is_stated_command, stated_calls
 
 Program = Mapping[str, str]
 """Path → text."""
+_SILENT = "0: "
+"""What a command gives that prints nothing: that two programs do says as little as that both give `None`."""
 _TELLING = 2
 """Inputs on which two programs must both give a value before that they give the same means anything."""
 
@@ -70,9 +72,9 @@ async def examine(
 ) -> Examined:
     """Run programs on the inputs of checks and on others made of them; where there are none, of the heads that the requirement shows."""
     asked = [one for each in checks for one in _asked(each, requirement)]
-    asked += [(probe, "quoted") for probe in _quoted(requirement)]
     plain = [(probe.setup, probe.expression) for probe, _ in asked if probe.expression]
     made = derived(plain, MOST_PROBES - len(asked)) if asked else from_heads(shown_in(requirement), MOST_PROBES)
+    asked += [(probe, "quoted") for probe in _quoted(requirement)]
     asked = [*asked, *((Probe(setup, expression), "derived") for setup, expression in made)][:MOST_PROBES]
     probes, kinds = [probe for probe, _ in asked], [kind for _, kind in asked]
     programs = [{file.path: file.content for file in files} for files in found]
@@ -157,7 +159,7 @@ def _held(mine: Sequence[Seen], kinds: Sequence[str], kind: str) -> int:
 
 def _unbroken(mine: Sequence[Seen], kinds: Sequence[str]) -> int:
     """That there is nothing to read is no fault of a program."""
-    fine = (one.text == "raises EOFError" or not one.text.startswith("raises ") for one in mine)
+    fine = (one.is_value or one.text == "raises EOFError" for one in mine)
     return sum(each for each, its in zip(fine, kinds, strict=False) if its == "quoted")
 
 
@@ -171,6 +173,7 @@ def agreeing(seen: Sequence[Sequence[Seen]], number: int) -> list[int]:
 
 def _same(one: Sequence[Seen], two: Sequence[Seen]) -> bool:
     both = [(a.text, b.text) for a, b in zip(one, two, strict=True) if a.is_value and b.is_value and a.text != "None"]
+    both = [pair for pair in both if pair != (_SILENT, _SILENT)]
     return len(both) >= _TELLING and all(a == b for a, b in both)
 
 

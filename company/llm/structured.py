@@ -174,7 +174,7 @@ def expected_files(item: Type, given: Mapping[str, Any], *, single: bool) -> tup
 # --- design -----------------------------------------------------------------------------------------
 
 
-_TOUCHES = re.compile(r"_?(?:load|read|save|write|store|dump|open|init)")
+_TOUCHES = re.compile(r"(?:^|_)(?:load|read|save|write|store|persist|dump)(?:_|$)|^get_\w+s$")
 """Names of parts that may be about where the data is kept."""
 
 
@@ -212,10 +212,9 @@ async def _design(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: 
     talk = ask.follow(said)
     files = [await _interface(gateway, talk, path, paths, requirement, notice) for path in paths]
     entry = outline.entry_point.strip() if is_program(requirement) else ""
+    files = [_with_store(file, requirement) if len(files) == 1 and is_program(requirement) else file for file in files]
     files = [
-        _with_main(_with_store(file, requirement), requirement)
-        if file.path == (started_file(requirement) or started_file(entry))
-        else file
+        _with_main(file, requirement) if file.path == (started_file(requirement) or started_file(entry)) else file
         for file in files
     ]
     packages = [name for name in outline.dependencies if name.split(".")[0].lower() not in sys.stdlib_module_names]
@@ -285,22 +284,25 @@ def _as_stated(found: Sequence[Part], section: str, elsewhere: Collection[str]) 
 def _with_store(file: FileSpec, requirement: str) -> FileSpec:
     """A program that keeps data in a file has one part that loads it and one that saves it, before all that need them."""
     store = store_in(requirement)
-    if not store or len(file.parts) > MOST_PARTS - 3 or any(_TOUCHES.match(part.name) for part in file.parts):
+    known = any(_TOUCHES.search(part.name) or not part.is_function for part in file.parts)
+    if not store or known or len(file.parts) > MOST_PARTS - 3:
         return file
     name, words = store
     stem = re.sub(r"\W+", "_", name.rpartition(".")[0]).strip("_").lower()
-    load = Part(
-        signature=f"def load_{stem}()", purpose=f"Returns what {name} holds; where it is missing, no data.", quote=words
-    )
+    holds = f"Returns what {name} holds; where it is missing, no data."
+    load = Part(signature=f"def load_{stem}()", purpose=holds, quote=words[:600])
     save = Part(signature=f"def save_{stem}(data)", purpose=f"Writes what load_{stem}() returns to {name}.", quote="")
     return file.model_copy(update={"parts": [load, save, *file.parts]})
 
 
 def _with_main(file: FileSpec, requirement: str) -> FileSpec:
-    """A file that is run has a `main`, whether or not the model thought of it, after all that it calls."""
+    """A file that is run has a `main`, whether or not the model thought of it, after all that it calls.
+
+    It takes no parameters, unless the words say what it is called with.
+    """
     known = next((part for part in file.parts if part.name == "main"), None)
     plain = Part(signature="def main() -> int", purpose=known.purpose if known else "Starts the program", quote="")
-    made = known if known and "main" in functions_in(requirement) else plain
+    made = known if known and re.search(r"(?<![\w.])main\((?!\))", requirement) else plain
     others = [part for part in file.parts if part.name != "main"]
     main = made.model_copy(update={"quote": words_about_main(requirement)})
     return file.model_copy(update={"parts": [*others, main]})

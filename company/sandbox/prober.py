@@ -163,9 +163,9 @@ def _session(folder: Path, probe: Job) -> tuple[str, bool]:
             status = done.returncode
             said = done.stdout.rstrip() or (done.stderr.rstrip() if probe["status"] else "")
         held = probe["expected"] is not None and (said, status) == (probe["expected"], probe["status"])
-        if status and "Traceback" in done.stderr:
+        if status and '  File "' in done.stderr:
             return f"raises {done.stderr.rstrip().rpartition(chr(10))[2].partition(':')[0]}", held
-        if status and (done.stdout or done.stderr).lower().startswith("usage"):
+        if probe["expected"] is None and (done.stdout or done.stderr).lower().startswith("usage"):
             return "raises Usage", held
         return shortened(f"{status}: {said}"), held
 

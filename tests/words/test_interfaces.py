@@ -63,6 +63,17 @@ DATES = (
     "dates.py has day(text), which takes text such as 1 May; an empty one raises ValueError. In dates/more.py: week(text) gives "
     "its week, not the day; so does year(text), by day(text). The names are long."
 )
+CODES = (
+    "encode(n) and decode(s). encode raises ValueError(s) for n < 1. A sum: mean(xs) uses sum(xs) and is O(n). "
+    "An empty list raises ValueError(x)."
+)
+ADDS = (
+    '"python t.py add TEXT" adds it, add_task refuses empty texts. Otherwise it prints "no". "python t.py list" lists. '
+    'Called with anything else it prints "usage: t.py".'
+)
+ONE_SENTENCE = (
+    'A program that keeps tasks: "python todo.py add TEXT" prints "added", "python todo.py list" prints "1 x"'
+)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +89,11 @@ DATES = (
         ("day", DATES, f"{DATES.partition(' In ')[0]} so does year(text), by day(text)."),
         ("week", DATES, "In dates/more.py: week(text) gives its week, not the day;"),
         ("year", DATES, "so does year(text), by day(text). The names are long."),
+        ("encode", CODES, CODES.partition(" A sum")[0]),
+        ("mean", CODES, "A sum: mean(xs) uses sum(xs) and is O(n). An empty list raises ValueError(x)."),
+        ("add_task", ADDS, '"python t.py add TEXT" adds it, add_task refuses empty texts. Otherwise it prints "no".'),
+        ("add_item", '"python s.py add-item NAME" adds. "python s.py go" goes.', '"python s.py add-item NAME" adds.'),
+        ("list_all", ONE_SENTENCE, '"python todo.py list" prints "1 x"'),
     ],
 )
 def test_the_words_about_a_function_go_on_to_where_another_begins(name: str, requirement: str, words: str) -> None:
@@ -91,6 +107,10 @@ def test_the_words_about_a_function_go_on_to_where_another_begins(name: str, req
         ("People are stored in the file `people.csv`, with a header; more", ("people.csv", "stored in the file `people.csv`, with a header")),
         ("It reads lines in todo.txt. It keeps them sorted.", None),
         ("It keeps nothing; what is in todo.json is read", None),
+        ("Nothing may be stored in todo.json", None),
+        ("It stores the results in out.json", None),
+        ("It keeps people in people.csv and orders in orders.csv", None),
+        ("It keeps rows in an SQLite database in shop.db", None),
     ],
 )  # fmt: skip
 def test_where_a_program_keeps_its_data(requirement: str, store: tuple[str, str] | None) -> None:
@@ -107,6 +127,17 @@ def test_a_program_that_keeps_data_has_one_part_that_loads_it_and_one_that_saves
     assert _with_store(file, "a.py adds") == file
     many = file.model_copy(update={"parts": [part(f"def f{number}()") for number in range(10)]})
     assert _with_store(many, words) == many
+    for signature in (
+        "class Notes",
+        "def save_notes(notes)",
+        "def notes_load()",
+        "def persist(notes)",
+        "def get_notes()",
+    ):
+        own = file.model_copy(update={"parts": [part(signature)]})
+        assert _with_store(own, words) == own
+    long = f"a.py keeps notes in {'n' * 30}.json with {'- one ' * 400}"
+    assert len(_with_store(file, long).parts[0].quote) == 600
 
 
 def test_what_is_run_has_a_main_without_parameters() -> None:
@@ -115,8 +146,8 @@ def test_what_is_run_has_a_main_without_parameters() -> None:
         "def add(text)",
         "def main() -> int",
     ]
-    stated = _with_main(file, "a script a.py with main(path)")
-    assert stated.parts[-1].signature == "def main(path: str)"
+    for words in ("main(path)", 'main("x") returns 0', "main(path: str)", "main(argv=None)"):
+        assert _with_main(file, f"a script a.py with {words}").parts[-1].signature == "def main(path: str)"
 
 
 def part(signature: str) -> Part:
@@ -228,7 +259,7 @@ def test_a_program_is_told_where_each_command_has_its_words() -> None:
     one = words_about_main(
         'cut(text) cuts. "python a.py FILE" prints it; what is empty is left out. cut("a") gives "a".'
     )
-    assert one.endswith(
-        'status. "python a.py FILE" prints it; what is empty is left out. `python a.py FILE`: sys.argv[1] the FILE'
-    )
+    said = '"python a.py FILE" prints it; what is empty is left out.'
+    assert one.endswith(f"status. `python a.py FILE`: sys.argv[1] the FILE {said}")
+    assert words_about_main('"python game.py" prints the board.').endswith('status. "python game.py" prints the board.')
     assert words_about_main("a script").endswith("returns the exit status.")
