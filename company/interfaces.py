@@ -115,9 +115,26 @@ def words_about(name: str, requirement: str) -> str:
     """
     if words := classes_in(requirement).get(name):
         return words
-    is_called = bool(re.search(rf"(?<![\w.]){re.escape(name)}\(", requirement))
-    verbs = set() if is_called else {usage.verb for usage in usages_in(requirement) if _is_named_after(name, usage)}
-    return " ".join(_clauses(requirement, verbs or {name}, name, is_word=not verbs, is_called=is_called))
+    verbs = _verbs_of(name, requirement)
+    return " ".join(
+        _clauses(requirement, verbs or {name}, name, is_word=not verbs, is_called=_is_called(name, requirement))
+    )
+
+
+def stands_for_a_command(name: str, requirement: str) -> bool:
+    """Whether a function is named after a command of a program that keeps data: it works on that, and says what it did."""
+    return bool(_verbs_of(name, requirement)) and store_in(requirement) is not None
+
+
+def _is_called(name: str, requirement: str) -> bool:
+    return bool(re.search(rf"(?<![\w.]){re.escape(name)}\(", requirement))
+
+
+def _verbs_of(name: str, requirement: str) -> set[str]:
+    """The words of the commands that a function is named after; none of one that the text itself calls."""
+    if _is_called(name, requirement):
+        return set()
+    return {usage.verb for usage in usages_in(requirement) if _is_named_after(name, usage)}
 
 
 def _is_named_after(name: str, usage: Usage) -> bool:
@@ -184,9 +201,11 @@ def words_about_main(requirement: str) -> str:
         ]
         if places:
             forms.append(f"`{' '.join(usage.words)}`: {', '.join(places)}")
-    about = "Reads sys.argv, does what the requirement says by calling the other functions, returns the exit status."
     has_verbs = any(usage.verb for usage in usages_in(requirement))
     own = [] if has_verbs else _clauses(requirement, {_NO_VERB})  # one command: what it does is nobody else's
     other = [clause for clause in _SENTENCE.split(" ".join(requirement.split())) if forms and _ANY_OTHER.search(clause)]
-    about = "Reads sys.argv, does what the requirement says by calling the other functions, returns the exit status."
+    does = "does what the requirement says by calling the other functions"
+    if has_verbs and store_in(requirement):
+        does = "calls the other functions with the words as they were typed"
+    about = f"Reads sys.argv, {does}, returns the exit status."
     return " ".join(filter(None, [about, *other, "; ".join(dict.fromkeys(forms)), *own]))[:600]

@@ -36,7 +36,15 @@ from company.artifacts import (
 )
 from company.errors import ReplyError, StepFailed
 from company.examples import is_program, started_file
-from company.interfaces import classes_in, functions_in, section_of, store_in, words_about, words_about_main
+from company.interfaces import (
+    classes_in,
+    functions_in,
+    section_of,
+    stands_for_a_command,
+    store_in,
+    words_about,
+    words_about_main,
+)
 from company.literals import CALL
 from company.llm.ask import Ask
 from company.llm.changes import mended, patch, plan_of, safe, without_tests
@@ -332,7 +340,27 @@ def _as_written(answer: _PartAnswer, signatures: Mapping[str, str], requirement:
     written = part.fitted(signature=given) if given and part.is_function else None
     if written and parameters_of(part) != parameters_of(written):
         part = written
-    return part.model_copy(update={"quote": words_about(part.name, requirement)[:600]})
+    words = words_about(part.name, requirement)[:600]
+    typed = part.fitted(signature=_as_typed(part.signature)) if stands_for_a_command(part.name, requirement) else None
+    return (typed or part).model_copy(update={"quote": words})
+
+
+def _as_typed(signature: str) -> str:
+    """The first line of a function that stands for a command: it takes the words as they were typed, and prints what comes of them."""
+    node = ast.parse(f"{signature}:\n    pass\n").body[0]
+    if not isinstance(node, ast.FunctionDef):
+        return signature
+    for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
+        argument.annotation = ast.Name("str")
+    for default in [*node.args.defaults, *node.args.kw_defaults]:
+        if (
+            isinstance(default, ast.Constant)
+            and isinstance(default.value, int | float)
+            and not isinstance(default.value, bool)
+        ):
+            default.value = str(default.value)
+    node.returns = ast.Constant(None)
+    return ast.unparse(node).split("\n")[0].rstrip(":")
 
 
 def _without_circles(files: list[FileSpec], notice: Notice) -> list[FileSpec]:

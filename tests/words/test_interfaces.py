@@ -16,7 +16,7 @@ from company.interfaces import (
     words_about_main,
 )
 from company.llm.names import names_in
-from company.llm.structured import _as_stated, _with_main, _with_store
+from company.llm.structured import _as_stated, _as_written, _PartAnswer, _with_main, _with_store
 
 SHOP = (
     "Make a package shop. shop/cart.py has a class Cart: Cart() is empty; add(name, price) adds a thing; total() returns the "
@@ -138,6 +138,24 @@ def test_a_program_that_keeps_data_has_one_part_that_loads_it_and_one_that_saves
         assert _with_store(own, words) == own
     long = f"a.py keeps notes in {'n' * 30}.json with {'- one ' * 400}"
     assert len(_with_store(file, long).parts[0].quote) == 600
+
+
+@pytest.mark.parametrize(
+    ("signature", "typed"),
+    [
+        ("def add_task(number: int, text) -> int", "def add_task(number: str, text: str) -> None"),
+        ("def list_tasks(most: int = 3, *, full: bool = False)", "def list_tasks(most: str='3', *, full: str=False) -> None"),
+        ("def total(tasks: list) -> int", "def total(tasks: list) -> int"),
+        ("class Listing", "class Listing"),
+    ],
+)  # fmt: skip
+def test_what_stands_for_a_command_takes_its_words_as_they_were_typed(signature: str, typed: str) -> None:
+    keeps = TASKS.replace("A script tasks.py.", "A script tasks.py that keeps tasks in tasks.json.")
+    answer = _PartAnswer(signature=signature, purpose="p")
+    assert _as_written(answer, {}, keeps, "").signature == typed
+    assert _as_written(answer, {}, TASKS, "").signature == signature
+    assert "calls the other functions with the words as they were typed" in words_about_main(keeps)
+    assert "as they were typed" not in words_about_main(TASKS)
 
 
 def test_what_is_run_has_a_main_without_parameters() -> None:
