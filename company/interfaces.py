@@ -9,7 +9,9 @@ import ast
 import builtins
 import keyword
 import re
+import shlex
 from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
 
 from company.examples import Usage, usages_in
 from company.literals import CALL, call_ends, is_literal
@@ -17,9 +19,15 @@ from company.literals import CALL, call_ends, is_literal
 _SENTENCE = re.compile(r"(?<=[.;!?])\s+(?=[A-Z\"'`a-z(])")
 _CLAUSE = re.compile(rf"{_SENTENCE.pattern}|(?<=[,:])\s+(?=[\"`]python3? )")
 """Where a sentence ends, or comes to a command."""
-_CLASS = re.compile(r"\bclass(?:es)? `?([A-Z]\w*)`?")
+_ITEM = re.compile(r"\n(?=\s*(?:[-*+•]|\d+[.)]|#+)\s)|\n[ \t]*\n")
+"""Where an item of a list or a paragraph begins."""
+_CLASS = re.compile(
+    r"\bclass(?:es)? (?:called |named )?[`'\"*]*([A-Z]\w*)[`'\"*]*"
+    r"|\b(?:[Aa]n?|[Tt]he|[Oo]ne) [`'\"*]*(?!Python\b)([A-Z]\w*)[`'\"*]* class\b(?! [`'\"*]*[A-Z]| called| named)"
+)
 _CLASS_ENDS = re.compile(
-    r"\bclass(?:es)? `?[A-Z]|\bfunctions?\b|(?<=[.;])\s+[\w/]+\.py\b|(?<=[.;])\s+(?:It|The (?:file|module)|This (?:file|module)) (?:also )?has\b"
+    r"\bclass(?:es)? `?[A-Z]|\bfunctions?\b[:,]?(?=\s+(?:called |named )?[`'\"*]*\w+(?:\(|[`'\"*]))|(?<=[.;])\s+[\w/]+\.py\b"
+    r"|(?<=[.;])\s+(?:It also|(?:The|This) (?:file|module)(?: also)?) has\b"
 )
 _TOPIC = re.compile(
     r"[\"`](?P<command>python3?) (?:-m )?[^\s\"`]+(?: (?P<verb>[a-z][a-z-]*)\b)?[^\"`]{0,160}[\"`]"
@@ -27,9 +35,13 @@ _TOPIC = re.compile(
 )
 """What a sentence is about: a command, a function, a file."""
 _ANY_OTHER = re.compile(
-    r"\banything else\b|\b(?:other|unknown) commands?\b|\b(?:no|wrong) arguments?\b|[\"'`]usage\b", re.IGNORECASE
+    r"\banything else\b|\b(?:other|unknown) commands?\b|\bwrong arguments?\b"
+    r"|\bno arguments?\b.*\b(?:usage|help)\b|[\"'`]usage\b",
+    re.IGNORECASE,
 )
 """Words about every other use of a program, which is nothing of one command."""
+_DEFINED = re.compile(r"(?:(?<![\w.`])`|(?:^|[.;:!?])\s+[-*`]*|\bfunctions? )([A-Za-z_]\w+)\(")
+"""Calls of what a text defines: in backticks, at the head of a sentence, said to be functions."""
 _NO_VERB = "python"
 """Stands for a command that has no word to tell it by; no function has that name."""
 _KEEPS = re.compile(
@@ -37,10 +49,17 @@ _KEEPS = re.compile(
     r"(?P<what>[^.;]{0,80}?)\bin (?:the |a )?(?:file |CSV |JSON )*[`\"']?(?P<name>[\w-]{1,40}\.(?:json|csv|tsv|txt|ya?ml))\b[^.;:]*",
     re.IGNORECASE,
 )
-_DATA_FILE = re.compile(r"(?<![\w./-])[\w-]{1,40}\.(?!py\b)[a-z]{2,5}\b")
+_DATA_FILE = re.compile(r"(?<![\w./-])[\w-]{1,40}\.(?!py\b)[a-z][a-z0-9]{1,4}\b")
+_DATA_PATH = re.compile(r"(?<![\w./:-])(?:[\w.-]{1,40}/)+[\w-]{1,40}\.(?!py\b)[a-z]\w{1,4}\b")
 _NOT_KEPT = re.compile(r"\b(?:not|never|nothing|no|results?|outputs?|reports?|totals?|summar\w+)\b", re.IGNORECASE)
 """What is written and not read again, and what is not written."""
 _ANNOUNCED = re.compile(r"\b(?:function|def|called|named)\s+[`'\"]?$")
+
+
+def sentences_of(requirement: str, end: re.Pattern[str] = _SENTENCE) -> Iterator[str]:
+    """The sentences of a text, in one line each; an item of a list is one, or several."""
+    for item in _ITEM.split(requirement):
+        yield from end.split(" ".join(item.split()))
 
 
 def section_of(path: str, paths: Sequence[str], requirement: str) -> str:
@@ -70,7 +89,7 @@ def classes_in(text: str) -> dict[str, str]:
     for match in _CLASS.finditer(text):
         end = _CLASS_ENDS.search(text, match.end())
         words = text[match.start() : end.start() if end else len(text)]
-        found.setdefault(match[1], " ".join(words.split()))
+        found.setdefault(match[1] or match[2], " ".join(words.split()))
     return found
 
 
@@ -116,14 +135,21 @@ def words_about(name: str, requirement: str) -> str:
     if words := classes_in(requirement).get(name):
         return words
     verbs = _verbs_of(name, requirement)
-    return " ".join(
-        _clauses(requirement, verbs or {name}, name, is_word=not verbs, is_called=_is_called(name, requirement))
-    )
+    is_word = not verbs or _is_written(name, requirement)
+    is_called = _is_called(name, requirement)
+    return " ".join(_clauses(requirement, verbs or {name}, name, is_word=is_word, is_called=is_called))
 
 
 def stands_for_a_command(name: str, requirement: str) -> bool:
     """Whether a function is named after a command of a program that keeps data: it works on that, and says what it did."""
-    return bool(_verbs_of(name, requirement)) and store_in(requirement) is not None
+    forms = {verb.replace("-", "_") for verb in _verbs_of(name, requirement)}
+    is_its_own = any(re.fullmatch(rf"(?:(?:cmd|do|run|handle|mark)_)?{verb}(?:_\w+)?", name) for verb in forms)
+    return is_its_own and not _is_written(name, requirement) and store_in(requirement) is not None
+
+
+def _is_written(name: str, requirement: str) -> bool:
+    """Whether the text has the name as one, which no ordinary word is."""
+    return "_" in name and bool(re.search(rf"(?<![\w.]){re.escape(name)}\b", requirement))
 
 
 def _is_called(name: str, requirement: str) -> bool:
@@ -143,7 +169,7 @@ def _is_named_after(name: str, usage: Usage) -> bool:
 
 
 def _clauses(
-    requirement: str, mine: Collection[str], name: str = "", *, is_word: bool = False, is_called: bool = False
+    requirement: str, mine: set[str], name: str = "", *, is_word: bool = False, is_called: bool = False
 ) -> Iterator[str]:
     """The sentences about some commands or functions, each with those that follow up to another topic.
 
@@ -153,20 +179,29 @@ def _clauses(
         is_word: so is one in which it is a word, where it is about nothing else, or nothing is ever called so.
     """
     word = re.compile(rf"(?<![\w.]){re.escape(name)}\b(?!\.py)") if name else None
+    known = mine | _defined(requirement)
     is_on = False
-    for clause in _CLAUSE.split(" ".join(requirement.split())):
-        topics = [topic for match in _TOPIC.finditer(clause) if (topic := _topic(match)) is not None]
+    for clause in sentences_of(requirement, _CLAUSE):
+        topics = [topic for match in _TOPIC.finditer(clause) if (topic := _topic(match, known)) is not None]
         begins = bool(word and word.match(clause.lstrip("`*- ")))
         is_named = bool(word and is_word and not (is_called and topics) and word.search(clause))
-        is_on = begins or (next(filter(None, topics), "") in mine if topics else is_on or is_named)
-        if (is_word or not _ANY_OTHER.search(clause)) and (is_on or is_named or {*topics} & {*mine}):
+        first = next(filter(None, topics), "")
+        is_on = begins or (first in mine if first else is_named or (is_on and not topics))
+        has_mine = not mine.isdisjoint(topics)
+        if (is_word or has_mine or not _ANY_OTHER.search(clause)) and (is_on or is_named or has_mine):
             yield clause
 
 
-def _topic(match: re.Match[str]) -> str | None:
-    """What it is called; empty for a file, None for what only looks like a topic: what Python has itself, an order ``O(n)``."""
+@lru_cache(maxsize=16)
+def _defined(requirement: str) -> frozenset[str]:
+    """The functions that a text defines, as far as its words show."""
+    return frozenset([*signatures_in(requirement), *_DEFINED.findall(requirement)])
+
+
+def _topic(match: re.Match[str], known: Collection[str]) -> str | None:
+    """What it is called; empty for a file, None for what only looks like a topic: what Python has itself, ``O(n)``, ``sqrt(x)``."""
     called = match["called"] or ""
-    if hasattr(builtins, called) or called.endswith(("Error", "Exception")) or (len(called) == 1 and called.isupper()):
+    if called and (called not in known or hasattr(builtins, called) or called.endswith(("Error", "Exception"))):
         return None
     return match["verb"] or called or (_NO_VERB if match["command"] else "")
 
@@ -177,7 +212,7 @@ def store_in(requirement: str) -> tuple[str, str] | None:
     None where it names others too: who knows what each is for.
     """
     text = " ".join(requirement.split())
-    for clause in _SENTENCE.split(text):
+    for clause in sentences_of(requirement):
         said = _KEEPS.search(clause)
         if said and not _NOT_KEPT.search(clause[: said.start("name")]):
             return (said["name"], said[0]) if {*_DATA_FILE.findall(text)} == {said["name"]} else None
@@ -187,25 +222,43 @@ def store_in(requirement: str) -> tuple[str, str] | None:
 def has_other_files(requirement: str) -> bool:
     """Whether a text names files that are no code, beside the one that the program keeps its data in: nobody knows what is in them."""
     store = store_in(requirement)
-    return bool({*_DATA_FILE.findall(requirement)} - {store[0] if store else ""})
+    found = {*_DATA_FILE.findall(requirement), *_DATA_PATH.findall(requirement)}
+    return bool(found - {store[0] if store else ""})
 
 
 def words_about_main(requirement: str) -> str:
     """What the function that starts a program does, and where each quoted command has its words."""
+    usages = usages_in(requirement)
+    verbs = {usage.verb for usage in usages if usage.verb}
+    has_verbs = len(verbs) > 1 or any(usage.verb and not _is_lower(usage.arguments[1:]) for usage in usages)
     forms = []
-    for usage in usages_in(requirement):
-        words = usage.arguments
+    for usage in usages:
         places = [
-            f'sys.argv[{number}] is "{word}"' if re.fullmatch(r"[a-z-]+", word) else f"sys.argv[{number}] the {word}"
-            for number, word in enumerate(words, 1)
+            f'sys.argv[{number}] is "{word}"'
+            if re.fullmatch(r"-[a-z-]+" if not has_verbs else r"[a-z-]+", word)
+            else f"sys.argv[{number}] the {word}"
+            for number, word in enumerate(_split(usage.arguments), 1)
         ]
         if places:
             forms.append(f"`{' '.join(usage.words)}`: {', '.join(places)}")
-    has_verbs = any(usage.verb for usage in usages_in(requirement))
-    own = [] if has_verbs else _clauses(requirement, {_NO_VERB})  # one command: what it does is nobody else's
-    other = [clause for clause in _SENTENCE.split(" ".join(requirement.split())) if forms and _ANY_OTHER.search(clause)]
+    own = [] if has_verbs else _clauses(requirement, {_NO_VERB, *verbs})  # one command: what it does is nobody else's
+    other = [clause for clause in sentences_of(requirement) if forms and _ANY_OTHER.search(clause)]
     does = "does what the requirement says by calling the other functions"
-    if has_verbs and store_in(requirement):
+    called = signatures_in(requirement) or any(_is_called(verb.replace("-", "_"), requirement) for verb in verbs)
+    if has_verbs and store_in(requirement) and not called:
         does = "calls the other functions with the words as they were typed"
     about = f"Reads sys.argv, {does}, returns the exit status."
     return " ".join(filter(None, [about, *other, "; ".join(dict.fromkeys(forms)), *own]))[:600]
+
+
+def _is_lower(words: Sequence[str]) -> bool:
+    """Whether a command's words may all be placeholders: ``gcd.py a b``."""
+    return all(re.fullmatch(r"[a-z]+", word) for word in words)
+
+
+def _split(words: Sequence[str]) -> list[str]:
+    """Words of a command as a program gets them: what is in quotes is one."""
+    try:
+        return shlex.split(" ".join(words))
+    except ValueError:
+        return list(words)

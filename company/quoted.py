@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from company import testgen
 from company.artifacts import Command
 from company.examples import Usage, usages_in
-from company.interfaces import has_other_files
+from company.interfaces import has_other_files, sentences_of
 
 PATH = "tests/test_commands.py"
 MOST = 8
@@ -27,17 +27,25 @@ _ANY_WORD = re.compile(
 _WAITS = re.compile(
     r"\b(?:serv(?:e[rs]?|ing)|listens?|ports?|interactive\w*|prompts?|menu|watch(?:es)?|daemon|window|forever|keeps? running|"
     r"timers?|stopwatch|count(?:s|ing)?[ -]?down|sleeps?|seconds?|minutes?|until|games?|real[ -]time|ctrl|"
-    r"stdin|standard input|pip(?:e[sd]?|ing)|types?|typed|asks?|reads? (?:\w+ ){0,3}lines?)\b",
+    r"stdin|standard input|pip(?:e[sd]?|ing)|types?|typed|asks?|reads? (?:\w+ ){0,3}lines?|waits?|hours?|"
+    r"\d+ ?(?:secs?|mins?|hrs?)|pomodoros?|curses|gui|editor|clipboard|browser|downloads?|fetch(?:es)?|internet|api|"
+    r"sockets?|localhost|git|sekunden?|minuten?|wartet)\b|秒|分钟|等待",
     re.IGNORECASE,
 )
-"""Words for a program that takes its time, or that wants to be told something."""
+"""Words for a program that takes its time, wants to be told something, or needs what is not in the sandbox."""
 _ODD = re.compile(
     r"\busage\b|\b(?:anything|something) else\b|\bother(?:wise)?\b|\bunknown commands?\b|\bwithout\b|\bno arguments?\b|\bwrong\b|"
-    r"\binvalid\b|\braises?\b|\btraceback\b|\b(?:de|en)(?:code|crypt)s?\b|\bpars(?:es?|ing)\b|\bevaluat\w+|\bconvert\w*|\bimports?\b",
+    r"\binvalid\b|\braises?\b|\btraceback\b|\b(?:de|en)(?:code|crypt)s?\b|\bpars(?:es?|ing)\b|\bevaluat\w+|\bconvert\w*|\bimports?\b|"
+    r"\bfails?\b|\bcrash\w*|\w+error\b",
     re.IGNORECASE,
 )
 """Words of a sentence whose command may be meant to be refused, or takes no word of anybody's."""
-_SENTENCE = re.compile(r"(?<=[.;!?])\s+")
+_TAKES = re.compile(
+    r"(?:add|new|create|insert|set|put|del|delete|remove|rm|done|complete|finish|mark|edit|update|change|rename|find|search|"
+    r"deposit|withdraw)(?:-\w+)?"
+)
+"""Commands that are about something: quoted alone, they stand for what has more words."""
+_RAISES = re.compile(r"\braises?\b|\b[A-Z]\w*Error\b")
 _TROUBLE = '''
 
 def trouble(output, errors):
@@ -62,8 +70,12 @@ def commands_in(requirement: str) -> list[str]:
     verbs = {usage.verb for usage in usages_in(requirement) if usage.verb}
     if len(verbs) < 2:
         return []
-    plain = (clause for clause in _SENTENCE.split(requirement) if not _ODD.search(clause))
-    typed = dict.fromkeys(text for clause in plain for usage in usages_in(clause) if (text := _typed(usage, verbs)))
+    plain = (clause for clause in sentences_of(requirement) if not _ODD.search(clause))
+    usages = [usage for clause in plain for usage in usages_in(clause)]
+    is_short = any(len(usage.arguments) == 1 and _TAKES.fullmatch(usage.verb) for usage in usages)
+    may_raise = bool(_RAISES.search(requirement))
+    whole = (usage for usage in usages if not (may_raise if len(usage.arguments) > 1 else is_short))
+    typed = dict.fromkeys(text for usage in whole if (text := _typed(usage, verbs)))
     made = (Command(command=text, stdin="", stdout="", exit_status=0) for text in typed)
     return [each.command for each in made if not testgen.command_problem(each, ())][:MOST]
 

@@ -71,7 +71,8 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
         if len(answer.calls) > _MOST_CALLS or len(answer.commands) > _MOST_COMMANDS:
             dropped.append(f"those after {_MOST_CALLS} calls and {_MOST_COMMANDS} commands")
         if not kept:
-            idle = [f"`{call.expression}` calls nothing" for call in answer.calls] or ["there is none"]
+            alike = ["all calls give the same: take some that give other values"] * _are_all_alike(answer.calls)
+            idle = alike or [f"`{call.expression}` calls nothing" for call in answer.calls] or ["there is none"]
             reasons = "\n".join(f"- {reason}" for reason in (dropped or idle)[:6])
             raise ReplyError("no check can be run", raw=text, reason=f"No check can be run:\n{reasons}")
         return kept
@@ -237,6 +238,8 @@ _ALIKE = 4
 def _are_all_alike(calls: Sequence[Call]) -> bool:
     """Whether one value, which is no yes or no, is expected of many unlike calls: the model filled in a form."""
     values = {call.expected.strip() for call in calls}
+    if len({call.expression.partition("(")[0] for call in calls}) > 1:
+        return False
     is_answer = bool(values & {"True", "False", "None"}) or any(value.startswith("raises ") for value in values)
     return len({call.expression for call in calls}) >= _ALIKE and len(values) == 1 and not is_answer
 
@@ -244,8 +247,9 @@ def _are_all_alike(calls: Sequence[Call]) -> bool:
 def _lacks_its_file(command: Command, usages: Sequence[Usage]) -> bool:
     """Whether a command that should succeed reads a file which nobody made: one of a program that has but one command."""
     words = command.command.split()
+    words = words[3:] if words[1:2] == ["-m"] else words[2:]
     is_one = bool(usages) and not any(usage.verb for usage in usages)
-    return is_one and not command.exit_status and any(_FILE.fullmatch(word) for word in words[2:])
+    return is_one and not command.exit_status and any(_FILE.fullmatch(word) for word in words)
 
 
 def as_session(calls: Sequence[Call]) -> Iterator[Check]:

@@ -35,7 +35,7 @@ from company.artifacts import (
     flat,
 )
 from company.errors import ReplyError, StepFailed
-from company.examples import is_program, started_file
+from company.examples import is_program, started_file, usages_in
 from company.interfaces import (
     classes_in,
     functions_in,
@@ -182,7 +182,7 @@ def expected_files(item: Type, given: Mapping[str, Any], *, single: bool) -> tup
 # --- design -----------------------------------------------------------------------------------------
 
 
-_TOUCHES = re.compile(r"(?:^|_)(?:load|read|save|write|store|persist|dump)(?:_|$)|^get_\w+s$")
+_TOUCHES = re.compile(r"(?:^|_)(?:load|read|fetch|open|save|write|store|persist|dump|json|file)(?:_|$)|^get_\w+s$")
 """Names of parts that may be about where the data is kept."""
 
 
@@ -293,7 +293,9 @@ def _with_store(file: FileSpec, requirement: str) -> FileSpec:
     """A program that keeps data in a file has one part that loads it and one that saves it, before all that need them."""
     store = store_in(requirement)
     known = any(_TOUCHES.search(part.name) or not part.is_function for part in file.parts)
-    if not store or known or len(file.parts) > MOST_PARTS - 3:
+    usages = usages_in(requirement)
+    is_filter = bool(usages) and not any(usage.verb for usage in usages)  # what it writes, it never reads
+    if not store or known or is_filter or len(file.parts) > MOST_PARTS - 3:
         return file
     name, words = store
     stem = re.sub(r"\W+", "_", name.rpartition(".")[0]).strip("_").lower()
@@ -345,12 +347,22 @@ def _as_written(answer: _PartAnswer, signatures: Mapping[str, str], requirement:
     return (typed or part).model_copy(update={"quote": words})
 
 
+_WORDS = frozenset({"str", "int", "float", "bool", "Optional"})
+"""Types of what is typed, and of what is printed."""
+
+
 def _as_typed(signature: str) -> str:
     """The first line of a function that stands for a command: it takes the words as they were typed, and prints what comes of them."""
     node = ast.parse(f"{signature}:\n    pass\n").body[0]
     if not isinstance(node, ast.FunctionDef):
         return signature
-    for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
+    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    kinds = [argument.annotation for argument in arguments if argument.annotation] + (
+        [node.returns] if node.returns else []
+    )
+    if any(isinstance(each, ast.Name) and each.id not in _WORDS for kind in kinds for each in ast.walk(kind)):
+        return signature  # it is given the data, or gives it
+    for argument in arguments:
         argument.annotation = ast.Name("str")
     for default in [*node.args.defaults, *node.args.kw_defaults]:
         if (

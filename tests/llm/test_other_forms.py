@@ -525,11 +525,13 @@ def _typed(*lines: tuple[str, int]) -> list[Command]:
     [
         (_wanted(*((f"f({n})", "'errors'") for n in range(4))), [], 0),
         (_wanted(*((f"f({n})", "'errors'") for n in range(3))), [], 3),
+        (_wanted(*((f"{name}(1)", "2") for name in "abcd")), [], 4),
         (_wanted(*((f"f({n})", "True") for n in range(4))), [], 4),
         (_wanted(*((f"f({n})", "raises ValueError") for n in range(4))), [], 4),
         (_wanted(*((f"f({n})", f"{n}") for n in range(4))), [], 4),
         ([], _typed(("python a.py no.txt", 1), ("python a.py no.txt", 1), ("python a.py x", 0)), 2),
         ([], _typed(("python a.py x", 0), ("python a.py in.txt", 0), ("python a.py y", 0)), 1),
+        ([], _typed(("python -m my.app 5", 0)), 1),
     ],
 )
 def test_what_nobody_worked_out_is_no_check(calls: list[Call], commands: list[Command], kept: int) -> None:

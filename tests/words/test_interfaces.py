@@ -71,6 +71,14 @@ ADDS = (
     '"python t.py add TEXT" adds it, add_task refuses empty texts. Otherwise it prints "no". "python t.py list" lists. '
     'Called with anything else it prints "usage: t.py".'
 )
+ITEMS = (
+    "A todo list:\n\n- `python t.py add TEXT` adds a task\n- `python t.py list` lists them, the oldest first\n"
+    '- with no arguments it prints "usage: t.py"\n'
+)
+AREA = "triangle(n) returns the n-th one. It is n(n+1)/2, or sqrt((n-1)^2). A negative n raises ValueError. In a.py: square(n)."
+SLUG = "Write slug.py with a function slugify that takes a text. Words are joined by dashes."
+NOTES = '"python n.py list TAG" prints the notes, newest first; with no argument all of them. "python n.py go" goes.'
+WRITTEN = 'The function add_task returns its number. "python t.py add TEXT" prints it, "python t.py list" lists.'
 ONE_SENTENCE = (
     'A program that keeps tasks: "python todo.py add TEXT" prints "added", "python todo.py list" prints "1 x"'
 )
@@ -93,6 +101,12 @@ ONE_SENTENCE = (
         ("mean", CODES, "A sum: mean(xs) uses sum(xs) and is O(n). An empty list raises ValueError(x)."),
         ("add_task", ADDS, '"python t.py add TEXT" adds it, add_task refuses empty texts. Otherwise it prints "no".'),
         ("add_item", '"python s.py add-item NAME" adds. "python s.py go" goes.', '"python s.py add-item NAME" adds.'),
+        ("add_task", ITEMS, "- `python t.py add TEXT` adds a task"),
+        ("list_tasks", ITEMS, "- `python t.py list` lists them, the oldest first"),
+        ("triangle", AREA, AREA.partition(" In")[0]),
+        ("slugify", SLUG, SLUG),
+        ("list_notes", NOTES, NOTES.partition(' "python n.py go')[0]),
+        ("add_task", WRITTEN, WRITTEN.partition(' "python t.py list')[0]),
         ("list_all", ONE_SENTENCE, '"python todo.py list" prints "1 x"'),
     ],
 )
@@ -147,6 +161,10 @@ def test_a_program_that_keeps_data_has_one_part_that_loads_it_and_one_that_saves
         ("def list_tasks(most: int = 3, *, full: bool = False)", "def list_tasks(most: str='3', *, full: str=False) -> None"),
         ("def total(tasks: list) -> int", "def total(tasks: list) -> int"),
         ("class Listing", "class Listing"),
+        ("def load_list() -> list", "def load_list() -> list"),
+        ("def add(tasks: list[str], text: str)", "def add(tasks: list[str], text: str)"),
+        ("def list_tasks() -> list[str]", "def list_tasks() -> list[str]"),
+        ("def is_add(word: str) -> bool", "def is_add(word: str) -> bool"),
     ],
 )  # fmt: skip
 def test_what_stands_for_a_command_takes_its_words_as_they_were_typed(signature: str, typed: str) -> None:
@@ -166,6 +184,28 @@ def test_what_is_run_has_a_main_without_parameters() -> None:
     ]
     for words in ("main(path)", 'main("x") returns 0', "main(path: str)", "main(argv=None)"):
         assert _with_main(file, f"a script a.py with {words}").parts[-1].signature == "def main(path: str)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a `LRUCache` class in lru.py with get(key), which takes a function, and put(key, value)",
+        "a class called LRUCache: get(key) gives one. It has put(key, value) too",
+        'The "LRUCache" class has get(key) and put(key, value)',
+    ],
+)
+def test_a_class_is_told_in_many_ways(text: str) -> None:
+    assert list(classes_in(text)) == ["LRUCache"]
+    assert not functions_in(text)
+
+
+def test_what_is_no_class() -> None:
+    assert not classes_in("A Python class is taught in the first class of the day")
+
+
+def test_a_store_that_nothing_reads_is_none() -> None:
+    file = FileSpec(path="clean.py", purpose="p", depends_on=[], parts=[part("def clean(path)")])
+    assert _with_store(file, "`python clean.py FILE` keeps the rest in clean.csv") == file
 
 
 def part(signature: str) -> Part:
@@ -280,4 +320,13 @@ def test_a_program_is_told_where_each_command_has_its_words() -> None:
     said = '"python a.py FILE" prints it; what is empty is left out.'
     assert one.endswith(f"status. `python a.py FILE`: sys.argv[1] the FILE {said}")
     assert words_about_main('"python game.py" prints the board.').endswith('status. "python game.py" prints the board.')
+    spoken = words_about_main('`python a.py add "Buy milk" 3` and `python a.py list`')
+    assert 'sys.argv[1] is "add", sys.argv[2] the Buy milk, sys.argv[3] the 3; ' in spoken
+    assert words_about_main("`python gcd.py a b`").endswith(
+        "`python gcd.py a b`: sys.argv[1] the a, sys.argv[2] the b `python gcd.py a b`"
+    )
+    stated = words_about_main(
+        'deposit(balance, n). "python b.py deposit N" and "python b.py show". It is kept in b.txt.'
+    )
+    assert "as they were typed" not in stated
     assert words_about_main("a script").endswith("returns the exit status.")
