@@ -70,7 +70,7 @@ async def ask_for_checks(gateway: Gateway, ask: Ask, given: Mapping[str, Any], n
         kept, dropped[:] = usable_checks(Checks(checks=_as_checks(answer, requirement)), modules, parts)
         if len(answer.calls) > _MOST_CALLS or len(answer.commands) > _MOST_COMMANDS:
             dropped.append(f"those after {_MOST_CALLS} calls and {_MOST_COMMANDS} commands")
-        if not kept:
+        if not kept and not examples:  # where there are some, they decide, and no others are worth a second question
             alike = ["all calls give the same: take some that give other values"] * _are_all_alike(answer.calls)
             idle = alike or [f"`{call.expression}` calls nothing" for call in answer.calls] or ["there is none"]
             reasons = "\n".join(f"- {reason}" for reason in (dropped or idle)[:6])

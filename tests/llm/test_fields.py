@@ -230,6 +230,14 @@ def test_qa_is_told_what_each_check_lacks(expression: str, reason: str, tmp_path
     assert reason in model.talks[1][-1].content
 
 
+def test_where_the_requirement_has_examples_useless_checks_are_not_asked_for_anew(tmp_path: Path) -> None:
+    given = {"requirement": "A module a.py with a function b(x): b(1) returns 5."}
+    model = Heard(script({"calls": [], "commands": []}))
+    checks, _ = asked(tmp_path, model, use=lambda gateway: obtain(gateway, ASK, ArtifactType("Checks"), given, print))
+    assert [call.expression for check in checks.checks for call in check.calls] == ["b(1)"]
+    assert len(model.talks) == 1
+
+
 def test_after_the_same_fault_twice_it_is_asked_anew_without_the_reply(tmp_path: Path) -> None:
     model = Heard(script("wrong", "wrong too", "other"))
 
