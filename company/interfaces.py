@@ -140,11 +140,23 @@ def words_about(name: str, requirement: str) -> str:
     return " ".join(_clauses(requirement, verbs or {name}, name, is_word=is_word, is_called=is_called))
 
 
-def stands_for_a_command(name: str, requirement: str) -> bool:
-    """Whether a function is named after a command of a program that keeps data: it works on that, and says what it did."""
-    forms = {verb.replace("-", "_") for verb in _verbs_of(name, requirement)}
-    is_its_own = any(re.fullmatch(rf"(?:(?:cmd|do|run|handle|mark)_)?{verb}(?:_\w+)?", name) for verb in forms)
-    return is_its_own and not _is_written(name, requirement) and store_in(requirement) is not None
+def commands_of(name: str, requirement: str) -> list[Usage]:
+    """The forms of the command that a function stands for, of a program that keeps data: it works on that, and says what it did.
+
+    None of one whose words may be left out or given in several ways: nobody can tell how many there are.
+    """
+    if _is_written(name, requirement) or not store_in(requirement):
+        return []
+    verbs = _verbs_of(name, requirement)
+    forms = {verb: verb.replace("-", "_") for verb in verbs}
+    own = {
+        verb for verb, form in forms.items() if re.fullmatch(rf"(?:(?:cmd|do|run|handle|mark)_)?{form}(?:_\w+)?", name)
+    }
+    usages = [usage for usage in usages_in(requirement) if usage.verb in own]
+    is_plain = all(
+        re.fullmatch(r"[A-Z][A-Z0-9_]*|<\w+>|-?[\d.]+", word) for usage in usages for word in usage.arguments[1:]
+    )
+    return usages if is_plain else []
 
 
 def _is_written(name: str, requirement: str) -> bool:

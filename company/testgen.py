@@ -91,16 +91,22 @@ def usable_checks(
     return kept, reasons
 
 
+_NO_VALUE = frozenset({"error", "errors", "exception", "raises", "fails", "invalid"})
+"""Words in the place of a value that mean: it does not work."""
+
+
 def _with_literal(call: Call) -> Call:
     """The call with its value as Python writes it, if that fits: a model often leaves the quotes of a text out."""
     expected = call.expected.strip()
-    if _error_name(expected) or is_literal(expected):
+    if _error_name(expected) or is_literal(expected) or expected.lower() in _NO_VALUE:
         return call
     return call.fitted(expected=repr(expected)) or call
 
 
 def _call_problem(call: Call, modules: Collection[str], setup: str) -> str:
     if not _error_name(call.expected) and not is_literal(call.expected.strip()):
+        if call.expected.strip().lower() in _NO_VALUE:
+            return f"`{call.expression}` must give a value, or an error by its name: raises ValueError"
         return f"what `{call.expression}` must give is no Python value, and too long for a text"
     try:
         imported = ast.parse(call.imports.strip()).body

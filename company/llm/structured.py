@@ -8,9 +8,8 @@ A small model asked for a whole design forgets files and writes code into it, so
 from __future__ import annotations
 
 import ast
-import re
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
@@ -35,17 +34,14 @@ from company.artifacts import (
     flat,
 )
 from company.errors import ReplyError, StepFailed
-from company.examples import is_program, started_file, usages_in
+from company.examples import is_program, started_file
 from company.interfaces import (
     classes_in,
+    commands_of,
     functions_in,
     section_of,
-    stands_for_a_command,
-    store_in,
     words_about,
-    words_about_main,
 )
-from company.literals import CALL
 from company.llm.ask import Ask
 from company.llm.changes import mended, patch, plan_of, safe, without_tests
 from company.llm.client import Message
@@ -53,6 +49,7 @@ from company.llm.gateway import Gateway
 from company.llm.names import is_test
 from company.llm.qa import Notice, ask_for_checks
 from company.llm.replies import names_in, parse_code, parse_document, parse_list, schema_for
+from company.llm.stated import as_stated, as_typed, with_main, with_store
 from company.sop.types import STR, ArtifactType, ListOf, Type
 from company.testgen import parameters_of
 
@@ -182,10 +179,6 @@ def expected_files(item: Type, given: Mapping[str, Any], *, single: bool) -> tup
 # --- design -----------------------------------------------------------------------------------------
 
 
-_TOUCHES = re.compile(r"(?:^|_)(?:load|read|fetch|open|save|write|store|persist|dump|json|file)(?:_|$)|^get_\w+s$")
-"""Names of parts that may be about where the data is kept."""
-
-
 class _Outline(Artifact):
     approach: LongText
     entry_point: Annotated[str, Field(max_length=120)]
@@ -220,9 +213,9 @@ async def _design(gateway: Gateway, ask: Ask, given: Mapping[str, Any], notice: 
     talk = ask.follow(said)
     files = [await _interface(gateway, talk, path, paths, requirement, notice) for path in paths]
     entry = outline.entry_point.strip() if is_program(requirement) else ""
-    files = [_with_store(file, requirement) if len(files) == 1 and is_program(requirement) else file for file in files]
+    files = [with_store(file, requirement) if len(files) == 1 and is_program(requirement) else file for file in files]
     files = [
-        _with_main(file, requirement) if file.path == (started_file(requirement) or started_file(entry)) else file
+        with_main(file, requirement) if file.path == (started_file(requirement) or started_file(entry)) else file
         for file in files
     ]
     packages = [name for name in outline.dependencies if name.split(".")[0].lower() not in sys.stdlib_module_names]
@@ -262,60 +255,13 @@ async def _interface(
         answer = parse_document(text, _FileAnswer, f"FileSpec of `{path}`")
         found = [_as_written(part, functions_in(section), requirement, text) for part in answer.parts]
         depends = [other for other in dict.fromkeys(answer.depends_on) if other in others]
-        parts = _as_stated(found, section, elsewhere)
+        parts = as_stated(found, section, elsewhere)
         if left_out := parts[MOST_PARTS - 1 :]:  # one is left for `main`
             notice(f"`{path}` has too many parts; left out: {', '.join(part.name for part in left_out)}")
         parts = parts[: MOST_PARTS - 1]
         return FileSpec(path=path, purpose=answer.purpose, depends_on=depends, parts=parts)
 
     return await gateway.ask(ask, read)
-
-
-def _as_stated(found: Sequence[Part], section: str, elsewhere: Collection[str]) -> list[Part]:
-    """The parts that a file's words give, whether or not the model thought of them, with those that it added itself.
-
-    Not among them are methods of the file's classes, and what the words give to another file.
-    """
-    classes, functions = classes_in(section), functions_in(section)
-    stated = {name: f"class {name}" for name in classes} | functions
-    methods = {match[1] for words in classes.values() for match in CALL.finditer(words)} - functions.keys()
-    added = {part.name: part for part in found}
-    for name, signature in stated.items():
-        made = Part(
-            signature=signature, purpose=f"What the requirement says of {name}", quote=words_about(name, section)[:600]
-        )
-        added.setdefault(name, made)
-    wrong = (methods | set(elsewhere)) - stated.keys()
-    return [part for name, part in added.items() if name not in wrong]
-
-
-def _with_store(file: FileSpec, requirement: str) -> FileSpec:
-    """A program that keeps data in a file has one part that loads it and one that saves it, before all that need them."""
-    store = store_in(requirement)
-    known = any(_TOUCHES.search(part.name) or not part.is_function for part in file.parts)
-    usages = usages_in(requirement)
-    is_filter = bool(usages) and not any(usage.verb for usage in usages)  # what it writes, it never reads
-    if not store or known or is_filter or len(file.parts) > MOST_PARTS - 3:
-        return file
-    name, words = store
-    stem = re.sub(r"\W+", "_", name.rpartition(".")[0]).strip("_").lower()
-    holds = f"Returns what {name} holds; where it is missing, no data."
-    load = Part(signature=f"def load_{stem}()", purpose=holds, quote=words[:600])
-    save = Part(signature=f"def save_{stem}(data)", purpose=f"Writes what load_{stem}() returns to {name}.", quote="")
-    return file.model_copy(update={"parts": [load, save, *file.parts]})
-
-
-def _with_main(file: FileSpec, requirement: str) -> FileSpec:
-    """A file that is run has a `main`, whether or not the model thought of it, after all that it calls.
-
-    It takes no parameters, unless the words say what it is called with.
-    """
-    known = next((part for part in file.parts if part.name == "main"), None)
-    plain = Part(signature="def main() -> int", purpose=known.purpose if known else "Starts the program", quote="")
-    made = known if known and re.search(r"(?<![\w.])main\((?!\))", requirement) else plain
-    others = [part for part in file.parts if part.name != "main"]
-    main = made.model_copy(update={"quote": words_about_main(requirement)})
-    return file.model_copy(update={"parts": [*others, main]})
 
 
 class _PartAnswer(Artifact):
@@ -343,36 +289,9 @@ def _as_written(answer: _PartAnswer, signatures: Mapping[str, str], requirement:
     if written and parameters_of(part) != parameters_of(written):
         part = written
     words = words_about(part.name, requirement)[:600]
-    typed = part.fitted(signature=_as_typed(part.signature)) if stands_for_a_command(part.name, requirement) else None
+    forms = [each.arguments[1:] for each in commands_of(part.name, requirement)]
+    typed = part.fitted(signature=as_typed(part.signature, forms)) if forms else None
     return (typed or part).model_copy(update={"quote": words})
-
-
-_WORDS = frozenset({"str", "int", "float", "bool", "Optional"})
-"""Types of what is typed, and of what is printed."""
-
-
-def _as_typed(signature: str) -> str:
-    """The first line of a function that stands for a command: it takes the words as they were typed, and prints what comes of them."""
-    node = ast.parse(f"{signature}:\n    pass\n").body[0]
-    if not isinstance(node, ast.FunctionDef):
-        return signature
-    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-    kinds = [argument.annotation for argument in arguments if argument.annotation] + (
-        [node.returns] if node.returns else []
-    )
-    if any(isinstance(each, ast.Name) and each.id not in _WORDS for kind in kinds for each in ast.walk(kind)):
-        return signature  # it is given the data, or gives it
-    for argument in arguments:
-        argument.annotation = ast.Name("str")
-    for default in [*node.args.defaults, *node.args.kw_defaults]:
-        if (
-            isinstance(default, ast.Constant)
-            and isinstance(default.value, int | float)
-            and not isinstance(default.value, bool)
-        ):
-            default.value = str(default.value)
-    node.returns = ast.Constant(None)
-    return ast.unparse(node).split("\n")[0].rstrip(":")
 
 
 def _without_circles(files: list[FileSpec], notice: Notice) -> list[FileSpec]:

@@ -122,11 +122,11 @@ def test_a_docstring_is_one_safe_sentence() -> None:
 
 def test_a_program_always_has_a_main_that_fits_the_design() -> None:
     from company.artifacts import FileSpec
-    from company.llm.structured import _with_main
+    from company.llm.stated import with_main
 
-    spec = _with_main(FileSpec(path="a.py", purpose="p", depends_on=[], parts=[]), "a script")
+    spec = with_main(FileSpec(path="a.py", purpose="p", depends_on=[], parts=[]), "a script")
     assert [part.name for part in spec.parts] == ["main"]
-    assert _with_main(spec, "a script") == spec
+    assert with_main(spec, "a script") == spec
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from company.interfaces import (
     words_about_main,
 )
 from company.llm.names import names_in
-from company.llm.structured import _as_stated, _as_written, _PartAnswer, _with_main, _with_store
+from company.llm.stated import as_stated, with_main, with_store
+from company.llm.structured import _as_written, _PartAnswer
 
 SHOP = (
     "Make a package shop. shop/cart.py has a class Cart: Cart() is empty; add(name, price) adds a thing; total() returns the "
@@ -134,13 +135,13 @@ def test_where_a_program_keeps_its_data(requirement: str, store: tuple[str, str]
 def test_a_program_that_keeps_data_has_one_part_that_loads_it_and_one_that_saves_it() -> None:
     words = 'a.py keeps notes in my-notes.json. "python a.py add TEXT" adds one.'
     file = FileSpec(path="a.py", purpose="p", depends_on=[], parts=[part("def add(text)"), part("def main()")])
-    stored = _with_store(file, words)
+    stored = with_store(file, words)
     assert [each.signature for each in stored.parts[:2]] == ["def load_my_notes()", "def save_my_notes(data)"]
     assert stored.parts[2:] == file.parts
-    assert _with_store(stored, words) == stored
-    assert _with_store(file, "a.py adds") == file
+    assert with_store(stored, words) == stored
+    assert with_store(file, "a.py adds") == file
     many = file.model_copy(update={"parts": [part(f"def f{number}()") for number in range(10)]})
-    assert _with_store(many, words) == many
+    assert with_store(many, words) == many
     for signature in (
         "class Notes",
         "def save_notes(notes)",
@@ -149,41 +150,53 @@ def test_a_program_that_keeps_data_has_one_part_that_loads_it_and_one_that_saves
         "def get_notes()",
     ):
         own = file.model_copy(update={"parts": [part(signature)]})
-        assert _with_store(own, words) == own
+        assert with_store(own, words) == own
     long = f"a.py keeps notes in {'n' * 30}.json with {'- one ' * 400}"
-    assert len(_with_store(file, long).parts[0].quote) == 600
+    assert len(with_store(file, long).parts[0].quote) == 600
+
+
+KEEPS = (
+    'tasks.py keeps tasks in tasks.json. "python tasks.py add TEXT" adds one, "python tasks.py up NAME" and "python tasks.py up NAME 5" '
+    'count, "python tasks.py list" lists, "python tasks.py set <id> IN" sets. "python tasks.py find [TEXT]" finds.'
+)
 
 
 @pytest.mark.parametrize(
     ("signature", "typed"),
     [
-        ("def add_task(number: int, text) -> int", "def add_task(number: str, text: str) -> None"),
-        ("def list_tasks(most: int = 3, *, full: bool = False)", "def list_tasks(most: str='3', *, full: str=False) -> None"),
+        ("def add_task(number: int, text) -> int", "def add_task(text: str) -> None"),
+        ("def add(tasks: list[str], text: str = '')", "def add(text: str) -> None"),
+        ("def list_tasks(most: int = 3) -> list[str]", "def list_tasks() -> None"),
+        ("def up(data: dict, name: str, count: int = 1)", "def up(name: str, count: str = '1') -> None"),
+        ("def up(name: str, count: int = 1)", "def up(name: str, count: str = '1') -> None"),
+        ("def up()", "def up(name: str, value_2: str = None) -> None"),
+        ("def set_task(id, value)", "def set_task(id: str, in_: str) -> None"),
+        ("def find(text=None)", "def find(text=None)"),
         ("def total(tasks: list) -> int", "def total(tasks: list) -> int"),
         ("class Listing", "class Listing"),
         ("def load_list() -> list", "def load_list() -> list"),
-        ("def add(tasks: list[str], text: str)", "def add(tasks: list[str], text: str)"),
-        ("def list_tasks() -> list[str]", "def list_tasks() -> list[str]"),
         ("def is_add(word: str) -> bool", "def is_add(word: str) -> bool"),
     ],
-)  # fmt: skip
+)
 def test_what_stands_for_a_command_takes_its_words_as_they_were_typed(signature: str, typed: str) -> None:
-    keeps = TASKS.replace("A script tasks.py.", "A script tasks.py that keeps tasks in tasks.json.")
     answer = _PartAnswer(signature=signature, purpose="p")
-    assert _as_written(answer, {}, keeps, "").signature == typed
-    assert _as_written(answer, {}, TASKS, "").signature == signature
-    assert "calls the other functions with the words as they were typed" in words_about_main(keeps)
+    assert _as_written(answer, {}, KEEPS, "").signature == typed
+    assert _as_written(answer, {}, KEEPS.replace("keeps", "sorts"), "").signature == signature
+
+
+def test_main_hands_the_words_on_as_they_were_typed() -> None:
+    assert "calls the other functions with the words as they were typed" in words_about_main(KEEPS)
     assert "as they were typed" not in words_about_main(TASKS)
 
 
 def test_what_is_run_has_a_main_without_parameters() -> None:
     file = FileSpec(path="a.py", purpose="p", depends_on=[], parts=[part("def main(path: str)"), part("def add(text)")])
-    assert [each.signature for each in _with_main(file, "a script a.py").parts] == [
+    assert [each.signature for each in with_main(file, "a script a.py").parts] == [
         "def add(text)",
         "def main() -> int",
     ]
     for words in ("main(path)", 'main("x") returns 0', "main(path: str)", "main(argv=None)"):
-        assert _with_main(file, f"a script a.py with {words}").parts[-1].signature == "def main(path: str)"
+        assert with_main(file, f"a script a.py with {words}").parts[-1].signature == "def main(path: str)"
 
 
 @pytest.mark.parametrize(
@@ -205,7 +218,7 @@ def test_what_is_no_class() -> None:
 
 def test_a_store_that_nothing_reads_is_none() -> None:
     file = FileSpec(path="clean.py", purpose="p", depends_on=[], parts=[part("def clean(path)")])
-    assert _with_store(file, "`python clean.py FILE` keeps the rest in clean.csv") == file
+    assert with_store(file, "`python clean.py FILE` keeps the rest in clean.csv") == file
 
 
 def part(signature: str) -> Part:
@@ -220,10 +233,10 @@ def test_a_design_has_what_the_words_give_and_nothing_of_another_file() -> None:
         part("def load() -> dict"),
         part("def headline(text)"),
     ]
-    parts = _as_stated(found, section, {"headline"})
+    parts = as_stated(found, section, {"headline"})
     assert [each.signature for each in parts] == ["def load() -> dict", "class Cart"]
     assert "total()" in parts[1].quote
-    text = _as_stated([part("def headline(text: str) -> str")], section_of("shop/text.py", PATHS, SHOP), {"Cart"})
+    text = as_stated([part("def headline(text: str) -> str")], section_of("shop/text.py", PATHS, SHOP), {"Cart"})
     assert [each.signature for each in text] == [
         "def headline(text: str) -> str",
         "def price_line(name, price, width=20)",
@@ -304,7 +317,7 @@ def test_what_only_looks_like_a_function_is_none(text: str, names: list[str]) ->
 def test_the_words_about_a_class_end_where_functions_begin() -> None:
     text = "bank.py with a class Account with deposit(amount). It also has a function load(path) and save(path)."
     assert list(functions_in(text)) == ["load", "save"]
-    parts = _as_stated([part("def load(path)"), part("def deposit(amount)")], text, ())
+    parts = as_stated([part("def load(path)"), part("def deposit(amount)")], text, ())
     assert [each.name for each in parts] == ["load", "Account", "save"]
 
 
