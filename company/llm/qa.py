@@ -20,6 +20,7 @@ from company.examples import (
     command_pattern,
     commands_in,
     is_program,
+    placeholders_in,
     started_file,
     stated_output,
     usages_in,
@@ -221,6 +222,8 @@ def _as_checks(answer: _Answer, requirement: str) -> list[Check]:
     for command in answer.commands[:_MOST_COMMANDS]:
         if command in session[-1:]:
             continue
+        if placeholders_in(requirement) & {*command.command.split()[2:]}:
+            break  # typed as it stands there
         if _lacks_its_file(command, usages):
             break
         stated = stated_output(command.command, command.stdout, usages)

@@ -20,7 +20,7 @@ from running import PRD, RIGHT, go_on, start
 from company.report import Report
 
 HERE = Path(__file__).parent
-SHARE = 80
+SHARE = 60
 """Kills of each procedure."""
 GATED = """sop: 1
 steps:
@@ -47,7 +47,7 @@ def test_any_kill_and_any_damage_is_survived(tmp_path: Path, capsys: pytest.Capt
         print(f"\n{kills} kills in {len(cases)} cases, {len(wrong)} of them wrong:", end=" ")
         print(", ".join(f"{count} {point}" for point, count in sorted(points.items())))
     assert not wrong, json.dumps(wrong[:3], indent=1)[:6000]
-    assert kills >= 300
+    assert kills >= 230
     passed = {name for each in told if "reference" in each for name in each["points"]}
     assert not passed - {kill["name"] for case in cases for kill in case["kills"]}, (
         "every point was one to be killed at"

@@ -250,7 +250,7 @@ def test_another_requirement_and_another_procedure_are_edited_where_they_lie(tmp
     assert again.accepted
     assert {"prd", "design", "code.do[shout.py]", "tests"} <= set(made(tmp_path, again.run))
     sop = first.repo / ".company/sop.yaml"
-    sop.write_text(sop.read_text().replace("max: 6", "max: 5"))
+    sop.write_text(sop.read_text().replace("max: 4", "max: 5"))
     third = redo(tmp_path, again.run, [])
     assert (third.calls, made(tmp_path, third.run)) == (0, [])
     assert "max: 5" in git(first.repo, "show", "HEAD:.company/sop.yaml")

@@ -532,6 +532,7 @@ def _typed(*lines: tuple[str, int]) -> list[Command]:
         ([], _typed(("python a.py no.txt", 1), ("python a.py no.txt", 1), ("python a.py x", 0)), 2),
         ([], _typed(("python a.py x", 0), ("python a.py in.txt", 0), ("python a.py y", 0)), 1),
         ([], _typed(("python -m my.app 5", 0)), 1),
+        ([], _typed(("python a.py FILE", 0)), 0),
     ],
 )
 def test_what_nobody_worked_out_is_no_check(calls: list[Call], commands: list[Command], kept: int) -> None:

@@ -47,8 +47,7 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, l
         yield address, [*dict.fromkeys(pages)]
 
 
-@pytest.mark.parametrize("width", [1440, 390])
-@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize(("colours", "width"), [("light", 1440), ("dark", 390)])
 def test_nothing_serious_is_found_on_any_page(
     browser: object, addresses: tuple[str, list[str]], colours: str, width: int
 ) -> None:

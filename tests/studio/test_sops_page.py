@@ -135,7 +135,7 @@ def test_the_answer_to_the_newest_text_is_shown(shut: object, desk: str) -> None
     write(shut, text.replace(*MISTAKE))
     while not held:
         shut.wait_for_timeout(50)
-    write(shut, text.replace("max: 6", "max: 5"))
+    write(shut, text.replace("max: 4", "max: 5"))
     shut.get_by_text("Differs from the shipped").wait_for()
     with shut.expect_response("**/sops/waterfall"):
         held[0].continue_()

@@ -9,7 +9,8 @@ from company.artifacts import Check, Checks, Command, SourceFile
 from company.assemble import definition
 from company.failing import told
 from company.sandbox import choose, run_tests
-from company.selection import select
+from company.sandbox.behaviour import Seen
+from company.selection import select, standing
 
 WORDS = (
     'A program notes.py: "python notes.py add TEXT" prints "added 1", "python notes.py show NUMBER" prints the note, '
@@ -154,10 +155,16 @@ def test_a_program_that_breaks_down_is_not_selected() -> None:
     chosen = asyncio.run(select(choose(), [*programs, checks], WORDS, 60))
     assert chosen.files == programs[2]
     assert chosen.holds
-    for code in (BREAKS, USAGE, "if", "while True: pass"):
+    for code in (BREAKS, USAGE, "if"):
         broken = asyncio.run(select(choose(), [[SourceFile(path="notes.py", content=code)], checks], WORDS, 60))
         assert not broken.holds
         assert broken.stated == 1
+
+
+def test_what_hangs_or_dies_does_not_work() -> None:
+    texts = ["late", "died", "raises KeyError", "raises Usage", "raises EOFError", "0: a", "1: "]
+    found = [standing([[Seen(text, held=False)]], ["quoted"], 0).unbroken for text in texts]
+    assert found == [0, 0, 0, 0, 1, 1, 1]
 
 
 def test_that_two_programs_print_nothing_is_no_agreement() -> None:
