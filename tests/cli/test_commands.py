@@ -294,7 +294,7 @@ def test_without_a_sandbox_the_run_refuses(tmp_path: Path, script: str) -> None:
 
 def test_sop_show_draws(tmp_path: Path) -> None:
     text = company(tmp_path, "sop", "show", "waterfall").stdout
-    assert "verify.test → verify.fix   [again until test.passed, 6 rounds at most]" in text
+    assert "verify.test → verify.fix   [again until test.passed, 4 rounds at most]" in text
     assert company(tmp_path, "sop", "show", "waterfall", "--format", "mermaid").stdout.startswith("flowchart TD\n")
 
 

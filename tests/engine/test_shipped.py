@@ -62,7 +62,7 @@ def test_a_fix_that_never_works_is_delivered_and_not_accepted(tmp_path: Path) ->
     script = [
         *WATERFALL,
         {"step": "code", "reply": WRONG},
-        *[{"step": "verify.fix", "reply": WRONG.replace("upper()", f"upper()[:{n}]")} for n in range(1, 6)],
+        *[{"step": "verify.fix", "reply": WRONG.replace("upper()", f"upper()[:{n}]")} for n in range(1, 4)],
     ]
     outcome = start(tmp_path, "waterfall", script)
     assert (outcome.status, outcome.accepted) == ("unaccepted", False)
@@ -70,7 +70,7 @@ def test_a_fix_that_never_works_is_delivered_and_not_accepted(tmp_path: Path) ->
     assert not outcome.hint
     assert [event["summary"] for event in events(tmp_path) if event["event"] == "verdict"] == [
         "1 of 2 required tests pass, 0 of 1 others"
-    ] * 11  # six rounds, and what stands again after each of the five that were no better
+    ] * 7  # four rounds, and what stands again after each of the three that were no better
 
 
 @pytest.mark.parametrize("never", [0, 1])

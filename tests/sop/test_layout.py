@@ -145,7 +145,7 @@ def test_the_waterfall_as_a_person_sees_it() -> None:
     text = {box.path: [line.text for line in box.lines] for box in (*picture.boxes, *picture.frames)}
     assert text["code"] == ["code", "each file of design.files"]
     assert text["code.do"] == ["Engineer"]
-    assert text["verify"] == ["verify", "again until test.passed, 6 rounds at most"]
+    assert text["verify"] == ["verify", "again until test.passed, 4 rounds at most"]
     assert text["verify.fix"] == ["fix", "Engineer", "when prev.test != None"]
     (back,) = [line for line in picture.lines if line.back]
     assert (back.source, back.target) == ("verify.test", "verify.fix")
