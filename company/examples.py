@@ -243,10 +243,28 @@ class Usage(NamedTuple):
         return self.words[3 if self.words[1:2] == ("-m",) else 2 :]
 
     @property
+    def given(self) -> list[str]:
+        """The arguments as a program gets them: what is in quotes is one."""
+        try:
+            return shlex.split(" ".join(self.arguments))
+        except ValueError:
+            return list(self.arguments)
+
+    @property
     def verb(self) -> str:
         """The first of them, where it is a word to be typed as it is."""
         first = self.arguments[:1]
         return first[0] if first and re.fullmatch(r"[a-z][a-z-]*", first[0]) else ""
+
+    @property
+    def function(self) -> str:
+        """The verb as the name of a function: ``add-item`` is ``add_item``."""
+        return self.verb.replace("-", "_")
+
+
+def have_no_verb(usages: Sequence[Usage]) -> bool:
+    """Whether a program has one use, since none of its commands begins with a word to be typed as it is."""
+    return bool(usages) and not any(usage.verb for usage in usages)
 
 
 def usages_in(requirement: str) -> list[Usage]:

@@ -9,7 +9,6 @@ import ast
 import builtins
 import keyword
 import re
-import shlex
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 
@@ -46,7 +45,7 @@ _NO_VERB = "python"
 """Stands for a command that has no word to tell it by; no function has that name."""
 _KEEPS = re.compile(
     r"\b(?:keeps?|kept|stores?|stored|remembers?|remembered|persists?)\b"
-    r"(?P<what>[^.;]{0,80}?)\bin (?:the |a )?(?:file |CSV |JSON )*[`\"']?(?P<name>[\w-]{1,40}\.(?:json|csv|tsv|txt|ya?ml))\b[^.;:]*",
+    r"[^.;]{0,80}?\bin (?:the |a )?(?:file |CSV |JSON )*[`\"']?(?P<name>[\w-]{1,40}\.(?:json|csv|tsv|txt|ya?ml))\b[^.;:]*",
     re.IGNORECASE,
 )
 _DATA_FILE = re.compile(r"(?<![\w./-])[\w-]{1,40}\.(?!py\b)[a-z][a-z0-9]{1,4}\b")
@@ -134,7 +133,7 @@ def words_about(name: str, requirement: str) -> str:
     """
     if words := classes_in(requirement).get(name):
         return words
-    verbs = _verbs_of(name, requirement)
+    verbs = {usage.verb for usage in _usages_of(name, requirement)}
     is_word = not verbs or _is_written(name, requirement)
     is_called = _is_called(name, requirement)
     return " ".join(_clauses(requirement, verbs or {name}, name, is_word=is_word, is_called=is_called))
@@ -147,12 +146,11 @@ def commands_of(name: str, requirement: str) -> list[Usage]:
     """
     if _is_written(name, requirement) or not store_in(requirement):
         return []
-    verbs = _verbs_of(name, requirement)
-    forms = {verb: verb.replace("-", "_") for verb in verbs}
-    own = {
-        verb for verb, form in forms.items() if re.fullmatch(rf"(?:(?:cmd|do|run|handle|mark)_)?{form}(?:_\w+)?", name)
-    }
-    usages = [usage for usage in usages_in(requirement) if usage.verb in own]
+    usages = [
+        usage
+        for usage in _usages_of(name, requirement)
+        if re.fullmatch(rf"(?:(?:cmd|do|run|handle|mark)_)?{usage.function}(?:_\w+)?", name)
+    ]
     is_plain = all(
         re.fullmatch(r"[A-Z][A-Z0-9_]*|<\w+>|-?[\d.]+", word) for usage in usages for word in usage.arguments[1:]
     )
@@ -168,16 +166,11 @@ def _is_called(name: str, requirement: str) -> bool:
     return bool(re.search(rf"(?<![\w.]){re.escape(name)}\(", requirement))
 
 
-def _verbs_of(name: str, requirement: str) -> set[str]:
-    """The words of the commands that a function is named after; none of one that the text itself calls."""
+def _usages_of(name: str, requirement: str) -> list[Usage]:
+    """The commands that a function is named after; none of one that the text itself calls."""
     if _is_called(name, requirement):
-        return set()
-    return {usage.verb for usage in usages_in(requirement) if _is_named_after(name, usage)}
-
-
-def _is_named_after(name: str, usage: Usage) -> bool:
-    verb = usage.verb.replace("-", "_")
-    return bool(verb) and (verb == name or verb in name.split("_"))
+        return []
+    return [usage for usage in usages_in(requirement) if usage.verb and usage.function in (name, *name.split("_"))]
 
 
 def _clauses(
@@ -249,14 +242,16 @@ def words_about_main(requirement: str) -> str:
             f'sys.argv[{number}] is "{word}"'
             if re.fullmatch(r"-[a-z-]+" if not has_verbs else r"[a-z-]+", word)
             else f"sys.argv[{number}] the {word}"
-            for number, word in enumerate(_split(usage.arguments), 1)
+            for number, word in enumerate(usage.given, 1)
         ]
         if places:
             forms.append(f"`{' '.join(usage.words)}`: {', '.join(places)}")
     own = [] if has_verbs else _clauses(requirement, {_NO_VERB, *verbs})  # one command: what it does is nobody else's
     other = [clause for clause in sentences_of(requirement) if forms and _ANY_OTHER.search(clause)]
     does = "does what the requirement says by calling the other functions"
-    called = signatures_in(requirement) or any(_is_called(verb.replace("-", "_"), requirement) for verb in verbs)
+    called = signatures_in(requirement) or any(
+        usage.verb and _is_called(usage.function, requirement) for usage in usages
+    )
     if has_verbs and store_in(requirement) and not called:
         does = "calls the other functions with the words as they were typed"
     about = f"Reads sys.argv, {does}, returns the exit status."
@@ -266,11 +261,3 @@ def words_about_main(requirement: str) -> str:
 def _is_lower(words: Sequence[str]) -> bool:
     """Whether a command's words may all be placeholders: ``gcd.py a b``."""
     return all(re.fullmatch(r"[a-z]+", word) for word in words)
-
-
-def _split(words: Sequence[str]) -> list[str]:
-    """Words of a command as a program gets them: what is in quotes is one."""
-    try:
-        return shlex.split(" ".join(words))
-    except ValueError:
-        return list(words)

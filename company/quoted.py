@@ -84,10 +84,7 @@ def _typed(usage: Usage, verbs: Collection[str]) -> str:
     """A command as it is typed; empty where nobody knows what one of its words stands for."""
     if usage.verb not in verbs or _HELP.fullmatch(usage.verb):
         return ""
-    try:
-        values = [_value(word) for word in shlex.split(" ".join(usage.arguments[1:]))]
-    except ValueError:
-        return ""
+    values = [_value(word) for word in usage.given[1:]]
     start = usage.words[: len(usage.words) - len(usage.arguments)]
     return " ".join([*start, usage.verb, *map(shlex.quote, values)]) if all(values) else ""
 
@@ -110,14 +107,14 @@ def tests_of(requirement: str) -> testgen.Tests | None:
 
 
 def _functions(typed: Sequence[str]) -> Iterator[str]:
-    for place, command in enumerate(typed):
-        for name, before in (("first", typed[:0]), ("later", typed[:place])):
-            if name == "first" or before:
-                lines = ["", "", f"def test_{name}_{place + 1}_{testgen.slug(command.partition(' ')[2])}(run):"]
-                lines += [f"    run({each!r})" for each in before]
-                lines += [
-                    f"    _, output, errors = run({command!r})",
-                    '    assert trouble(output, errors) == "", errors',
-                    "",
-                ]
-                yield "\n".join(lines)
+    for number, command in enumerate(typed, 1):
+        name = f"{number}_{testgen.slug(command.partition(' ')[2])}"
+        yield _function(f"test_first_{name}", (), command)
+        if number > 1:
+            yield _function(f"test_later_{name}", typed[: number - 1], command)
+
+
+def _function(name: str, before: Sequence[str], command: str) -> str:
+    lines = [f"def {name}(run):", *(f"    run({each!r})" for each in before)]
+    lines += [f"    _, output, errors = run({command!r})", '    assert trouble(output, errors) == "", errors']
+    return "\n".join(["", "", *lines, ""])

@@ -19,6 +19,7 @@ from company.examples import (
     calls_in,
     command_pattern,
     commands_in,
+    have_no_verb,
     is_program,
     placeholders_in,
     started_file,
@@ -216,16 +217,17 @@ def _narrowed(schema: dict[str, Any], names: Sequence[str], classes: Collection[
 
 
 def _as_checks(answer: _Answer, requirement: str) -> list[Check]:
-    usages = usages_in(requirement)
+    usages, placeholders = usages_in(requirement), placeholders_in(requirement)
     calls = list(as_session([] if _are_all_alike(answer.calls) else answer.calls[:_MOST_CALLS]))
     session: list[Command] = []
     for command in answer.commands[:_MOST_COMMANDS]:
         if command in session[-1:]:
             continue
-        if placeholders_in(requirement) & {*command.command.split()[2:]}:
+        words = Usage(tuple(command.command.split()), ()).arguments
+        if not placeholders.isdisjoint(words):
             break  # typed as it stands there
-        if _lacks_its_file(command, usages):
-            break
+        if have_no_verb(usages) and not command.exit_status and any(map(_FILE.fullmatch, words)):
+            break  # a program of one use that should succeed with a file which nobody made
         stated = stated_output(command.command, command.stdout, usages)
         if not (filled := command.fitted(stdout=stated or command.stdout)):
             break  # what follows it may depend on it
@@ -245,14 +247,6 @@ def _are_all_alike(calls: Sequence[Call]) -> bool:
         return False
     is_answer = bool(values & {"True", "False", "None"}) or any(value.startswith("raises ") for value in values)
     return len({call.expression for call in calls}) >= _ALIKE and len(values) == 1 and not is_answer
-
-
-def _lacks_its_file(command: Command, usages: Sequence[Usage]) -> bool:
-    """Whether a command that should succeed reads a file which nobody made: one of a program that has but one command."""
-    words = command.command.split()
-    words = words[3:] if words[1:2] == ["-m"] else words[2:]
-    is_one = bool(usages) and not any(usage.verb for usage in usages)
-    return is_one and not command.exit_status and any(_FILE.fullmatch(word) for word in words)
 
 
 def as_session(calls: Sequence[Call]) -> Iterator[Check]:

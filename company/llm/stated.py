@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from company.artifacts import MOST_PARTS, FileSpec, Part
-from company.examples import usages_in
+from company.examples import have_no_verb, usages_in
 from company.interfaces import classes_in, functions_in, store_in, words_about, words_about_main
 from company.literals import CALL
 
@@ -41,8 +41,7 @@ def with_store(file: FileSpec, requirement: str) -> FileSpec:
     """A program that keeps data in a file has one part that loads it and one that saves it, before all that need them."""
     store = store_in(requirement)
     known = any(_TOUCHES.search(part.name) or not part.is_function for part in file.parts)
-    usages = usages_in(requirement)
-    is_filter = bool(usages) and not any(usage.verb for usage in usages)  # what it writes, it never reads
+    is_filter = have_no_verb(usages_in(requirement))  # what it writes, it never reads
     if not store or known or is_filter or len(file.parts) > MOST_PARTS - 3:
         return file
     name, words = store
@@ -72,7 +71,7 @@ def as_typed(signature: str, words: Sequence[Sequence[str]]) -> str:
     Data that the model would hand to it, it loads itself.
 
     Args:
-        words: what follows the command in each of its forms: ``NAME``, or ``NAME 5``.
+        words: what follows the command in each of its forms, one at least: ``NAME``, or ``NAME 5``; placeholders and numbers alone.
     """
     node = ast.parse(f"{signature}:\n    pass\n").body[0]
     if not isinstance(node, ast.FunctionDef):
@@ -84,11 +83,11 @@ def as_typed(signature: str, words: Sequence[Sequence[str]]) -> str:
         each for each in plain if each.annotation is None or ast.unparse(each.annotation) in ("str", "int", "float")
     ]
     spare = iter([each.arg for each in single if each.arg not in placeholders])
-    longest = max(words, key=len, default=())
+    longest = max(words, key=len)
     names = list(
         dict.fromkeys(_parameter(word) or next(spare, f"value_{place}") for place, word in enumerate(longest, 1))
     )
-    least = min(map(len, words), default=0)
+    least = min(map(len, words))
     told = [
         f"{name}: str" + (f" = {_default(defaults.get(name))}" if place >= least else "")
         for place, name in enumerate(names)
@@ -97,9 +96,9 @@ def as_typed(signature: str, words: Sequence[Sequence[str]]) -> str:
 
 
 def _parameter(word: str) -> str:
-    """The parameter for a placeholder, ``TASK_ID`` or ``<id>``; empty for a word that is an example of one."""
-    stands = word.strip("<>[]").lower()
-    if (word.lower() == word and stands == word) or not stands.isidentifier():
+    """The parameter for a placeholder, ``TASK_ID`` or ``<id>``; empty for a number, which is an example of one."""
+    stands = word.strip("<>").lower()
+    if not stands.isidentifier():
         return ""
     return f"{stands}_" if keyword.iskeyword(stands) else stands
 

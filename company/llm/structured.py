@@ -35,13 +35,7 @@ from company.artifacts import (
 )
 from company.errors import ReplyError, StepFailed
 from company.examples import is_program, started_file
-from company.interfaces import (
-    classes_in,
-    commands_of,
-    functions_in,
-    section_of,
-    words_about,
-)
+from company.interfaces import classes_in, commands_of, functions_in, section_of, words_about
 from company.llm.ask import Ask
 from company.llm.changes import mended, patch, plan_of, safe, without_tests
 from company.llm.client import Message
@@ -251,9 +245,11 @@ async def _interface(
     about_others = [section_of(other, paths, requirement) for other in others]
     elsewhere = {name for words in about_others for name in (*classes_in(words), *functions_in(words))}
 
+    signatures = functions_in(section)
+
     def read(text: str) -> FileSpec:
         answer = parse_document(text, _FileAnswer, f"FileSpec of `{path}`")
-        found = [_as_written(part, functions_in(section), requirement, text) for part in answer.parts]
+        found = [_as_written(part, signatures, requirement, text) for part in answer.parts]
         depends = [other for other in dict.fromkeys(answer.depends_on) if other in others]
         parts = as_stated(found, section, elsewhere)
         if left_out := parts[MOST_PARTS - 1 :]:  # one is left for `main`

@@ -16,15 +16,7 @@ WORDS = (
     'A program notes.py: "python notes.py add TEXT" prints "added 1", "python notes.py show NUMBER" prints the note, '
     '"python notes.py list" prints all of them. "python notes.py hear" is quiet.'
 )
-BREAKS = """
-import sys
-
-def notes():
-    return open("notes.txt").read().splitlines()
-
-def show(number):
-    print(notes()[number])
-
+COMMANDS = """
 command = sys.argv[1]
 if command == "add":
     with open("notes.txt", "a") as file:
@@ -37,25 +29,25 @@ elif command == "list":
 elif command == "hear":
     input()
 """
-MENDED = """
+BREAKS = f"""
+import sys
+
+def notes():
+    return open("notes.txt").read().splitlines()
+
+def show(number):
+    print(notes()[number])
+{COMMANDS}"""
+MENDED = f"""
 import sys
 from pathlib import Path
 
 def notes():
     return Path("notes.txt").read_text().splitlines() if Path("notes.txt").exists() else []
 
-command = sys.argv[1]
-if command == "add":
-    with open("notes.txt", "a") as file:
-        file.write(sys.argv[2] + "\\n")
-    print("added 1")
-elif command == "show":
-    sys.exit(f"no note {sys.argv[2]}")
-elif command == "list":
-    print(*notes())
-elif command == "hear":
-    input()
-"""
+def show(number):
+    sys.exit(f"no note {{number}}")
+{COMMANDS}"""
 USAGE = """
 import sys
 
