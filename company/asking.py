@@ -21,8 +21,10 @@ from company.keys import holds_together
 from company.llm.ask import Ask
 from company.llm.client import Message, StepLabel
 from company.llm.parts import mend_part, write_parts
+from company.llm.skeleton import fill_in, skeleton_of
 from company.llm.structured import obtain
 from company.prompts import SYSTEM
+from company.sop.types import PATCH
 from company.state import RunContext, RunState, Scope, Site, pack, round_of, step_id, unpack
 from company.tools.base import Workbench
 from company.tools.registry import resolve
@@ -105,11 +107,13 @@ async def _answer(site: Site, state: RunState, context: RunContext, scope: Scope
     spec = next((value for value in variables.values() if isinstance(value, FileSpec)), None)
     if step.grain == "function" and spec:
         return await write_parts(context.gateway, question, spec, context.requirement)
-    if step.grain == "function":
+    if step.grain == "function" and step.out == PATCH:
         files = [value for value in flat(list(variables.values())) if isinstance(value, SourceFile)]
         turn = max(0, int(round_of(site, state).rpartition(".")[2]) - 2) if site.loops else 0
         run = variables.get(judged)
         return await mend_part(context.gateway, question, files, context.requirement, run, turn, notice)
+    if step.grain == "function" and (skeleton := skeleton_of(context.requirement)):
+        return await fill_in(context.gateway, question, skeleton, context.requirement)
     ask = question()
     if step.tools:
         tools = await resolve(step.tools, context.servers)

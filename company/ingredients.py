@@ -22,7 +22,7 @@ from company.sop.tool_names import server_of
 from company.sop.types import Type
 from company.state import RunContext, RunState, Site, round_of, step_id, wrapped
 
-FORMAT = 3
+FORMAT = 4
 """Raised when this program makes something else of the same ingredients; what was kept before counts no more."""
 KEYED = frozenset({"role", "run", "gate"})
 """The kinds of step that have a result of their own; the results of the others are made of theirs."""

@@ -15,12 +15,13 @@ from company.derived import derived, from_heads, inputs_of
 from company.errors import StepFailed
 from company.examples import usages_in
 from company.llm.qa import shown_in
+from company.recombined import Program, Worth, recombined
 from company.sandbox import Sandbox
 from company.sandbox.behaviour import MOST_PROBES, Probe, Seen, behaviours
 from company.testgen import is_in, is_stated_command, stated_calls
 
-Program = Mapping[str, str]
-"""Path → text."""
+_KNOWN = ("stated", "quoted")
+"""Kinds of inputs that decide by themselves."""
 _SILENT = "0: "
 """What a command gives that prints nothing: that two programs do says as little as that both give `None`."""
 _TELLING = 2
@@ -64,7 +65,38 @@ async def select(sandbox: Sandbox, values: Sequence[Any], requirement: str, seco
             "there is no program to select", hint="give the step the candidates: `in: [draft, history, tests]`"
         )
     checks = [value for value in flat(list(values)) if isinstance(value, Checks)]
-    return selected(found, await examine(sandbox, found, checks, requirement, seconds))
+    examined = await examine(sandbox, found, checks, requirement, seconds)
+    better = await _put_together(sandbox, found, examined, seconds)
+    if not better:
+        return selected(found, examined)
+    programs = [_program(better)]
+    seen = await behaviours(sandbox, programs, examined.probes, seconds)
+    return selected(found, examined, (better, seen[0]))
+
+
+async def _put_together(
+    sandbox: Sandbox, found: Sequence[list[SourceFile]], examined: Examined, seconds: float
+) -> list[SourceFile] | None:
+    """A program from functions of several that holds more examples than each of them; None where one of them holds all."""
+    probes, kinds, seen = examined
+    best = ranked(seen, kinds)[0]
+    known = [at for at, kind in enumerate(kinds) if kind in _KNOWN]
+    failing = [at for at in known if kinds[at] == "stated" and not seen[best][at].held]
+    if not failing or len(found) < 2:
+        return None
+    asked, its = [probes[at] for at in known], [kinds[at] for at in known]
+
+    async def weigh(programs: Sequence[Program]) -> list[Worth]:
+        gave = await behaviours(sandbox, programs, asked, seconds)
+        return [(_held(mine, its, "stated"), _unbroken(mine, its)) for mine in gave]
+
+    calls = [f"{probes[at].setup}\n{probes[at].expression}" for at in failing]
+    made = await recombined([_program(files) for files in found], best, weigh, calls)
+    return [SourceFile(path=path, content=text) for path, text in made.items()] if made else None
+
+
+def _program(files: Sequence[SourceFile]) -> Program:
+    return {file.path: file.content for file in files}
 
 
 async def examine(
@@ -77,7 +109,7 @@ async def examine(
     asked += [(probe, "quoted") for probe in _quoted(requirement)]
     asked = [*asked, *((Probe(setup, expression), "derived") for setup, expression in made)][:MOST_PROBES]
     probes, kinds = [probe for probe, _ in asked], [kind for _, kind in asked]
-    programs = [{file.path: file.content for file in files} for files in found]
+    programs = [_program(files) for files in found]
     seen = await behaviours(sandbox, programs, probes, seconds) if probes else [[] for _ in programs]
     return Examined(probes, kinds, seen)
 
@@ -177,12 +209,18 @@ def _same(one: Sequence[Seen], two: Sequence[Seen]) -> bool:
     return len(both) >= _TELLING and all(a == b for a, b in both)
 
 
-def selected(found: Sequence[list[SourceFile]], examined: Examined) -> Selection:
-    """The selection, with the checks of QA's own that two or more programs contradict together."""
+def selected(
+    found: Sequence[list[SourceFile]], examined: Examined, better: tuple[list[SourceFile], list[Seen]] | None = None
+) -> Selection:
+    """The selection, with the checks of QA's own that two or more programs contradict together.
+
+    Args:
+        better: a program put together from those that were found, and what it gave: nobody agrees with it but those.
+    """
     probes, kinds, seen = examined
     chosen = ranked(seen, kinds)[0]
-    mine = seen[chosen]
-    same = agreeing(seen, chosen)
+    files, mine = better or (found[chosen], seen[chosen])
+    same = [number for number, its in enumerate(seen) if _same(mine, its)] if better else agreeing(seen, chosen)
     stated = kinds.count("stated")
     held = _held(mine, kinds, "stated")
     inputs = sum(one.is_value for one in mine)
@@ -194,14 +232,16 @@ def selected(found: Sequence[list[SourceFile]], examined: Examined) -> Selection
         and not any(seen[number][at].held for number in same)
         and not _leads_to_a_stated_one(probes[at], probes, kinds)
     ]
-    summary = f"{len(same)} of {len(found)} candidates agree on {inputs} inputs"
+    summary = f"{max(1, len(same))} of {len(found)} candidates agree on {inputs} inputs"
+    if better:
+        summary = f"put together from {len(found)} candidates"
     return Selection(
-        files=list(found[chosen]),
+        files=list(files),
         candidates=len(found),
         stated=stated,
         holds=held == stated and _unbroken(mine, kinds) == kinds.count("quoted"),
-        agreeing=len(same),
-        share=round(len(same) / len(found), 4),
+        agreeing=max(1, len(same)),
+        share=round(max(1, len(same)) / len(found), 4),
         inputs=inputs,
         set_aside=suspect,
         summary=f"{summary}, {held} of {stated} examples hold"

@@ -44,19 +44,20 @@ async def write_parts(gateway: Gateway, question: Question, spec: FileSpec, requ
     module = Module(docstring(spec.purpose), tuple(part.name for part in spec.parts))
     placeholders = placeholders_in(requirement)
     if not spec.parts:
-        told = _Told()
+        told = Told()
         whole = await gateway.ask(
-            question(None, "", 0, None), lambda text: _code(text, spec.path, (), placeholders, is_strict=told.again())
+            question(None, "", 0, None),
+            lambda text: checked_code(text, spec.path, (), placeholders, is_strict=told.again()),
         )
         return SourceFile(path=spec.path, content=whole)
     talk: tuple[Message, ...] = ()
     for number, part in enumerate(spec.parts, 1):
-        told, absent = _Told(), _Told(REPAIRS)
+        told, absent = Told(), Told(REPAIRS)
 
-        def read(text: str, name: str = part.name, told: _Told = told, absent: _Told = absent) -> str:
-            content = _code(text, spec.path, module.names, placeholders, is_strict=told.again())
+        def read(text: str, name: str = part.name, told: Told = told, absent: Told = absent) -> str:
+            content = checked_code(text, spec.path, module.names, placeholders, is_strict=told.again())
             if not module.add(content, name) and absent.again():
-                raise _without(name, text)
+                raise without(name, text)
             return content
 
         asked = question(part, module.text() if talk else "", number, None)
@@ -72,7 +73,7 @@ async def write_parts(gateway: Gateway, question: Question, spec: FileSpec, requ
     return SourceFile(path=spec.path, content=with_imports(module.text()))
 
 
-class _Told:
+class Told:
     """A machine's findings are told a few times; a reply that still has them is taken, for the tests to judge."""
 
     def __init__(self, times: int = 1) -> None:
@@ -124,12 +125,14 @@ async def mend_part(
         )
         chosen = answer.change
     file, part, owner = places.get(chosen) or next(iter(places.values()))
-    told = _Told()
+    told = Told()
 
     def read(text: str) -> SourceFile:
-        content = _code(text, file.path, _names(file.content), placeholders_in(requirement), is_strict=told.again())
+        content = checked_code(
+            text, file.path, bound_names(file.content), placeholders_in(requirement), is_strict=told.again()
+        )
         if part and not definition(content, part.name):
-            raise _without(part.name, text)
+            raise without(part.name, text)
         if not part:
             return SourceFile(path=file.path, content=content)
         if owner:
@@ -266,7 +269,7 @@ def _part(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, requireme
     return Part(signature=first.rstrip(":")[:300], purpose=node.name, quote=quote)
 
 
-def _names(code: str) -> set[str]:
+def bound_names(code: str) -> set[str]:
     """What a module binds at its top level."""
     try:
         tree = ast.parse(code)
@@ -284,7 +287,7 @@ def _names(code: str) -> set[str]:
     return bound
 
 
-def _code(
+def checked_code(
     text: str, path: str, known: Collection[str], placeholders: Collection[str], *, is_strict: bool = True
 ) -> str:
     """The code of a reply, with the standard imports that it forgot and values for placeholders that it left in.
@@ -308,6 +311,6 @@ def _code(
     return content
 
 
-def _without(name: str, text: str) -> ReplyError:
+def without(name: str, text: str) -> ReplyError:
     reason = f"Your code does not define `{name}` at its top level. Give a block that does."
     return ReplyError(f"the reply does not define `{name}`", raw=text, reason=reason)

@@ -132,7 +132,8 @@ class RoleStep(WorkSpec):
     max_tokens: int | None = Field(None, ge=1, le=1_000_000)
     """Longest reply, tokens; the run's setting by default."""
     grain: Literal["file", "function"] = "file"
-    """How much code is asked for at once: a whole file, or one function or class of a `FileSpec` in `in:` at a time."""
+    """How much code is asked for at once: a whole file, or one function at a time: of a `FileSpec` in `in:`, of the code that a `Patch`
+    changes, or, with `[SourceFile]`, of code that the requirement shows with two or more functions left empty."""
     tools: Tools | None = None
     """Tools that may be called in this step, each granted by the role; none by default."""
     tool_calls: int = Field(5, ge=1, le=50)

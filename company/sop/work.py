@@ -251,12 +251,19 @@ class WorkLinker:
             check_prompt(template, name, place, reads, given, scope, self._report)
 
     def _grain(self, node: Node, scope: Scope, fields: dict[str, Any]) -> None:
-        """One function at a time: a file of the design to write, or files of code to mend."""
+        """One function at a time: a file of the design to write, files of code to mend, or what the requirement leaves empty."""
         types = [self._resolve.quietly(item.expr, scope) for item in fields.get("inputs", ())]
         span, out = node.place("grain"), fields["out"]
         wanted: tuple[Type, ...] = (SOURCE_FILE, ListOf(SOURCE_FILE)) if out == PATCH else (FILE_SPEC,)
-        if out not in (SOURCE_FILE, PATCH):
-            self._report.error("SOP610", f"`grain: function` gives a SourceFile or a Patch, not {out}", span)
+        if out == ListOf(SOURCE_FILE):
+            if all(item.name != "requirement" for item in fields.get("inputs", ())):
+                message = f"`grain: function` with `out: {out}` needs the requirement in `in:`"
+                self._report.error(
+                    "SOP303", message, span, "", "the functions that it shows and leaves empty are written"
+                )
+        elif out not in (SOURCE_FILE, PATCH):
+            message = f"`grain: function` gives a SourceFile, a list of them or a Patch, not {out}"
+            self._report.error("SOP610", message, span)
         elif sum(kind in wanted for kind in types) != 1:
             note = "for instance `for_each: design.files`, `as: file`, and `file` in `in:`" if out != PATCH else ""
             message = f"`grain: function` with `out: {out}` needs exactly one {' or '.join(map(str, wanted))} in `in:`"

@@ -1,0 +1,97 @@
+"""A program from the functions of several, where none of them holds all examples; in a real sandbox."""
+
+import asyncio
+from collections.abc import Sequence
+
+from company.artifacts import Call, Check, Checks, Selection, SourceFile
+from company.recombined import Program, Worth, recombined
+from company.sandbox import choose
+from company.selection import select
+
+REQUIREMENT = """A module shop.py with this class:
+
+```python
+class Till:
+    def add(self, price):
+        \"\"\"Adds a price, and gives how many there are.
+        >>> till = Till()
+        >>> till.add(5)
+        1
+        \"\"\"
+
+    def total(self):
+        \"\"\"
+        >>> till = Till()
+        >>> till.total()
+        0
+        \"\"\"
+```
+"""
+HEAD = "class Till:\n    def __init__(self):\n        self.prices = []\n\n"
+ADDS = "    def add(self, price):\n        self.prices.append(price)\n        return len(self.prices)\n\n"
+NO_ADDS = "    def add(self, price):\n        return price\n\n"
+SUMS = "    def total(self):\n        return sum(self.prices)\n"
+NO_SUMS = "    def total(self):\n        return len(self.prices) - 1\n"
+SUMS_EXACTLY = "    def total(self):\n        return whole(fsum(self.prices))\n"
+NEEDED = (
+    "import os\nfrom math import fsum\n\n\ndef whole(number):\n    return int(number)\n\n\ndef other():\n    pass\n\n\n"
+)
+
+
+def program(text: str) -> list[SourceFile]:
+    return [SourceFile(path="shop.py", content=text)]
+
+
+def stated() -> Checks:
+    calls = [("till.add(5)", "1"), ("till.total()", "0")]
+    made = [Call(imports="from shop import Till", expression=text, expected=value) for text, value in calls]
+    return Checks(
+        checks=[Check(title=one.expression, quote="", setup="till = Till()", calls=[one], commands=[]) for one in made]
+    )
+
+
+def chosen(*texts: str) -> Selection:
+    return asyncio.run(select(choose(), [[program(text) for text in texts], stated()], REQUIREMENT, 60.0))
+
+
+def test_what_each_does_right_is_put_together_and_agrees_with_nobody() -> None:
+    found = chosen(HEAD + ADDS + NO_SUMS, HEAD + NO_ADDS + SUMS)
+    assert found.files == program(HEAD + ADDS + SUMS)
+    assert (found.stated, found.holds, found.agreeing, found.candidates, found.share) == (2, True, 1, 2, 0.5)
+    assert found.summary == "put together from 2 candidates, 2 of 2 examples hold"
+
+
+def test_a_function_brings_along_what_it_needs_and_no_more() -> None:
+    (file,) = chosen(HEAD + ADDS + NO_SUMS, NEEDED + HEAD + NO_ADDS + SUMS_EXACTLY).files
+    assert "from math import fsum" in file.content
+    assert "def whole(number):" in file.content
+    assert "import os" not in file.content
+    assert "def other" not in file.content
+    assert ADDS.strip() in file.content
+
+
+def test_a_program_that_holds_all_stays_as_it_is() -> None:
+    found = chosen(HEAD + NO_ADDS + SUMS, HEAD + ADDS + SUMS)
+    assert (found.files, found.holds) == (program(HEAD + ADDS + SUMS), True)
+    assert found.summary.endswith("inputs, 2 of 2 examples hold")
+
+
+def test_where_nothing_is_gained_the_best_of_them_is_taken() -> None:
+    found = chosen(
+        HEAD + ADDS + NO_SUMS, HEAD + NO_ADDS + NO_SUMS, "class Till:\n    def total(self): pass\n", "no python("
+    )
+    assert (found.files, found.holds) == (program(HEAD + ADDS + NO_SUMS), False)
+
+
+def test_what_the_failing_calls_do_not_reach_is_left_alone() -> None:
+    tried: list[Program] = []
+
+    async def weigh(programs: Sequence[Program]) -> list[Worth]:
+        tried.extend(programs)
+        return [("return 2" in each["a.py"] and 1 or 0,) for each in programs]
+
+    first = {"a.py": "def f():\n    return helper()\n\n\ndef helper():\n    return 1\n\n\ndef g():\n    return 1\n"}
+    second = {"a.py": first["a.py"].replace("return 1", "return 2")}
+    made = asyncio.run(recombined([first, second], 0, weigh, ["f()"]))
+    assert made == {"a.py": first["a.py"].replace("helper():\n    return 1", "helper():\n    return 2")}
+    assert all("def g():\n    return 1" in each["a.py"] for each in tried)
