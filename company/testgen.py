@@ -246,9 +246,9 @@ def stated_calls(checks: Checks, requirement: str) -> set[tuple[str, str, str]]:
             for node in ast.parse(text).body:
                 if isinstance(node, ast.Import | ast.ImportFrom):
                     modules |= {alias.name: getattr(node, "module", alias.name) or "" for alias in node.names}
-    plain = [
+    plain = {
         match[1] for check in checks.checks for match in re.finditer(r"^\w+ = (\w+)\(\)$", check.setup, re.MULTILINE)
-    ]
+    }
     stated = calls_in(requirement, modules, plain)
     return {(check.setup, *_plain_call(call)) for check in stated for call in check.calls}
 

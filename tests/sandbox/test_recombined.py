@@ -14,14 +14,12 @@ REQUIREMENT = """A module shop.py with this class:
 class Till:
     def add(self, price):
         \"\"\"Adds a price, and gives how many there are.
-        >>> till = Till()
         >>> till.add(5)
         1
         \"\"\"
 
     def total(self):
         \"\"\"
-        >>> till = Till()
         >>> till.total()
         0
         \"\"\"
@@ -88,7 +86,7 @@ def test_what_the_failing_calls_do_not_reach_is_left_alone() -> None:
 
     async def weigh(programs: Sequence[Program]) -> list[Worth]:
         tried.extend(programs)
-        return [("return 2" in each["a.py"] and 1 or 0,) for each in programs]
+        return [(int("return 2" in each["a.py"]),) for each in programs]
 
     first = {"a.py": "def f():\n    return helper()\n\n\ndef helper():\n    return 1\n\n\ndef g():\n    return 1\n"}
     second = {"a.py": first["a.py"].replace("return 1", "return 2")}
