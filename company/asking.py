@@ -24,7 +24,7 @@ from company.llm.parts import mend_part, write_parts
 from company.llm.skeleton import fill_in, skeleton_of
 from company.llm.structured import obtain
 from company.prompts import SYSTEM
-from company.sop.types import PATCH
+from company.sop.types import PATCH, SOURCE_FILE
 from company.state import RunContext, RunState, Scope, Site, pack, round_of, step_id, unpack
 from company.tools.base import Workbench
 from company.tools.registry import resolve
@@ -105,7 +105,7 @@ async def _answer(site: Site, state: RunState, context: RunContext, scope: Scope
 
     assert step.out
     spec = next((value for value in variables.values() if isinstance(value, FileSpec)), None)
-    if step.grain == "function" and spec:
+    if step.grain == "function" and step.out == SOURCE_FILE and spec:
         return await write_parts(context.gateway, question, spec, context.requirement)
     if step.grain == "function" and step.out == PATCH:
         files = [value for value in flat(list(variables.values())) if isinstance(value, SourceFile)]

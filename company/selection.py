@@ -6,6 +6,7 @@ they do: `sandbox/behaviour.py`; on which inputs: `derived.py`. No model is aske
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -65,34 +66,42 @@ async def select(sandbox: Sandbox, values: Sequence[Any], requirement: str, seco
             "there is no program to select", hint="give the step the candidates: `in: [draft, history, tests]`"
         )
     checks = [value for value in flat(list(values)) if isinstance(value, Checks)]
+    until = time.monotonic() + seconds
     examined = await examine(sandbox, found, checks, requirement, seconds)
-    better = await _put_together(sandbox, found, examined, seconds)
-    if not better:
-        return selected(found, examined)
-    programs = [_program(better)]
-    seen = await behaviours(sandbox, programs, examined.probes, seconds)
-    return selected(found, examined, (better, seen[0]))
+    better = await _put_together(sandbox, found, examined, until)
+    return selected(found, examined, better)
 
 
 async def _put_together(
-    sandbox: Sandbox, found: Sequence[list[SourceFile]], examined: Examined, seconds: float
-) -> list[SourceFile] | None:
-    """A program from functions of several that holds more examples than each of them; None where one of them holds all."""
+    sandbox: Sandbox, found: Sequence[list[SourceFile]], examined: Examined, until: float
+) -> tuple[list[SourceFile], list[Seen]] | None:
+    """A program from functions of several that holds more examples than each of them, and what it gave; None without one.
+
+    Args:
+        until: the time at which to be done, of `time.monotonic`.
+    """
     probes, kinds, seen = examined
     best = ranked(seen, kinds)[0]
     known = [at for at, kind in enumerate(kinds) if kind in _KNOWN]
     failing = [at for at in known if kinds[at] == "stated" and not seen[best][at].held]
     if not failing or len(found) < 2:
         return None
-    asked, its = [probes[at] for at in known], [kinds[at] for at in known]
 
-    async def weigh(programs: Sequence[Program]) -> list[Worth]:
-        gave = await behaviours(sandbox, programs, asked, seconds)
-        return [(_held(mine, its, "stated"), _unbroken(mine, its)) for mine in gave]
+    async def run(programs: Sequence[Program], asked: Sequence[int]) -> list[list[Seen]]:
+        left = until - time.monotonic()
+        return await behaviours(sandbox, programs, [probes[at] for at in asked], left) if left > 1 else []
 
-    calls = [f"{probes[at].setup}\n{probes[at].expression}" for at in failing]
+    async def weigh(programs: Sequence[Program]) -> Sequence[Worth]:
+        its = [kinds[at] for at in known]
+        gave = await run(programs, known)
+        return [(_held(mine, its, "stated"), _unbroken(mine, its)) for mine in gave] or [() for _ in programs]
+
+    calls = [f"{probes[at].setup}\n{probes[at].expression}".strip() for at in failing]
     made = await recombined([_program(files) for files in found], best, weigh, calls)
-    return [SourceFile(path=path, content=text) for path, text in made.items()] if made else None
+    whole = await run([made], range(len(probes))) if made else []
+    if not made or not whole or _held(whole[0], kinds, "stated") <= _held(seen[best], kinds, "stated"):
+        return None
+    return [SourceFile(path=path, content=text) for path, text in made.items()], whole[0]
 
 
 def _program(files: Sequence[SourceFile]) -> Program:
@@ -215,12 +224,14 @@ def selected(
     """The selection, with the checks of QA's own that two or more programs contradict together.
 
     Args:
-        better: a program put together from those that were found, and what it gave: nobody agrees with it but those.
+        better: a program put together from those that were found, and what it gave. It shares its functions with them, so that it
+            agrees with itself alone.
     """
     probes, kinds, seen = examined
     chosen = ranked(seen, kinds)[0]
     files, mine = better or (found[chosen], seen[chosen])
-    same = [number for number, its in enumerate(seen) if _same(mine, its)] if better else agreeing(seen, chosen)
+    same = [] if better else agreeing(seen, chosen)
+    as_many = max(1, len(same))
     stated = kinds.count("stated")
     held = _held(mine, kinds, "stated")
     inputs = sum(one.is_value for one in mine)
@@ -232,7 +243,7 @@ def selected(
         and not any(seen[number][at].held for number in same)
         and not _leads_to_a_stated_one(probes[at], probes, kinds)
     ]
-    summary = f"{max(1, len(same))} of {len(found)} candidates agree on {inputs} inputs"
+    summary = f"{as_many} of {len(found)} candidates agree on {inputs} inputs"
     if better:
         summary = f"put together from {len(found)} candidates"
     return Selection(
@@ -240,8 +251,8 @@ def selected(
         candidates=len(found),
         stated=stated,
         holds=held == stated and _unbroken(mine, kinds) == kinds.count("quoted"),
-        agreeing=max(1, len(same)),
-        share=round(max(1, len(same)) / len(found), 4),
+        agreeing=as_many,
+        share=round(as_many / len(found), 4),
         inputs=inputs,
         set_aside=suspect,
         summary=f"{summary}, {held} of {stated} examples hold"

@@ -89,14 +89,14 @@ def _merged(
         if name in given and ast.unparse(node) != ast.unparse(given[name]):
             # a method that is given alone leaves its decorators out
             begin = first_line(node) if given[name].decorator_list else node.lineno
-            lines[begin - first : (node.end_lineno or node.lineno) - first + 1] = _moved(new, given[name], column)
+            lines[begin - first : (node.end_lineno or node.lineno) - first + 1] = moved(new, given[name], column)
     if fields:
         at = next(node for node in before.body if not is_docstring(node))
         lines[first_line(at) - first : first_line(at) - first] = [
-            line for node in fields for line in _moved(new, node, column)
+            line for node in fields for line in moved(new, node, column)
         ]
     for node in added:
-        lines += ["", *_moved(new, node, column)]
+        lines += ["", *moved(new, node, column)]
     return "\n".join(lines)
 
 
@@ -106,8 +106,8 @@ def key_of(node: Definition) -> str:
     return ".".join([node.name, *(name for name in more if name in ("setter", "deleter", "getter"))])
 
 
-def _moved(code: str, node: ast.stmt, column: int) -> list[str]:
-    """The lines of a statement, moved to another column; the lines inside a string stay, but for a docstring's."""
+def moved(code: str, node: ast.stmt, column: int) -> list[str]:
+    """The lines of a statement, its decorators among them, moved to another column; the lines inside a string stay, but for a docstring's."""
     lines = source(code, node).split("\n")
     docs = {
         id(each.body[0].value)

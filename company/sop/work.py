@@ -256,7 +256,9 @@ class WorkLinker:
         span, out = node.place("grain"), fields["out"]
         wanted: tuple[Type, ...] = (SOURCE_FILE, ListOf(SOURCE_FILE)) if out == PATCH else (FILE_SPEC,)
         if out == ListOf(SOURCE_FILE):
-            if all(item.name != "requirement" for item in fields.get("inputs", ())):
+            if FILE_SPEC in types:
+                self._report.error("SOP303", f"a FileSpec is written as a SourceFile, not as {out}", span)
+            elif all(item.name != "requirement" for item in fields.get("inputs", ())):
                 message = f"`grain: function` with `out: {out}` needs the requirement in `in:`"
                 self._report.error(
                     "SOP303", message, span, "", "the functions that it shows and leaves empty are written"

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from company.artifacts import Call, Check, Checks, Selection, SourceFile
 from company.recombined import Program, Worth, recombined
 from company.sandbox import choose
@@ -93,3 +95,50 @@ def test_what_the_failing_calls_do_not_reach_is_left_alone() -> None:
     made = asyncio.run(recombined([first, second], 0, weigh, ["f()"]))
     assert made == {"a.py": first["a.py"].replace("helper():\n    return 1", "helper():\n    return 2")}
     assert all("def g():\n    return 1" in each["a.py"] for each in tried)
+
+
+RAISES = "    def total(self):\n        raise NotImplementedError\n"
+
+
+def test_those_that_lent_their_functions_are_no_witnesses() -> None:
+    found = chosen(*[HEAD + ADDS + RAISES] * 7, HEAD + NO_ADDS.replace("return price", "raise TypeError") + SUMS)
+    assert (found.holds, found.candidates, found.agreeing, found.share) == (True, 8, 1, 0.125)
+    assert found.set_aside == []
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        (HEAD + ADDS + RAISES).replace("    ", "\t"),
+        HEAD + ADDS + "    def total(self):\n        return " + " + ".join(["1"] * 3000) + "\n",
+        "from shop import *\n" + HEAD + ADDS + ADDS + RAISES,
+    ],
+)
+def test_odd_programs_end_no_run(odd: str) -> None:
+    found = chosen(odd, HEAD + NO_ADDS + NO_SUMS)
+    assert (found.stated, found.agreeing) == (2, 1)
+
+
+def test_for_commands_and_operators_every_function_may_be_reached() -> None:
+    async def weigh(programs: Sequence[Program]) -> list[Worth]:
+        return [(each["a.py"].count("return 2"),) for each in programs]
+
+    first = {"a.py": "def f():\n    return 1\n\n\nclass V:\n    def __add__(self, other):\n        return 1\n"}
+    second = {"a.py": first["a.py"].replace("return 1", "return 2")}
+    assert asyncio.run(recombined([first, second], 0, weigh, [""])) == second
+    added = asyncio.run(recombined([first, second], 0, weigh, ["V() + V()"]))
+    assert added == {"a.py": first["a.py"].replace("other):\n        return 1", "other):\n        return 2")}
+
+
+def test_each_function_has_its_turn_among_many_versions() -> None:
+    async def weigh(programs: Sequence[Program]) -> list[Worth]:
+        return [(each["a.py"].count("return -1"),) for each in programs]
+
+    names = [f"f{number}" for number in range(9)]
+
+    def made(number: int) -> Program:
+        last = f"def last():\n    return {-1 if number == 3 else number}\n"
+        return {"a.py": "".join(f"def {name}():\n    return {number}\n\n\n" for name in names) + last}
+
+    found = asyncio.run(recombined([made(number) for number in range(20)], 0, weigh, [f"{' '.join(names)} last"]))
+    assert found == {"a.py": made(0)["a.py"].replace("last():\n    return 0", "last():\n    return -1")}

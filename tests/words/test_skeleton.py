@@ -120,7 +120,30 @@ def test_none_at_all_is_a_failure() -> None:
         "A module a.py:\n\n```python\ndef f():\n    '''Gives one.'''\n```\n",
         "A module a.py:\n\n```python\ndef f():\n    return 1\n\ndef g():\n    return 2\n```\n",
         "Modules a.py and b.py:\n\n```python\ndef f():\n    pass\n\ndef g():\n    pass\n```\n",
+        "A module a.py:\n\n```python\ndef f(): ...\n\ndef g(): ...\n\nclass A:\n    class B:\n        def h(self): ...\n```\n",
+        "A module a.py:\n\n```python\n@overload\ndef f(x: int): ...\n@overload\ndef f(x: str): ...\ndef f(x):\n    return x\n```\n",
+        "A module a.py:\n\n```python\ndef f(): ...\n\ndef öffnen(): ...\n```\n",
     ],
 )
 def test_what_shows_no_two_empty_functions_of_one_file_is_written_whole(requirement: str) -> None:
     assert skeleton_of(requirement) is None
+
+
+def test_what_makes_an_object_of_something_is_written_too() -> None:
+    code = 'class A:\n    def __init__(self, size):\n        """Keeps it."""\n\n    def get(self): ...\n\nclass B:\n    def __init__(self): ...\n'
+    found = skeleton_of(f"A module a.py:\n\n```python\n{code}```\n")
+    assert found
+    assert [part.signature for part in found.empty.values()] == ["def __init__(self, size)", "def get(self)"]
+
+
+def test_a_reply_changes_nothing_that_it_was_not_asked_for() -> None:
+    more = f"class Circle:\n    def __init__(self, r=1):\n        self.r = r\n\n    def area(self): pass\n\n{UNIT}"
+    both = "class Circle:\n    def area(self):\n        return 0\n\n    def double(self):\n        self.radius *= 2"
+    content = filled(Model(area=[block(AREA)], double=[block(both)], unit=[block(more)]))
+    assert "return pi * self.radius ** 2" in content
+    assert "self.radius *= 2" in content
+    assert "self.r = r" not in content
+    tabs = block("class Circle:\n\tdef double(self):\n\t\tself.radius *= 2")
+    assert "Doubles" in filled(
+        Model(area=[block(AREA)], double=[tabs, block("def Circle():\n    return 1")], unit=[block(UNIT)])
+    )
