@@ -153,10 +153,22 @@ def test_the_shipped_procedures_check_without_a_warning() -> None:
         assert not load_procedure(name, library).warnings, name
 
 
+def anchors_of(text: str) -> set[str]:
+    """What a heading is reached by, as the common hosts of repositories make it."""
+    plain = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    heads = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", head) for head in re.findall(r"^#+ +(.+)$", plain, re.MULTILINE)]
+    return {re.sub(r"[^\w\- ]", "", head.strip().lower()).replace(" ", "-") for head in heads}
+
+
 def test_links_between_the_documents_lead_somewhere() -> None:
-    for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
-        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text("utf-8")):
-            assert (path.parent / target).exists(), f"{path.name}: {target}"
+    paths = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]
+    targets = [(path, target) for path in paths for target in re.findall(r"\]\(([^)\s:]+)\)", path.read_text("utf-8"))]
+    assert sum("#" in target for _, target in targets) > 10
+    for path, target in targets:
+        name, _, anchor = target.partition("#")
+        found = path.parent / name if name else path
+        assert found.exists(), f"{path.name}: {target}"
+        assert not anchor or anchor in anchors_of(found.read_text("utf-8")), f"{path.name}: {target}"
 
 
 def test_no_benchmark_is_reachable_from_prompts_or_code() -> None:
