@@ -76,7 +76,7 @@ def transplanted(old: str, new: str, place: Place) -> str:
     made = "\n".join(lines)
     ast.parse(made)
     loose = "\n".join(source(new, one) if isinstance(one, Definition) else ast.unparse(one) for one in needed)
-    made = graft(made, loose + "\n") if loose else made
+    made = graft(made, loose + "\n") if loose else f"{made.rstrip()}\n"
     ast.parse(made)
     return made
 

@@ -70,6 +70,7 @@ def filled(model: Model) -> str:
     assert skeleton
     (file,) = asyncio.run(fill_in(model, question, skeleton, REQUIREMENT))  # type: ignore[arg-type]  # a gateway's one method
     assert file.path == "circle.py"
+    assert file.content.endswith("\n")
     return file.content
 
 

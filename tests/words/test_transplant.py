@@ -76,8 +76,8 @@ class A:
     ],
 )
 def test_what_is_there_stays_as_it_is(new: str) -> None:
-    expected = OLD.replace('        """Its area."""\n        return 0', "        return RATE").rstrip()
-    assert transplanted(OLD, new, Place("A", "area")).rstrip() == expected
+    expected = OLD.replace('        """Its area."""\n        return 0', "        return RATE")
+    assert transplanted(OLD.rstrip(), new, Place("A", "area")) == expected
 
 
 def test_a_decorator_that_is_left_out_stays_and_an_empty_maker_is_filled() -> None:
