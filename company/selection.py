@@ -230,8 +230,7 @@ def selected(
     probes, kinds, seen = examined
     chosen = ranked(seen, kinds)[0]
     files, mine = better or (found[chosen], seen[chosen])
-    same = [] if better else agreeing(seen, chosen)
-    as_many = max(1, len(same))
+    same = [chosen] if better else agreeing(seen, chosen)
     stated = kinds.count("stated")
     held = _held(mine, kinds, "stated")
     inputs = sum(one.is_value for one in mine)
@@ -243,7 +242,7 @@ def selected(
         and not any(seen[number][at].held for number in same)
         and not _leads_to_a_stated_one(probes[at], probes, kinds)
     ]
-    summary = f"{as_many} of {len(found)} candidates agree on {inputs} inputs"
+    summary = f"{len(same)} of {len(found)} candidates agree on {inputs} inputs"
     if better:
         summary = f"put together from {len(found)} candidates"
     return Selection(
@@ -251,8 +250,8 @@ def selected(
         candidates=len(found),
         stated=stated,
         holds=held == stated and _unbroken(mine, kinds) == kinds.count("quoted"),
-        agreeing=as_many,
-        share=round(as_many / len(found), 4),
+        agreeing=len(same),
+        share=round(len(same) / len(found), 4),
         inputs=inputs,
         set_aside=suspect,
         summary=f"{summary}, {held} of {stated} examples hold"

@@ -62,19 +62,19 @@ def transplanted(old: str, new: str, place: Place) -> str:
     lines = old.split("\n")
     here = moved(new, node, first.col_offset)
     more = [line for one in brought if one.name != "__init__" for line in ["", *moved(new, one, first.col_offset)]]
-    begin = (
-        first_line(first) if node.decorator_list else first.lineno
-    )  # one that is given alone leaves its decorators out
+    # one that is given alone leaves its decorators out
+    begin = first_line(first) if node.decorator_list else first.lineno
     edits = [(begin - 1, first.end_lineno, [*here, *more])]
     if maker := next((one for one in brought if one.name == "__init__"), None):
-        there = ours.get(Place(place.owner, "__init__"))
         text = moved(new, maker, first.col_offset)
-        at = (first_line(there) - 1, there.end_lineno, text) if there else (first_line(first) - 1,) * 2 + ([*text, ""],)
-        edits.append(at)
+        if there := ours.get(Place(place.owner, "__init__")):
+            edits.append((first_line(there) - 1, there.end_lineno, text))
+        else:
+            top = first_line(first) - 1
+            edits.append((top, top, [*text, ""]))
     for start, end, text in sorted(edits, key=lambda edit: edit[0], reverse=True):
         lines[start:end] = text
     made = "\n".join(lines)
-    ast.parse(made)
     loose = "\n".join(source(new, one) if isinstance(one, Definition) else ast.unparse(one) for one in needed)
     made = graft(made, loose + "\n") if loose else f"{made.rstrip()}\n"
     ast.parse(made)
